@@ -14,6 +14,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, Final, Literal, get_args
 
+from kiro_lsp.changes.model import FileAction
+
 RunState = Literal[
     "queued",
     "running",
@@ -42,7 +44,6 @@ REVIEWABLE_STATES: Final[frozenset[RunState]] = frozenset(
 
 Way = Literal["api", "acp", "cli", "mcp", "replay"]
 Billing = Literal["metered", "subscription", "local"]
-FileAction = Literal["create", "modify", "delete", "rename"]
 OptionKind = Literal["allow-once", "allow-run", "allow-always", "deny"]
 
 

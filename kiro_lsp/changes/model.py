@@ -9,8 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from kiro_lsp.events import FileAction
-
+FileAction = Literal["create", "modify", "delete", "rename"]
 Decision = Literal["pending", "accepted", "rejected"]
 
 
