@@ -1,0 +1,207 @@
+"""`tasks`, `mark` and `prompt`: what can be done with a task file without running anything.
+
+`tasks` and `mark` read the file as it lies on disk and need neither a project nor the store. `mark` is the person's own
+hand, so it goes through no review; it still changes one byte of one task or nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import stat
+import tempfile
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from kiro_lsp.errors import Conflict, KiroError, RunRefused, UnreadableFile
+from kiro_lsp.spec import tasks as task_lists
+from kiro_lsp.spec.model import Problem, Task, TaskList
+from kiro_lsp.terminal.console import Console, visible
+
+_SIZE_LIMIT = 20 * 1024 * 1024
+_NEVER_ENTERED = {".git", "node_modules", ".venv", "__pycache__"}
+_BOX_COLOUR = {"done": (32,), "in-progress": (33,), "blocked": (31,)}
+
+
+def tasks(args: argparse.Namespace, console: Console) -> int:
+    """List the tasks of files, and of the task files below folders. 0 also when a file has problems."""
+    found: list[dict[str, object]] = []
+    failed = False
+    for given in args.paths:
+        try:
+            for path in _task_files(given):
+                task_list = _parsed(path)
+                if console.json:
+                    found.append(task_lists.tasks_json(path, task_list))
+                else:
+                    _print_tasks(path, task_list, console)
+        except (OSError, UnreadableFile) as error:
+            failed = True
+            console.say(f"kiro-lsp: {error if isinstance(error, UnreadableFile) else _why(given, error)}")
+    if console.json:
+        console.value(found)
+    return 1 if failed else 0
+
+
+def _task_files(given: str) -> Iterator[str]:
+    if not os.path.isdir(given):
+        yield given
+        return
+    nothing = True
+    for folder, folders, names in os.walk(given):
+        folders[:] = sorted(name for name in folders if name not in _NEVER_ENTERED)
+        for name in sorted(names):
+            path = os.path.join(folder, name)
+            if task_lists.is_task_file(os.path.relpath(path, given)) or task_lists.is_task_file(path):
+                nothing = False
+                yield path
+    if nothing:
+        raise UnreadableFile(
+            f"There is no task file below {given!r}.", hint="Name the file itself: any Markdown file with boxes will do."
+        )
+
+
+def _parsed(path: str) -> TaskList:
+    decoded = task_lists.decode(read_bytes(path))
+    if decoded.text is not None:
+        return task_lists.parse(decoded.text, path)
+    problems = (decoded.problem,) if decoded.problem is not None else ()
+    return replace(task_lists.parse("", path), problems=problems)
+
+
+def read_bytes(path: str) -> bytes:
+    """A regular file's content. Raises OSError, or UnreadableFile for anything that is no ordinary file of sane size."""
+    status = os.stat(path)
+    if not stat.S_ISREG(status.st_mode):
+        raise UnreadableFile(f"{path!r} is not a file.", hint="Name a task file, such as .kiro/specs/NAME/tasks.md.")
+    if status.st_size > _SIZE_LIMIT:
+        raise UnreadableFile(f"{path!r} has {status.st_size} bytes; a task file may have {_SIZE_LIMIT}.")
+    return Path(path).read_bytes()
+
+
+def _why(path: str, error: OSError) -> str:
+    reason = error.strerror or str(error)
+    return f"{path!r} cannot be read: {reason[:1].lower()}{reason[1:]}."
+
+
+def _print_tasks(path: str, task_list: TaskList, console: Console) -> None:
+    counts = task_lists.summary(task_list)
+    console.print(
+        f"{console.styled(visible(path), 1)}  {task_list.dialect}, {counts.done} of {counts.total} done"
+        + (f", {counts.in_progress} in progress" if counts.in_progress else "")
+        + (f", {counts.blocked} blocked" if counts.blocked else "")
+    )
+    width = len(str(task_list.tasks[-1].line + 1)) if task_list.tasks else 1
+    for task in task_list.tasks:
+        mark = console.styled(f"[{visible(task.mark) or ' '}]", *_BOX_COLOUR.get(task.status, ()))
+        console.print(f"  {task.line + 1:>{width}}  {'  ' * task.depth}{mark} {visible(label(task))}")
+    for problem in task_list.problems:
+        console.print(_problem_line(path, problem, console))
+
+
+def label(task: Task) -> str:
+    """How a task is called in front of people: its id, if it has one, and its title."""
+    return f"{task.id} {task.title}" if task.id else task.title
+
+
+def _problem_line(path: str, problem: Problem, console: Console) -> str:
+    where = f"{visible(path)}:{problem.line + 1}:{problem.column + 1}"
+    colour = 31 if problem.severity == "error" else 33
+    return f"  {where}: {console.styled(problem.severity, colour)}: {visible(problem.message)} ({problem.code})"
+
+
+def mark(args: argparse.Namespace, console: Console) -> int:
+    """Write a status into the file: one byte of one task."""
+    path: str = args.path
+    try:
+        data = read_bytes(path)
+    except OSError as error:
+        raise UnreadableFile(_why(path, error), hint="Check the path.") from error
+    decoded = task_lists.decode(data)
+    if decoded.text is None:
+        reason = decoded.problem.message if decoded.problem else "it is not text"
+        raise UnreadableFile(f"{path!r} cannot be changed: {reason}", hint="Save it as UTF-8 text first.")
+    task_list = task_lists.parse(decoded.text, path)
+    task = task_lists.find(task_list, args.task)
+    edit = task_lists.mark_edit(task_list, decoded.text, task, args.status, path)
+    if isinstance(edit, Problem):
+        raise RunRefused(
+            f"{path}:{task.line + 1}: {edit.message}", code=edit.code, hint="Change that line by hand; nothing was written."
+        )
+    changed = task_lists.apply_mark(data, edit)
+    if changed != data:
+        _replace(path, data, changed)
+    _report_mark(path, task, edit.new if changed != data else task.mark, changed != data, args.status, console)
+    return 0
+
+
+def _report_mark(path: str, task: Task, new: str, changed: bool, status: str, console: Console) -> None:
+    if console.json:
+        console.value(
+            {
+                "path": path,
+                "key": task.key,
+                "title": task.title,
+                "line": task.line + 1,
+                "status": status,
+                "mark": new,
+                "changed": changed,
+            }
+        )
+        return
+    what = f"[{task.mark}] → [{new}]" if changed else f"[{task.mark}] already, nothing written"
+    console.line(f"{path}:{task.line + 1}: {label(task)}: {what}")
+
+
+def _replace(path: str, before: bytes, after: bytes) -> None:
+    """Put the new content in the file's place in one step, if it still is what it was a moment ago.
+
+    A link is followed, the mode stays, and a file that its owner made read-only is left alone, although a rename would
+    get past that.
+    """
+    real = os.path.realpath(path)
+    mode = stat.S_IMODE(os.stat(real).st_mode)
+    if not mode & 0o222 or not os.access(real, os.W_OK):
+        raise KiroError(f"{path!r} is read-only; nothing was written.", hint="Make it writable and try again.")
+    descriptor, temporary = tempfile.mkstemp(dir=os.path.dirname(real), prefix=".kiro-lsp-")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(after)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, mode)
+        if Path(real).read_bytes() != before:
+            raise Conflict(f"{path!r} changed while it was being marked; nothing was written.", (path,), hint="Try again.")
+        os.replace(temporary, real)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+
+
+def prompt(args: argparse.Namespace, console: Console) -> int:
+    """Print exactly what would be sent for a task."""
+    from kiro_lsp.terminal.project import open_project
+
+    with open_project(args.path) as project:
+        file = project.read_tasks(args.path)
+        task = task_lists.find(file.tasks, args.task)
+        prompt, _ = project.workspace.prompt(file, task)
+    for left in prompt.left_out:
+        console.say(f"Left out: {left.path} ({left.reason}, about {left.tokens} tokens)")
+    if console.json:
+        console.value(
+            {
+                "path": args.path,
+                "task": task.key,
+                "text": prompt.render(),
+                "tokens": prompt.tokens,
+                "limit": prompt.limit,
+                "leftOut": [{"path": left.path, "reason": left.reason, "tokens": left.tokens} for left in prompt.left_out],
+            }
+        )
+    elif console.is_terminal:
+        console.line(prompt.render())
+    else:
+        console.raw(prompt.render())
+    return 0
