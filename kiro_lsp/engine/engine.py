@@ -1,0 +1,483 @@
+"""Engine: the one orchestrator. Faces call it; it knows no face.
+
+It owns the runs of this process (one TaskGroup), their events, and what other processes ask for. Where a run is carried
+out is execute.py, what becomes of its changes is settle.py, how processes talk is control.py. Everything here happens on
+one event loop; what blocks goes to threads.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal
+
+from kiro_lsp import events
+from kiro_lsp.changes.review import Review
+from kiro_lsp.engine.apply import Buffers
+from kiro_lsp.engine.control import Control
+from kiro_lsp.engine.execute import Chosen, RunJob, StartRun, refuse_untrusted
+from kiro_lsp.engine.run import RunHandle, now
+from kiro_lsp.engine.settle import Settled, Settlement, no_buffers
+from kiro_lsp.engine.stage import Stage
+from kiro_lsp.engine.workspace import TaskFile, Workspace, user_config_path
+from kiro_lsp.errors import KiroError, RunRefused, UnreadableFile
+from kiro_lsp.events import Envelope, EventStream, Permission, RunState, Subscription
+from kiro_lsp.executors import registry
+from kiro_lsp.executors.protocol import AgentInfo
+from kiro_lsp.sandbox import processes
+from kiro_lsp.settings import LoadedSettings
+from kiro_lsp.settings.redact import Redactor
+from kiro_lsp.spec import tasks
+from kiro_lsp.store import Owner, RunRecord, Store
+
+
+@dataclass(frozen=True, slots=True)
+class LiveRun:
+    """What a lens shows of the newest run of a task."""
+
+    run_id: str
+    path: str
+    task_key: str
+    title: str
+    agent: str
+    label: str
+    state: RunState
+    phase: str
+    started_at: str
+    cost: str | None
+    files: int
+    question: Permission | None = None
+
+
+class Follower:
+    """An async iterator over envelopes. One that falls too far behind is served from the record again."""
+
+    def __init__(self, store: Store, stream: EventStream, run_id: str | None, after: int) -> None:
+        self._store, self._stream, self._run_id, self._last = store, stream, run_id, after
+        self._recorded: deque[Envelope] | None = None
+        self._subscription = stream.subscribe(run_id)
+
+    def __aiter__(self) -> Follower:
+        return self
+
+    async def __anext__(self) -> Envelope:
+        while True:
+            if self._recorded is None:
+                recorded = [] if self._run_id is None else await asyncio.to_thread(self._store.events, self._run_id, self._last)
+                self._recorded = deque(recorded)
+            if self._recorded:
+                return self._seen(self._recorded.popleft())
+            envelope = await self._subscription.next()
+            if envelope is None:
+                if not self._subscription.lagged:
+                    raise StopAsyncIteration
+                self._subscription, self._recorded = self._stream.subscribe(self._run_id), None
+            elif self._run_id is None or envelope.seq > self._last:
+                return self._seen(envelope)
+
+    def close(self) -> None:
+        self._stream.unsubscribe(self._subscription)
+
+    def _seen(self, envelope: Envelope) -> Envelope:
+        self._last = envelope.seq
+        return envelope
+
+
+class Engine:
+    """Use it as an async context manager; leaving it interrupts what still runs, and keeps what was staged.
+
+    `face` says who this process is in control rows and answers (editor, terminal, dashboard). Callables in `on_change` are
+    called with the real root when a run of it changed, for lens refreshes; keep them quick.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        face: str,
+        environ: Mapping[str, str],
+        buffers: Buffers | None = None,
+        client_settings: Callable[[Path], Mapping[str, object]] = lambda _root: {},
+        restricted: Callable[[Path], bool] = lambda _root: False,
+    ) -> None:
+        self.store, self.face, self.environ = store, face, environ
+        self.buffers = buffers or no_buffers()
+        self.client_settings, self.restricted = client_settings, restricted
+        self.on_change: list[Callable[[str], None]] = []
+        self.stream = EventStream()
+        self.handles: dict[str, RunHandle] = {}
+        self._workspaces: dict[str, Workspace] = {}
+        self._published: dict[str, int] = {}
+        self._working: set[str] = set()
+        self._slot_freed = asyncio.Condition()
+        self._group = asyncio.TaskGroup()
+        self._control = Control(self)
+
+    async def __aenter__(self) -> Engine:
+        await self._group.__aenter__()
+        await self._control.start(self._group)
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        for handle in list(self.handles.values()):
+            handle.cancel("shutdown")
+        self._control.stop()
+        try:
+            await self._group.__aexit__(None, None, None)
+        finally:
+            self.stream.close()
+            await self._control.release()
+
+    # Projects
+
+    def workspace(self, root: Path) -> Workspace:
+        """The project at an absolute root. The same object every time, so that a grant for this process holds."""
+        key = str(root)
+        if key not in self._workspaces:
+            self._workspaces[key] = Workspace(root, self.store, self.environ, user_config_path(self.environ))
+        workspace = self._workspaces[key]
+        workspace.client = self.client_settings(root)
+        workspace.restricted = self.restricted(root)
+        workspace.buffer_text = self.buffers.text
+        return workspace
+
+    async def hold(self, root: Path) -> None:
+        """A language server that has this project open applies for everybody, since only it sees the buffers."""
+        await self._control.hold(self.workspace(root).real_root)
+
+    async def release(self, root: Path) -> None:
+        await self._control.release_root(self.workspace(root).real_root)
+
+    # Starting
+
+    async def start(self, start: StartRun) -> str:
+        """Record a run and begin it; returns its id at once, before anything was asked or sent.
+
+        Raises UnknownTask, AmbiguousTask, UnreadableFile, PathRefused, or RunRefused with one of the codes disabled,
+        restricted, untrusted, not-runnable, busy, no-agent.
+        """
+        workspace = self.workspace(start.root)
+        file, task = await asyncio.to_thread(self._find, workspace, start)
+        loaded = await asyncio.to_thread(self._settings_to_start_with, workspace, start)
+        agent = await asyncio.to_thread(self._pick, workspace, loaded, start)
+        record = RunRecord(
+            run_id=_new_run_id(),
+            root=workspace.real_root,
+            path=file.path,
+            task_key=task.key,
+            title=task.title,
+            task_id=task.id,
+            agent=agent.name,
+            way=agent.way,
+            model=agent.model,
+            billing=agent.billing,
+            state="queued",
+            started_at=now(),
+            anchor=tasks.anchor_of(file.tasks, task),
+            owner=self._control.owner,
+            replay=agent.way == "replay",
+            reason="chosen by you" if start.agent else "recommended",
+            note=start.note,
+        )
+        handle = RunHandle(record, agent, loaded.settings, self.store, Redactor(()), self._publish, {})
+        handle.stage = self._stage(workspace, handle)
+        if not await asyncio.wrap_future(self.store.create_run(record)):
+            raise RunRefused(
+                f"Task {task.key} is already being worked on.", code="busy", hint="Wait for that run, or cancel it first."
+            )
+        self.handles[record.run_id] = handle
+        job = self._job(workspace, handle, replace(start, path=file.path, task=task.key))
+        handle.job = self._group.create_task(self._carry_out(job), name=f"run {record.run_id}")
+        self._changed(record.root)
+        return record.run_id
+
+    async def retry(self, run_id: str, *, by: str = "editor", confirmed: bool = False, trust: Literal["ask", "once", "refuse"] = "ask") -> str:
+        """A new run of the same task with the same agent, from zero."""
+        record = self.store.run(run_id)
+        return await self.start(
+            StartRun(Path(record.root), record.path, record.task_key, record.agent, note=record.note, by=by, confirmed=confirmed, trust=trust)
+        )
+
+    def _find(self, workspace: Workspace, start: StartRun) -> tuple[TaskFile, tasks.Task]:
+        file = workspace.read_tasks(start.path)
+        if file.text is None:
+            problem = file.problem.message if file.problem else "it is not text"
+            raise UnreadableFile(f"{file.path} cannot be read as a task file: {problem}", hint="Save it as UTF-8 text.")
+        task = tasks.find(file.tasks, start.task)
+        why_not = tasks.why_not_runnable(file.tasks, task)
+        if why_not:
+            raise RunRefused(f"Task {task.key} cannot be run: {why_not}", code="not-runnable", hint="Run the task it belongs to.")
+        return file, task
+
+    def _settings_to_start_with(self, workspace: Workspace, start: StartRun) -> LoadedSettings:
+        """What the run would be started with; in a project that is still to be trusted, what it would be after that."""
+        if workspace.restricted:
+            raise RunRefused(
+                f"{workspace.root} is in restricted mode in the editor: nothing is run there.",
+                code="restricted",
+                hint="Trust the folder in the editor first.",
+            )
+        untrusted = workspace.trust() == "untrusted"
+        if untrusted and start.trust == "refuse":
+            raise refuse_untrusted(workspace)
+        loaded = workspace.asked_for() if untrusted else workspace.settings()
+        if not loaded.settings.kiro.enabled:
+            raise RunRefused(
+                "Running tasks is switched off (kiro.enabled = false).",
+                code="disabled",
+                hint="Set KIRO_ENABLED=true, or kiro.enabled in kiro.toml.",
+            )
+        return loaded
+
+    def _pick(self, workspace: Workspace, loaded: LoadedSettings, start: StartRun) -> AgentInfo:
+        known = registry.agents(loaded.settings, self.environ, loaded.secrets)
+        if start.agent is None:
+            agent = registry.recommended(known, loaded.settings)
+            if agent is None:
+                reasons = "; ".join(f"{info.label}: {info.reason}" for info in known if info.way != "replay")
+                raise RunRefused(
+                    f"No agent is available. {reasons}",
+                    code="no-agent",
+                    hint="Set a key, or try the recorded demonstration: kiro-lsp demo.",
+                )
+        else:
+            agent = registry.named(known, start.agent)
+            if not agent.available:
+                others = ", ".join(info.name for info in known if info.available) or "none"
+                raise RunRefused(
+                    f"Agent {agent.name} is not available: {agent.reason}", code="no-agent", hint=f"Available now: {others}."
+                )
+        return replace(agent, model=start.model) if start.model else agent
+
+    def _job(self, workspace: Workspace, handle: RunHandle, start: StartRun) -> RunJob:
+        async def mark(handle: RunHandle, status: Literal["in-progress", "open"]) -> None:
+            if handle.settings.execution.mark_in_progress:
+                await self._settlement(workspace).mark(handle.record, status)
+
+        async def review_ready(handle: RunHandle) -> None:
+            if not handle.settings.safety.review_changes:
+                await self.accept(handle.run_id, by="your configuration (review_changes = false)")
+
+        def choose() -> Chosen:
+            file, task = self._find(workspace, start)
+            prompt, intent = workspace.prompt(file, task)
+            return Chosen(file, task, prompt, intent)
+
+        def arm(handle: RunHandle) -> None:
+            loaded = workspace.settings()
+            agent = self._pick(workspace, loaded, start)
+            handle.agent, handle.settings = agent, loaded.settings
+            handle.agent_settings = registry.settings_of(agent, loaded.settings)
+            handle.redactor = Redactor(loaded.secrets.values())
+            handle.executor_environ = registry.environ_of(agent, handle.agent_settings, self.environ, loaded.secrets)
+            handle.command_environ = processes.reduced_environ(self.environ)
+            handle.allowed_digests = workspace.allowed_commands(loaded.settings, start.allowed_commands)
+            handle.stage.trusted = True
+
+        return RunJob(handle, workspace, start, self._slot, choose, arm, mark, review_ready)
+
+    def _stage(self, workspace: Workspace, handle: RunHandle) -> Stage:
+        return Stage(
+            run_id=handle.run_id,
+            root=workspace.root,
+            store=self.store,
+            buffer_bytes=workspace.buffer_bytes,
+            open_documents=lambda: workspace.open_paths(self.buffers.paths()),
+            emit=handle.emit,
+            task_file=handle.record.path,
+            trusted=False,
+        )
+
+    async def _carry_out(self, job: RunJob) -> None:
+        try:
+            await job.carry_out()
+        finally:
+            self.handles.pop(job.handle.run_id, None)
+            self._changed(job.handle.record.root)
+
+    @asynccontextmanager
+    async def _slot(self, handle: RunHandle) -> AsyncIterator[None]:
+        async with self._slot_freed:
+            await self._slot_freed.wait_for(lambda: len(self._working) < handle.settings.execution.max_parallel)
+            self._working.add(handle.run_id)
+        try:
+            yield
+        finally:
+            self._working.discard(handle.run_id)
+            async with self._slot_freed:
+                self._slot_freed.notify_all()
+
+    # While a run goes on
+
+    async def cancel(self, run_id: str, *, by: str) -> str:
+        """Stop a run, here or in the process that owns it; what it staged stays reviewable. Returns a line for the person."""
+        handle = self.handles.get(run_id)
+        if handle is not None:
+            handle.cancel(by)
+            return f"Cancelling run {run_id}; what it staged is kept."
+        record = self.store.run(run_id)
+        if record.state not in events.LIVE_STATES:
+            raise RunRefused(f"Run {record.run_id} is {record.state}: there is nothing to cancel.", code="not-live")
+        return str((await self._control.request(record, "cancel", {"by": by}))["message"])
+
+    async def answer(self, run_id: str, request_id: str, option: str, *, by: str) -> None:
+        """Answer a question of a run, here or in the process that owns it. Raises RunRefused when it is not open."""
+        handle = self.handles.get(run_id)
+        if handle is not None:
+            handle.answer(request_id, option, by)
+            return
+        record = self.store.run(run_id)
+        await self._control.request(record, "answer", {"request": request_id, "option": option, "by": by})
+
+    # Settling
+
+    async def accept(
+        self, run_id: str, *, revision: int | None = None, path: str | None = None, hunks: Collection[str] | None = None, by: str
+    ) -> Settled:
+        args = {"revision": revision, "path": path, "hunks": None if hunks is None else list(hunks)}
+        return await self._settle("accept", run_id, args, by)
+
+    async def reject(
+        self, run_id: str, *, revision: int | None = None, path: str | None = None, hunks: Collection[str] | None = None, by: str
+    ) -> Settled:
+        args = {"revision": revision, "path": path, "hunks": None if hunks is None else list(hunks)}
+        return await self._settle("reject", run_id, args, by)
+
+    async def undo(self, run_id: str, *, by: str) -> Settled:
+        return await self._settle("undo", run_id, {}, by)
+
+    async def restore(self, run_id: str, *, by: str) -> Settled:
+        return await self._settle("restore", run_id, {}, by)
+
+    async def commit(self, run_id: str, message: str | None = None, *, by: str) -> Settled:
+        return await self._settle("commit", run_id, {"message": message}, by)
+
+    async def _settle(self, verb: str, run_id: str, args: dict[str, Any], by: str) -> Settled:
+        record = self.store.run(run_id)
+        elsewhere = self._control.elsewhere(record)
+        if elsewhere is not None:
+            return await self._control.settle_elsewhere(record, elsewhere, verb, args | {"by": by})
+        return await self.settle_here(verb, record, args)
+
+    async def settle_here(self, verb: str, record: RunRecord, args: Mapping[str, Any]) -> Settled:
+        """Carry out a settling verb in this process. Raises KiroError."""
+        settlement = self._settlement(self.workspace(Path(record.root)))
+        run_id = record.run_id
+        try:
+            match verb:
+                case "accept":
+                    return await settlement.accept(run_id, args["revision"], args["path"], args["hunks"])
+                case "reject":
+                    return await settlement.reject(run_id, args["revision"], args["path"], args["hunks"])
+                case "undo":
+                    return await settlement.undo(run_id)
+                case "restore":
+                    return await settlement.restore(run_id)
+                case "commit":
+                    return await settlement.commit(run_id, args["message"])
+                case _:
+                    raise KiroError(f"unknown verb {verb!r}")
+        finally:
+            self._changed(record.root)
+
+    async def set_status(self, root: Path, path: str | Path, selector: str, status: tasks.TaskStatus) -> str:
+        """Write a status by hand. Returns a line for the person; raises KiroError when it cannot be written."""
+        workspace = self.workspace(root)
+        file, task = await asyncio.to_thread(self._task_in, workspace, path, selector)
+        outcome = await self._settlement(workspace).set_status(file, task, status)
+        self._changed(workspace.real_root)
+        return outcome
+
+    def _task_in(self, workspace: Workspace, path: str | Path, selector: str) -> tuple[TaskFile, tasks.Task]:
+        file = workspace.read_tasks(path)
+        return file, tasks.find(file.tasks, selector)
+
+    def _settlement(self, workspace: Workspace) -> Settlement:
+        return Settlement(self.store, workspace, self.buffers, self._publish)
+
+    # Looking
+
+    def review(self, run_id: str) -> Review:
+        """The change set of a run with its decisions. Raises UnknownRun."""
+        record = self.store.run(run_id)
+        return self._settlement(self.workspace(Path(record.root))).review(record.run_id)
+
+    def runs(self, root: Path | None = None, limit: int = 200) -> list[RunRecord]:
+        """Newest first."""
+        return self.store.runs(root=None if root is None else self.workspace(root).real_root, limit=limit)
+
+    def live(self, root: Path) -> list[LiveRun]:
+        """The newest run of every task of a project that has one; what lenses show."""
+        newest: dict[tuple[str, str], LiveRun] = {}
+        labels = {info.name: info.label for info in registry.known()}
+        for record in self.runs(root):
+            key = (record.path, record.task_key)
+            if key not in newest:
+                newest[key] = self._live(record, labels.get(record.agent, record.agent))
+        return list(newest.values())
+
+    def _live(self, record: RunRecord, label: str) -> LiveRun:
+        handle = self.handles.get(record.run_id)
+        return LiveRun(
+            record.run_id,
+            record.path,
+            record.task_key,
+            record.title,
+            record.agent,
+            label,
+            handle.state if handle else record.state,
+            handle.phase if handle else record.phase or "",
+            record.started_at,
+            record.cost,
+            record.files,
+            handle.question if handle else None,
+        )
+
+    def follow(self, run_id: str | None, after: int = 0) -> Follower:
+        """The events of a run from `after` (exclusive) on: the recorded ones, then live ones, without a gap.
+
+        With None: the live events of all runs. Close it when you stop reading early.
+        """
+        return Follower(self.store, self.stream, run_id, after)
+
+    # Events
+
+    def _publish(self, envelopes: Sequence[Envelope]) -> None:
+        """Hand committed events to those who look, each once, in order."""
+        fresh = [item for item in envelopes if item.seq > self._published.get(item.run_id, 0)]
+        if not fresh:
+            return
+        for envelope in fresh:
+            self._published[envelope.run_id] = max(envelope.seq, self._published.get(envelope.run_id, 0))
+        self.stream.publish(fresh)
+        if any(not isinstance(item.event, events.Chunk | events.Thought) for item in fresh):
+            for run_id in {item.run_id for item in fresh}:
+                handle = self.handles.get(run_id)
+                self._changed(handle.record.root if handle else self.store.run(run_id).root)
+
+    def publish_foreign(self, envelopes: Sequence[Envelope]) -> None:
+        """Events that another process appended."""
+        self._publish(envelopes)
+
+    def _changed(self, root: str) -> None:
+        for callback in list(self.on_change):
+            callback(root)
+
+    @property
+    def owner(self) -> Owner:
+        return self._control.owner
+
+
+def _new_run_id() -> str:
+    """Sorts by time, reads well, cannot collide: 20261121-044512-3f9a."""
+    return f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+
+
+__all__ = ["Engine", "LiveRun", "LoadedSettings", "Settled", "StartRun"]

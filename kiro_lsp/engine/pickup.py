@@ -1,0 +1,34 @@
+"""Picking up what a dead process left: live runs become interrupted, a half-done apply is brought to before or after.
+
+No model call and no command is ever repeated here, and staged changes stay as they are.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from kiro_lsp.engine import recovery
+from kiro_lsp.engine.run import now
+from kiro_lsp.events import State
+from kiro_lsp.store import RunRecord
+
+if TYPE_CHECKING:
+    from kiro_lsp.engine.engine import Engine
+
+
+async def pick_up(engine: Engine, record: RunRecord) -> None:
+    """Settle one orphan. Safe to call for the same run from several processes: the first swap wins."""
+    store = engine.store
+    if record.state == "applying":
+        outcome = await asyncio.to_thread(recovery.recover, store, Path(record.root), record.run_id)
+        await engine.finish_recovered(record, outcome)
+        return
+    if await asyncio.wrap_future(store.transition(record.run_id, [record.state], "interrupted")):
+        reason = "the process that ran it ended"
+        engine.publish_foreign(
+            await asyncio.wrap_future(
+                store.append(record.run_id, [State(record.state, "interrupted", reason)], durable=True, at=now())
+            )
+        )

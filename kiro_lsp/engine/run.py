@@ -1,0 +1,377 @@
+"""One run in flight: the RunContext that an executor is given, and the run's own clock, questions and spending.
+
+A RunHandle turns what happens into events: redacted, text merged, appended to the store before anyone sees them. It
+decides nothing about review or apply.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import hashlib
+import secrets
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from kiro_lsp import events
+from kiro_lsp.budget import Usage, cost_nano, dollars, worst_case_nano
+from kiro_lsp.engine.stage import Stage
+from kiro_lsp.errors import BudgetExceeded, RunRefused
+from kiro_lsp.events import Chunk, CommandDetail, Envelope, Permission, PermissionOption, Phase, RunEvent, RunState, Thought
+from kiro_lsp.executors.protocol import AgentInfo, CommandResult, Match, Question, Spend
+from kiro_lsp.settings import Settings
+from kiro_lsp.settings.redact import Redactor
+from kiro_lsp.store import Refusal, Reservation, RunRecord, Store
+
+MERGE_BYTES = 2048
+MERGE_SECONDS = 0.05
+
+_DURABLE = (
+    events.Start,
+    events.State,
+    events.File,
+    events.Permission,
+    events.Answer,
+    events.UsageReport,
+    events.Verify,
+    events.ReviewReady,
+    *events.ENDED,
+    *events.SETTLED,
+)
+
+COMMAND_OPTIONS: tuple[tuple[str, str, events.OptionKind], ...] = (
+    ("once", "Allow once", "allow-once"),
+    ("run", "Allow for this run", "allow-run"),
+    ("always", "Always allow this exact command in this project", "allow-always"),
+    ("deny", "Deny", "deny"),
+)
+
+
+def now() -> str:
+    """RFC 3339 in UTC with milliseconds, as events carry it."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def command_digest(argv: Sequence[str], cwd: str, env: Mapping[str, str]) -> str:
+    """What a consent covers: exactly these arguments, in this folder, with this environment. sha256 hex."""
+    parts = [*argv, "", cwd, "", *(f"{name}={env[name]}" for name in sorted(env))]
+    return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogateescape")).hexdigest()
+
+
+@dataclass(slots=True)
+class _Asked:
+    question: Question
+    answered: asyncio.Future[tuple[str, str]]
+    """(option id, who answered)."""
+
+
+@dataclass(slots=True)
+class RunHandle:
+    """A live run. Belongs to one event loop; every method but `emit`'s commit callback runs on it."""
+
+    record: RunRecord
+    agent: AgentInfo
+    settings: Settings
+    store: Store
+    redactor: Redactor
+    publish: Callable[[Sequence[Envelope]], None]
+    command_environ: Mapping[str, str]
+    allowed_digests: set[str] = field(default_factory=set)
+    """Command digests that need no question: allowed for this run, in this project, or by the person's own settings."""
+    stage: Stage = field(init=False)
+    state: RunState = "queued"
+    phase: str = "queued"
+    cancelled_by: str | None = None
+    question: Permission | None = None
+    """What the run waits for, if it waits."""
+    usage: Usage = Usage(0, 0)
+    cost_nano: int | None = 0
+    started: float = field(default_factory=lambda: asyncio.get_running_loop().time())
+    job: asyncio.Task[None] | None = None
+    _asked: dict[str, _Asked] = field(default_factory=dict)
+    _text: Chunk | Thought | None = None
+    _text_timer: asyncio.TimerHandle | None = None
+    _last_flush: float = 0.0
+    _timeout: asyncio.Timeout | None = None
+    _warned: bool = False
+    _written: Future[list[Envelope]] | None = None
+
+    # RunContext: identity and files
+
+    @property
+    def run_id(self) -> str:
+        return self.record.run_id
+
+    @property
+    def root(self) -> Path:
+        return self.stage.root
+
+    async def read(self, path: str) -> bytes:
+        return await self.stage.read(path)
+
+    async def write(self, path: str, data: bytes) -> None:
+        await self.stage.write(path, data)
+
+    async def delete(self, path: str) -> None:
+        await self.stage.delete(path)
+
+    async def list(self, under: str = "") -> list[str]:
+        return await self.stage.list(under)
+
+    async def search(self, pattern: str, *, under: str = "", limit: int = 200) -> list[Match]:
+        return await self.stage.search(pattern, under=under, limit=limit)
+
+    # RunContext: events
+
+    def emit(self, event: RunEvent) -> None:
+        """Record, then publish. Text is merged (50 ms or 2 kB) so that the log stays readable and no client is flooded."""
+        if isinstance(event, Chunk | Thought):
+            self._merge(event)
+            return
+        self._flush_text()
+        if isinstance(event, Phase):
+            self.phase = f"{event.phase} {event.detail}" if event.detail else event.phase
+        self._append([event])
+
+    def emit_together(self, group: Sequence[RunEvent]) -> None:
+        """Several events in one transaction: a reader sees all of them or none."""
+        self._flush_text()
+        self._append(group)
+
+    def transition(self, to: RunState, reason: str | None = None) -> events.State:
+        """The State event for a move to `to`; the caller emits it, alone or with others."""
+        event = events.State(self.state, to, reason)
+        self.state = to
+        return event
+
+    async def written(self) -> None:
+        """Wait until everything emitted so far is in the store."""
+        self._flush_text()
+        if self._written is not None:
+            await asyncio.wrap_future(self._written)
+
+    def _merge(self, event: Chunk | Thought) -> None:
+        if self._text is not None and type(self._text) is not type(event):
+            self._flush_text()
+        text = event.text if self._text is None else self._text.text + event.text
+        self._text = type(event)(text)
+        loop = asyncio.get_running_loop()
+        if len(text) >= MERGE_BYTES or loop.time() - self._last_flush >= MERGE_SECONDS:
+            self._flush_text()
+        elif self._text_timer is None:
+            self._text_timer = loop.call_later(MERGE_SECONDS, self._flush_text)
+
+    def _flush_text(self) -> None:
+        if self._text_timer is not None:
+            self._text_timer.cancel()
+            self._text_timer = None
+        if self._text is not None:
+            event, self._text = self._text, None
+            self._last_flush = asyncio.get_running_loop().time()
+            self._append([event])
+
+    def _append(self, group: Sequence[RunEvent]) -> None:
+        clean = [_redacted(event, self.redactor) for event in group]
+        loop = asyncio.get_running_loop()
+        durable = any(isinstance(event, _DURABLE) for event in clean)
+        self._written = self.store.append(self.run_id, clean, durable=durable, at=now())
+
+        def committed(future: Future[list[Envelope]]) -> None:
+            if future.cancelled() or future.exception() is not None:
+                return  # `written` raises it where it can be acted on
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(self.publish, future.result())
+
+        self._written.add_done_callback(committed)
+
+    # RunContext: questions
+
+    async def ask(self, question: Question) -> str:
+        return await self._ask(question, None)
+
+    async def _ask(self, question: Question, detail: CommandDetail | None) -> str:
+        before = self.state
+        request_id = secrets.token_hex(4)
+        asked = _Asked(question, asyncio.get_running_loop().create_future())
+        self._asked[request_id] = asked
+        options = tuple(PermissionOption(*option) for option in question.options)
+        self.question = Permission(request_id, question.kind, question.title, options, detail)
+        self.emit_together([self.transition("waiting", question.title), self.question])
+        answer = (_deny_option(question), "nobody")
+        try:
+            with self._clock_stopped():
+                answer = await asked.answered
+        finally:
+            del self._asked[request_id]
+            self.question = None
+            self.emit_together([events.Answer(request_id, *answer), self.transition(before)])
+        return answer[0]
+
+    def answer(self, request_id: str, option: str, by: str) -> None:
+        """Settle a question. Raises RunRefused for an unknown, settled or misspelt one: silence is never a yes."""
+        asked = self._asked.get(request_id)
+        if asked is None or asked.answered.done():
+            raise RunRefused(
+                f"Run {self.run_id} has no open question {request_id!r}.",
+                code="no-question",
+                hint="It may have been answered elsewhere, or the run has ended.",
+            )
+        known = [identifier for identifier, _label, _kind in asked.question.options]
+        if option not in known:
+            raise RunRefused(
+                f"{option!r} is not an answer to {asked.question.title!r}.", code="no-option", hint=f"Use one of {known}."
+            )
+        asked.answered.set_result((option, by))
+
+    # RunContext: commands
+
+    async def run_command(self, argv: Sequence[str], *, cwd: str = "", timeout: float | None = None) -> CommandResult:
+        digest = command_digest(argv, cwd, {})
+        if digest not in self.allowed_digests:
+            await self._allow_command(tuple(argv), cwd, digest)
+        self.emit(Phase("running", " ".join(argv)))
+        if self.stage._copy is None:
+            self.emit(events.Isolation("copy", "not restricted: not sandboxed"))
+        return await self.stage.run_command(argv, cwd, timeout, self.command_environ, lambda text: self.emit(Chunk(text)))
+
+    async def _allow_command(self, argv: tuple[str, ...], cwd: str, digest: str) -> None:
+        title = f"Run in a copy of the project (not sandboxed): {' '.join(argv)}"
+        detail = CommandDetail(argv, cwd or ".", {}, digest)
+        option = await self._ask(Question("command", title, COMMAND_OPTIONS), detail)
+        if option == "deny":
+            raise PermissionError(f"The person did not allow the command {list(argv)}.")
+        if option in ("run", "always"):
+            self.allowed_digests.add(digest)
+        if option == "always":
+            await asyncio.wrap_future(self.store.allow_argv(self.record.root, digest, argv))
+
+    # RunContext: money
+
+    @asynccontextmanager
+    async def spend(self, model: str, at_most: Usage) -> AsyncIterator[Spend]:
+        """As RunContext.spend: reserve before, settle after, charge the reservation when the usage stays unknown."""
+        reservation = await self._reserve(model, at_most) if self.agent.billing == "metered" else None
+        spending = _Spending(self, model, reservation)
+        try:
+            yield spending
+        finally:
+            if not spending.settled:
+                await spending.settle_unknown(at_most)
+
+    async def _reserve(self, model: str, at_most: Usage) -> Reservation:
+        cost = self.settings.cost
+        granted = await asyncio.wrap_future(
+            self.store.reserve(
+                self.run_id,
+                self.record.root,
+                self.agent.name,
+                worst_case_nano(model, at_most),
+                cap_day=dollars.to_nano(cost.max_cost_per_day),
+                cap_run=dollars.to_nano(cost.max_cost_per_run),
+                day=datetime.now().astimezone().date().isoformat(),
+            )
+        )
+        if isinstance(granted, Refusal):
+            raise BudgetExceeded(
+                granted.message,
+                hint="Staged work is kept. Raise max_cost_per_run or max_cost_per_day in your own configuration to go on.",
+            )
+        return granted
+
+    def count(self, usage: Usage, nano: int | None) -> None:
+        """Add to the run's total and report it."""
+        self.usage += usage
+        self.cost_nano = None if self.cost_nano is None or nano is None else self.cost_nano + nano
+        cost = None if self.cost_nano is None else dollars.from_nano(self.cost_nano)
+        self.emit(
+            events.UsageReport(
+                self.usage.input_tokens, self.usage.output_tokens, self.usage.cached_tokens, cost, self.agent.billing
+            )
+        )
+
+    # The run's own clock
+
+    @contextmanager
+    def time_limit(self, timeout: asyncio.Timeout) -> Iterator[None]:
+        self._timeout = timeout
+        try:
+            yield
+        finally:
+            self._timeout = None
+
+    @contextmanager
+    def _clock_stopped(self) -> Iterator[None]:
+        """Waiting for the person does not count against the time limit."""
+        timeout = self._timeout
+        deadline = timeout.when() if timeout is not None else None
+        if timeout is None or deadline is None:
+            yield
+            return
+        loop = asyncio.get_running_loop()
+        left = deadline - loop.time()
+        timeout.reschedule(None)
+        try:
+            yield
+        finally:
+            timeout.reschedule(loop.time() + left)
+
+    def cancel(self, by: str) -> None:
+        """Stop: no new request or tool call starts, children are killed, staged work is kept."""
+        self.cancelled_by = self.cancelled_by or by
+        if self.job is not None:
+            self.job.cancel()
+
+
+@dataclass(slots=True)
+class _Spending:
+    """One reserved request of a run."""
+
+    handle: RunHandle
+    model: str
+    reservation: Reservation | None
+    settled: bool = False
+
+    async def used(self, usage: Usage) -> None:
+        nano = cost_nano(self.model, usage) if self.reservation is not None else 0
+        await self._settle(nano)
+        self.handle.count(usage, nano)
+
+    async def settle_unknown(self, at_most: Usage) -> None:
+        """Nothing said what it cost: the reservation stays charged and the cost of the run is unknown."""
+        await self._settle(None)
+        self.handle.count(Usage(0, 0), None if self.reservation is not None else 0)
+
+    async def _settle(self, nano: int | None) -> None:
+        self.settled = True
+        if self.reservation is not None:
+            await asyncio.wrap_future(self.handle.store.settle(self.reservation, nano))
+
+
+def _deny_option(question: Question) -> str:
+    return next((identifier for identifier, _label, kind in question.options if kind == "deny"), "deny")
+
+
+def _redacted(event: RunEvent, redactor: Redactor) -> RunEvent:
+    """The event with every known secret in its texts replaced."""
+    return dataclasses.replace(
+        event, **{spec.name: _clean(getattr(event, spec.name), redactor) for spec in dataclasses.fields(event)}
+    )
+
+
+def _clean(value: Any, redactor: Redactor) -> Any:
+    if isinstance(value, str):
+        return redactor.redact(value)
+    if isinstance(value, tuple):
+        return tuple(_clean(item, redactor) for item in value)
+    if isinstance(value, Mapping):
+        return {name: _clean(item, redactor) for name, item in value.items()}
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return dataclasses.replace(
+            value, **{spec.name: _clean(getattr(value, spec.name), redactor) for spec in dataclasses.fields(value)}
+        )
+    return value

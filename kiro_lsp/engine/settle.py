@@ -1,0 +1,258 @@
+"""What becomes of staged changes: accept, reject, undo, restore, tick, commit.
+
+Every verb begins with a compare-and-swap on the run's state, so that two editors and a terminal cannot apply the same
+change twice, and ends with events that say what happened to which files. How bytes reach the disk is apply.py's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from kiro_lsp import events
+from kiro_lsp.changes.review import Review
+from kiro_lsp.engine import commit
+from kiro_lsp.engine.apply import Applier, Buffers, Outcome
+from kiro_lsp.engine.run import now
+from kiro_lsp.engine.workspace import Workspace
+from kiro_lsp.errors import RunRefused, StaleRevision, StoreError
+from kiro_lsp.events import Envelope, RunEvent, RunState
+from kiro_lsp.spec.model import TaskStatus
+from kiro_lsp.store import RunRecord, Store
+
+_UNDOABLE: frozenset[RunState] = frozenset({"applied", "review", "conflict"})
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """The answer to accept, reject, undo and restore. `ok` is False when nothing was written and something must be done."""
+
+    ok: bool
+    state: RunState
+    message: str
+    files: tuple[str, ...] = ()
+    conflicts: tuple[str, ...] = ()
+    ticked: bool = False
+    commit: str | None = None
+
+
+@dataclass(slots=True)
+class Settlement:
+    """The settling verbs for the runs of one project."""
+
+    store: Store
+    workspace: Workspace
+    buffers: Buffers
+    publish: Callable[[Sequence[Envelope]], None]
+
+    def review(self, run_id: str) -> Review:
+        """The change set of a run with the decisions taken so far. Raises UnknownRun."""
+        changes = self.store.changes(run_id)
+        decisions, revision = self.store.decisions(run_id)
+        return Review(changes, decisions, revision)
+
+    async def accept(self, run_id: str, revision: int | None, path: str | None, hunks: Collection[str] | None) -> Settled:
+        """Apply the pending hunks that are named (all of them without names), tick the task when nothing is left."""
+        record, review = await self._open(run_id, revision)
+        wanted = review.decide("accepted", path=path, hunks=hunks)
+        previous = await self._begin(record, review.revision)
+        outcome = await self._applier().accept(run_id, wanted)
+        if outcome.state == "conflict":
+            return await self._conflict(record, outcome)
+        if outcome.state == "rolled-back":
+            await self._append(run_id, [events.State("applying", previous, outcome.message)])
+            return Settled(False, previous, outcome.message)
+        return await self._accepted(record, wanted, outcome)
+
+    async def reject(self, run_id: str, revision: int | None, path: str | None, hunks: Collection[str] | None) -> Settled:
+        """Set pending hunks aside. Nothing touches the tree; rejected contents stay in the store."""
+        record, review = await self._open(run_id, revision)
+        after = review.decide("rejected", path=path, hunks=hunks)
+        if not await self._swap(record, record.state, record.state, review.revision):
+            raise _moved_on(run_id)
+        await asyncio.wrap_future(self.store.decide(run_id, after.decisions, after.revision))
+        rejected = tuple(identifier for identifier in after.rejected_hunks() if identifier not in review.rejected_hunks())
+        files = tuple(sorted(after.files_with(rejected)))
+        state: RunState = record.state
+        group: list[RunEvent] = [events.Rejected(files, rejected)]
+        if after.settled:
+            state = "applied" if after.accepted_any else "rejected"
+            if state == "applied":
+                group.append(events.Applied(after.accepted_files(), True, False))
+            group.append(events.State(record.state, state))
+        await self._append(run_id, group)
+        if state == "rejected":
+            await self.mark(record, "open", only_from="in-progress")
+        left = "" if after.settled else " The rest is still pending."
+        return Settled(True, state, f"Rejected {len(rejected)} change(s) in {len(files)} file(s).{left}", files)
+
+    async def undo(self, run_id: str) -> Settled:
+        """Put everything back as it was before the accept, the tick included."""
+        return await self._revert(run_id, "undo")
+
+    async def restore(self, run_id: str) -> Settled:
+        """Put the backup of every touched file back, also over later changes (which are saved first)."""
+        return await self._revert(run_id, "restore")
+
+    async def commit(self, run_id: str, message: str | None) -> Settled:
+        """Commit exactly the accepted paths of an applied run. Raises RunRefused with the reason when it cannot."""
+        record = self.store.run(run_id)
+        review = self.review(run_id)
+        if record.state != "applied":
+            raise RunRefused(
+                f"Run {run_id} is {record.state}: only an applied run can be committed.", hint="Accept its changes first."
+            )
+        files = [*review.accepted_files(), record.path]
+        done = await asyncio.to_thread(
+            commit.commit_run, self.workspace.root, files, commit.message_of(record, message), self.buffers
+        )
+        return Settled(done.ok, "applied", done.message, tuple(done.files), commit=done.commit)
+
+    async def mark(
+        self, record: RunRecord, status: TaskStatus, *, only_from: TaskStatus | None = None
+    ) -> Literal["written", "unchanged"] | str:
+        """Write a status for the run's task; the text of a problem when that is not possible."""
+        outcome = await self._applier().tick(record.run_id, record.path, record.anchor, status, only_from=only_from)
+        if outcome.problem is not None:
+            return outcome.problem.message
+        return "written" if outcome.ticked else "unchanged"
+
+    # The steps
+
+    async def _open(self, run_id: str, revision: int | None) -> tuple[RunRecord, Review]:
+        record = self.store.run(run_id)
+        review = self.review(run_id)
+        if record.state not in events.REVIEWABLE_STATES:
+            raise RunRefused(
+                f"Run {run_id} is {record.state}: there is nothing to review.", code="not-reviewable", hint=_hint_for(record.state)
+            )
+        if revision is not None and revision != review.revision:
+            raise StaleRevision(
+                f"The review of run {run_id} has moved on (revision {review.revision}, you looked at {revision}).",
+                hint="Look again and decide on what is there now.",
+            )
+        return record, review
+
+    async def _begin(self, record: RunRecord, revision: int) -> RunState:
+        """Take the run into `applying`; raises RunRefused when somebody else was faster."""
+        if not await self._swap(record, record.state, "applying", revision):
+            raise _moved_on(record.run_id)
+        await self._append(record.run_id, [events.State(record.state, "applying")])
+        return record.state
+
+    async def _swap(self, record: RunRecord, from_: RunState, to: RunState, revision: int) -> bool:
+        return await asyncio.wrap_future(self.store.transition(record.run_id, [from_], to, revision=revision))
+
+    async def _accepted(self, record: RunRecord, review: Review, outcome: Outcome) -> Settled:
+        notes = [outcome.message] if outcome.message else []
+        if not review.settled:
+            await self._append(record.run_id, [events.Applied(outcome.files, True, False), events.State("applying", "review")])
+            notes.append(f"Applied {_files(outcome.files)}; the rest is still pending.")
+            return Settled(True, "review", " ".join(notes), outcome.files)
+        partial = review.rejected_any
+        tick = ""
+        if not partial and self._completed(record.run_id):
+            tick = await self.mark(record, "done")
+            if tick not in ("written", "unchanged"):
+                notes.append(f"The box was not ticked: {tick}")
+        ticked = tick == "written"
+        await self._append(
+            record.run_id, [events.Applied(review.accepted_files(), partial, ticked), events.State("applying", "applied")]
+        )
+        notes.append(f"Applied {_files(review.accepted_files())}." + (" The task is ticked." if ticked else ""))
+        notes += await self._saved(outcome.files)
+        committed = await self._auto_commit(record.run_id, notes)
+        return Settled(True, "applied", " ".join(notes), outcome.files, ticked=ticked, commit=committed)
+
+    async def _saved(self, files: Sequence[str]) -> list[str]:
+        """Save what the accept changed, where the settings and the client allow it; name what stays unsaved."""
+        if not self.workspace.settings().settings.execution.auto_save:
+            return []
+        open_files = [path for name in files if self.buffers.text(path := self.workspace.root / name) is not None]
+        saved = set(await self.buffers.save(open_files)) if open_files else set()
+        left = [str(path.relative_to(self.workspace.root)) for path in open_files if path not in saved]
+        return [f"Not saved yet, save it in the editor: {', '.join(left)}."] if left else []
+
+    async def _auto_commit(self, run_id: str, notes: list[str]) -> str | None:
+        if not self.workspace.settings().settings.execution.auto_commit:
+            return None
+        try:
+            done = await self.commit(run_id, None)
+        except RunRefused as refusal:
+            notes.append(f"Not committed: {refusal}")
+            return None
+        notes.append(done.message)
+        return done.commit
+
+    async def _conflict(self, record: RunRecord, outcome: Outcome) -> Settled:
+        await self._append(
+            record.run_id, [events.ConflictFound(outcome.conflicts), events.State("applying", "conflict", outcome.message)]
+        )
+        return Settled(False, "conflict", outcome.message, conflicts=outcome.conflicts)
+
+    async def _revert(self, run_id: str, verb: Literal["undo", "restore"]) -> Settled:
+        record = self.store.run(run_id)
+        if record.state not in _UNDOABLE and not (verb == "restore" and record.state == "undone"):
+            raise RunRefused(f"Run {run_id} is {record.state}: there is nothing to {verb}.", hint=_hint_for(record.state))
+        _decisions, revision = self.store.decisions(run_id)
+        previous = await self._begin(record, revision)
+        applier = self._applier()
+        outcome = await (applier.undo(run_id) if verb == "undo" else applier.restore(run_id))
+        if outcome.state != "verified":
+            await self._append(run_id, [events.State("applying", previous, outcome.message)])
+            return Settled(False, previous, outcome.message, conflicts=outcome.conflicts)
+        await self._append(run_id, [events.Undone(outcome.files), events.State("applying", "undone")])
+        return Settled(True, "undone", outcome.message or f"Put back {_files(outcome.files)}.", outcome.files)
+
+    def _completed(self, run_id: str) -> bool:
+        """Only a run whose executor completed may tick: accepted pieces of a failed run are not a finished task."""
+        return any(isinstance(envelope.event, events.Complete) for envelope in self.store.events(run_id))
+
+    async def _append(self, run_id: str, group: Sequence[RunEvent]) -> None:
+        envelopes = await asyncio.wrap_future(self.store.append(run_id, group, durable=True, at=now()))
+        self.publish(envelopes)
+
+    def _applier(self) -> Applier:
+        return Applier(self.store, self.workspace.root, self.buffers)
+
+
+def _files(files: Sequence[str]) -> str:
+    return "no files" if not files else f"{len(files)} file" + ("s" if len(files) > 1 else "")
+
+
+def _moved_on(run_id: str) -> StaleRevision:
+    return StaleRevision(
+        f"Run {run_id} was changed at the same moment from somewhere else; nothing was done here.", hint="Look at it again."
+    )
+
+
+def _hint_for(state: RunState) -> str:
+    hints: dict[str, str] = {
+        "applied": "It was accepted before; `undo` takes it back.",
+        "rejected": "It was rejected before; retry the run to get new changes.",
+        "undone": "It was undone before; retry the run to get new changes.",
+        "applying": "Somebody is applying it right now.",
+    }
+    return hints.get(state, "Wait until it has ended, or cancel it.")
+
+
+def no_buffers() -> Buffers:
+    """The documents of a face without an editor: none is open."""
+    return _NoBuffers()
+
+
+class _NoBuffers:
+    def text(self, path: Path) -> str | None:  # noqa: ARG002
+        return None
+
+    def dirty(self, path: Path) -> bool:  # noqa: ARG002
+        return False
+
+    async def edit(self, files: object) -> bool:  # noqa: ARG002
+        raise StoreError("there is no editor to edit a document in")
+
+    async def save(self, paths: Sequence[Path]) -> Sequence[Path]:  # noqa: ARG002
+        return []
