@@ -186,7 +186,7 @@ class Engine:
             reason="chosen by you" if start.agent else "recommended",
             note=start.note,
         )
-        handle = RunHandle(record, agent, loaded.settings, self.store, Redactor(()), self._publish, {})
+        handle = RunHandle(record, agent, loaded.settings, self.store, Redactor(()), self._publish)
         handle.stage = self._stage(workspace, handle)
         if not await asyncio.wrap_future(self.store.create_run(record)):
             raise RunRefused(

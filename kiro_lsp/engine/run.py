@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-import hashlib
 import secrets
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
@@ -21,10 +20,11 @@ from typing import Any
 from kiro_lsp import events
 from kiro_lsp.budget import Usage, cost_nano, dollars, worst_case_nano
 from kiro_lsp.engine.stage import Stage
+from kiro_lsp.engine.workspace import command_digest
 from kiro_lsp.errors import BudgetExceeded, RunRefused
 from kiro_lsp.events import Chunk, CommandDetail, Envelope, Permission, PermissionOption, Phase, RunEvent, RunState, Thought
 from kiro_lsp.executors.protocol import AgentInfo, CommandResult, Match, Question, Spend
-from kiro_lsp.settings import Settings
+from kiro_lsp.settings import AgentSettings, Settings
 from kiro_lsp.settings.redact import Redactor
 from kiro_lsp.store import Refusal, Reservation, RunRecord, Store
 
@@ -57,12 +57,6 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def command_digest(argv: Sequence[str], cwd: str, env: Mapping[str, str]) -> str:
-    """What a consent covers: exactly these arguments, in this folder, with this environment. sha256 hex."""
-    parts = [*argv, "", cwd, "", *(f"{name}={env[name]}" for name in sorted(env))]
-    return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogateescape")).hexdigest()
-
-
 @dataclass(slots=True)
 class _Asked:
     question: Question
@@ -80,7 +74,11 @@ class RunHandle:
     store: Store
     redactor: Redactor
     publish: Callable[[Sequence[Envelope]], None]
-    command_environ: Mapping[str, str]
+    command_environ: Mapping[str, str] = field(default_factory=dict)
+    """What commands in the copy see: no secrets."""
+    executor_environ: Mapping[str, str] = field(default_factory=dict)
+    """What the executor may look keys up in: its own only."""
+    agent_settings: AgentSettings | None = None
     allowed_digests: set[str] = field(default_factory=set)
     """Command digests that need no question: allowed for this run, in this project, or by the person's own settings."""
     stage: Stage = field(init=False)

@@ -7,6 +7,7 @@ that the project controls has an effect before its digest was trusted. It knows 
 from __future__ import annotations
 
 import fnmatch
+import hashlib
 import os
 import stat
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -14,11 +15,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+import platformdirs
+
 from kiro_lsp.errors import PathRefused, UnreadableFile, Untrusted
 from kiro_lsp.executors import registry
 from kiro_lsp.executors.protocol import AgentInfo
 from kiro_lsp.sandbox import files, paths
-from kiro_lsp.settings import LoadedSettings, Sources, load_settings
+from kiro_lsp.settings import LoadedSettings, Settings, Sources, load_settings
 from kiro_lsp.spec import documents, tasks
 from kiro_lsp.spec.intent import IntentContract, intent_of
 from kiro_lsp.spec.model import Problem, Task, TaskList
@@ -35,6 +38,18 @@ DOCUMENT_LIMIT = 1024 * 1024
 DOCUMENTS_AT_MOST = 200
 _CONFIG_LIMIT = 1024 * 1024
 _WALK_DEPTH = 6
+
+
+def user_config_path(environ: Mapping[str, str]) -> Path:
+    """Where the person's own configuration lies: KIRO_LSP_CONFIG, else the platform's configuration folder."""
+    named = environ.get("KIRO_LSP_CONFIG")
+    return Path(named) if named else platformdirs.user_config_path("kiro-lsp") / "config.toml"
+
+
+def command_digest(argv: Sequence[str], cwd: str, env: Mapping[str, str]) -> str:
+    """What a consent covers: exactly these arguments, in this folder, with this environment. sha256 hex."""
+    parts = [*argv, "", cwd, "", *(f"{name}={env[name]}" for name in sorted(env))]
+    return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def root_of(path: Path, folders: Sequence[Path] = ()) -> Path:
@@ -86,6 +101,7 @@ class Workspace:
     """The editor says that this folder is not trusted; that always wins."""
     buffer_text: Callable[[Path], str | None] = lambda _path: None
     """The text of an open document, which is the truth while it is open."""
+    _consented: bool = False
     _once: set[str] = field(default_factory=set)
     """Digests that were granted for this process only."""
     _settings: dict[bool, _Cached] = field(default_factory=dict)
@@ -170,6 +186,21 @@ class Workspace:
             return None
         return None if data is None else data.decode("utf-8-sig", "replace")
 
+    def consented(self) -> bool:
+        """Whether the person said yes to running agents here, for this process or for good."""
+        return self._consented or self.store.consented(self.real_root)
+
+    def remember_consent(self, *, lasting: bool) -> None:
+        self._consented = True
+        if lasting:
+            self.store.remember_consent(self.real_root).result()
+
+    def allowed_commands(self, settings: Settings, extra: Sequence[Sequence[str]]) -> set[str]:
+        """Digests of the commands that need no question: kept by the person, configured, or given with this run."""
+        digests = set(self.store.allowed_argv(self.real_root))
+        commands = [*map(tuple, settings.execution.allowed_commands), *map(tuple, extra)]
+        return digests | {command_digest(argv, "", {}) for argv in commands}
+
     # Agents
 
     def agents(self) -> list[AgentInfo]:
@@ -180,6 +211,29 @@ class Workspace:
     def recommended(self) -> AgentInfo | None:
         """The agent that a plain click would use, None when nothing is available."""
         return registry.recommended(self.agents(), self.settings().settings)
+
+    # Open documents
+
+    def buffer_bytes(self, relative: str) -> bytes | None:
+        """The bytes that an open document stands for; None when it is not open.
+
+        An unchanged buffer stands for the file's own bytes, so that a BOM, which editors hide, is not lost.
+        """
+        text = self.buffer_text(self.root / relative)
+        if text is None:
+            return None
+        try:
+            on_disk = files.safe_read(self.root, relative, limit=TASK_FILE_LIMIT)
+        except (PathRefused, UnreadableFile):
+            on_disk = None
+        if on_disk is not None and tasks.decode(on_disk).text == text:
+            return on_disk
+        return text.encode("utf-8", "surrogatepass")
+
+    def open_paths(self, open_documents: Sequence[Path]) -> list[str]:
+        """Root-relative paths of those open documents that lie inside this project."""
+        inside = [path for path in open_documents if path.is_relative_to(self.root)]
+        return [path.relative_to(self.root).as_posix() for path in inside]
 
     # Task files and prompts
 
