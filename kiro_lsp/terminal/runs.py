@@ -1,0 +1,165 @@
+"""`runs`, `costs`, `cancel`, `answer`: looking at runs of any process, and speaking to one that goes on elsewhere."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from datetime import datetime
+
+from kiro_lsp.budget import dollars
+from kiro_lsp.engine.engine import Engine
+from kiro_lsp.settings import Settings
+from kiro_lsp.store import RunRecord, Store
+from kiro_lsp.terminal.console import Console
+from kiro_lsp.terminal.diff import counted, print_changes
+from kiro_lsp.terminal.project import BY, open_project, open_store, project_root, with_engine
+
+
+def runs(args: argparse.Namespace, console: Console) -> int:
+    """List runs, newest first, or show one with its events' outcome and, on request, its changes."""
+    with open_store() as store:
+        if args.run is not None:
+            return _one(store, store.run(args.run), args, console)
+        root = None if args.root is None else os.path.realpath(project_root(args.root))
+        records = store.runs(root=root, limit=args.limit)
+    if console.json:
+        console.value([run_json(record) for record in records])
+        return 0
+    if not records:
+        console.say("No runs yet. Start one with: kiro-lsp run PATH TASK")
+    for record in records:
+        console.line(_run_line(record))
+    return 0
+
+
+def _one(store: Store, record: RunRecord, args: argparse.Namespace, console: Console) -> int:
+    changes = store.changes(record.run_id)
+    if console.json:
+        body = run_json(record)
+        if args.diff:
+            from kiro_lsp.changes.changeset import unified_diff
+
+            body["diffs"] = [
+                {"path": change.path, "action": change.action, "diff": unified_diff(change)} for change in changes.files
+            ]
+        console.value([body])
+        return 0
+    console.line(_run_line(record))
+    console.line(f"  project   {record.root}")
+    console.line(f"  task      {record.path}: {record.task_key}")
+    console.line(f"  agent     {record.agent} ({'RECORDED, ' if record.replay else ''}{record.way}) {record.model}".rstrip())
+    console.line(f"  started   {record.started_at}" + (f", ended {record.ended_at}" if record.ended_at else ""))
+    console.line(f"  cost      {_cost(record)}")
+    for change in changes.files:
+        console.line(f"  {change.action:<9} {change.path}")
+    if args.diff:
+        print_changes(changes.files, console)
+    return 0
+
+
+def run_json(record: RunRecord) -> dict[str, object]:
+    """A run as `runs --json` lists it."""
+    owner = record.owner
+    return {
+        "runId": record.run_id,
+        "root": record.root,
+        "path": record.path,
+        "task": record.task_key,
+        "title": record.title,
+        "agent": record.agent,
+        "way": record.way,
+        "model": record.model,
+        "state": record.state,
+        "startedAt": record.started_at,
+        "endedAt": record.ended_at,
+        "cost": record.cost,
+        "billing": record.billing,
+        "files": record.files,
+        "replay": record.replay,
+        "owner": None if owner is None else {"pid": owner.pid, "startTicks": owner.start_ticks, "bootId": owner.boot_id},
+    }
+
+
+def _run_line(record: RunRecord) -> str:
+    called = f"{record.task_id} {record.title}" if record.task_id else record.title
+    return f"{record.run_id}  {record.state:<11}  {counted(record.files, 'file'):<8}  {record.agent:<10}  {called}"
+
+
+def _cost(record: RunRecord) -> str:
+    if record.billing != "metered":
+        return record.billing
+    return "unknown" if record.cost is None else f"${record.cost}"
+
+
+def costs(args: argparse.Namespace, console: Console) -> int:
+    """What was spent today against the caps, and rows by day, agent, spec or task."""
+    day = datetime.now().astimezone().date().isoformat()
+    with open_project() as project:
+        settings = project.workspace.settings().settings
+        body = costs_json(project.store, settings, args.by, day)
+    if console.json:
+        console.value(body)
+        return 0
+    console.line(f"{body['day']}: spent ${body['spent']}, reserved ${body['reserved']}, at most ${body['cap']} a day")
+    rows = body["rows"]
+    assert isinstance(rows, list)
+    for row in rows:
+        cost = "unknown" if row["cost"] is None else f"${row['cost']}"
+        unknown = f", {row['unknown']} of unknown cost" if row["unknown"] else ""
+        console.line(f"  {row['key']}: {counted(row['runs'], 'run')}, {cost}{unknown}")
+    return 0
+
+
+def costs_json(store: Store, settings: Settings, by: str, day: str) -> dict[str, object]:
+    """The object of `costs --json`; money as decimal strings in US dollars."""
+    spent = store.spent(day)
+    return {
+        "day": spent.day,
+        "spent": dollars.from_nano(spent.spent),
+        "reserved": dollars.from_nano(spent.reserved),
+        "unknown": spent.unknown,
+        "cap": str(settings.cost.max_cost_per_day),
+        "warnAt": str(settings.cost.warn_at_cost),
+        "rows": [
+            {
+                "key": row.key,
+                "runs": row.runs,
+                "inputTokens": row.input_tokens,
+                "outputTokens": row.output_tokens,
+                "cachedTokens": row.cached_tokens,
+                "cost": None if row.cost is None else dollars.from_nano(row.cost),
+                "unknown": row.unknown,
+            }
+            for row in store.cost_rows(by=by)
+        ],
+    }
+
+
+def cancel(args: argparse.Namespace, console: Console) -> int:
+    """Stop a run, in whatever process it goes on."""
+
+    async def work(engine: Engine) -> int:
+        run_id = engine.store.run(args.run).run_id
+        message = await engine.cancel(run_id, by=BY)
+        if console.json:
+            console.value({"runId": run_id, "ok": True, "message": message})
+        else:
+            console.line(message)
+        return 0
+
+    return with_engine(work)
+
+
+def answer(args: argparse.Namespace, console: Console) -> int:
+    """Answer a run's question."""
+
+    async def work(engine: Engine) -> int:
+        run_id = engine.store.run(args.run).run_id
+        await engine.answer(run_id, args.request, args.option, by=BY)
+        if console.json:
+            console.value({"runId": run_id, "ok": True})
+        else:
+            console.line(f"Answered {args.option}.")
+        return 0
+
+    return with_engine(work)

@@ -1,0 +1,256 @@
+"""The rules of docs/architecture.md that a program can check: layers, sizes, names, types, lint, dependencies, leaks."""
+
+from __future__ import annotations
+
+import ast
+import importlib.metadata
+import io
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tokenize
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import REPO
+
+PACKAGE = REPO / "kiro_lsp"
+PROJECT = tomllib.loads((REPO / "pyproject.toml").read_text("utf-8"))
+
+LONGEST_FILE = 500
+LONGEST_FUNCTION = 50
+
+LONG_FUNCTIONS: dict[str, str] = {}
+"""`path::function` → why it may be longer than LONGEST_FUNCTION lines."""
+
+HOSTS = {
+    "127.0.0.1",
+    "localhost",
+    "example.com",
+    "example.org",
+    "example.test",
+    "api.anthropic.com",
+    "console.anthropic.com",
+    "docs.anthropic.com",
+    "keepachangelog.com",
+    "semver.org",
+    "microsoft.github.io",
+    "www.apache.org",
+    "github.com",
+    "json-schema.org",
+}
+"""Hosts that the project may name. Mirrors and registries of a machine it was built on are not among them."""
+
+
+def sources(*suffixes: str, below: Path = REPO) -> list[Path]:
+    """The project's own files with these suffixes, as git knows them: tracked, or new and not ignored."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=REPO,
+        capture_output=True,
+        check=True,
+    ).stdout.decode()
+    paths = (REPO / name for name in listed.split("\0") if name.endswith(suffixes or ("",)))
+    return [path for path in paths if path.is_file() and path.is_relative_to(below)]
+
+
+def functions(path: Path) -> Iterator[tuple[str, ast.FunctionDef | ast.AsyncFunctionDef]]:
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield node.name, node
+
+
+def lint_layers(project: Path) -> subprocess.CompletedProcess[str]:
+    code = "import sys; from importlinter.cli import lint_imports; sys.exit(lint_imports(no_cache=True, no_logo=True))"
+    environ = os.environ | {"PYTHONPATH": str(project), "PYTHONIOENCODING": "utf-8"}
+    return subprocess.run(
+        [sys.executable, "-c", code], cwd=project, env=environ, capture_output=True, text=True, encoding="utf-8"
+    )
+
+
+def test_layers_import_only_what_stands_below_them() -> None:
+    result = lint_layers(REPO)
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+@pytest.mark.parametrize(
+    ("where", "line", "contract"),
+    [
+        ("spec/tasks.py", "import kiro_lsp.engine", "Layers"),
+        ("changes/diff.py", "import subprocess", "Pure layers"),
+        ("engine/engine.py", "import pygls", "Only the LSP face"),
+        ("engine/engine.py", "import rich", "Only the terminal face"),
+        ("terminal/task_files.py", "import sqlite3", "Only the store"),
+        ("executors/toolloop.py", "import anthropic", "Only its own executor"),
+        ("helpers.py", "", "Layers"),
+    ],
+)
+def test_a_planted_import_breaks_its_contract(tmp_path: Path, where: str, line: str, contract: str) -> None:
+    shutil.copytree(PACKAGE, tmp_path / "kiro_lsp", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(REPO / "pyproject.toml", tmp_path)
+    with (tmp_path / "kiro_lsp" / where).open("a", encoding="utf-8") as file:
+        file.write(f"\n{line}\n")
+    result = lint_layers(tmp_path)
+    said = result.stdout + result.stderr
+    assert result.returncode != 0
+    assert contract in said or where.removesuffix(".py") in said, said
+
+
+def test_no_file_is_too_long() -> None:
+    too_long = {
+        str(path.relative_to(REPO)): lines
+        for path in sources(".py", ".lua")
+        if (lines := len(path.read_text("utf-8").splitlines())) > LONGEST_FILE
+    }
+    assert too_long == {}
+
+
+def test_no_function_is_too_long_without_a_reason() -> None:
+    long = {
+        f"{path.relative_to(REPO).as_posix()}::{name}": node.end_lineno - node.lineno + 1
+        for path in sources(".py")
+        for name, node in functions(path)
+        if node.end_lineno is not None and node.end_lineno - node.lineno + 1 > LONGEST_FUNCTION
+    }
+    assert {name: lines for name, lines in long.items() if name not in LONG_FUNCTIONS} == {}
+    assert set(LONG_FUNCTIONS) <= set(long), "a reason is given for a function that is short, or gone"
+
+
+def test_every_module_says_what_it_is_for() -> None:
+    silent = [
+        str(path.relative_to(REPO))
+        for path in sources(".py", below=PACKAGE)
+        if (text := path.read_text("utf-8")).strip() and ast.get_docstring(ast.parse(text)) is None
+    ]
+    assert silent == []
+
+
+def test_every_module_postpones_its_annotations() -> None:
+    eager = [
+        str(path.relative_to(REPO))
+        for path in sources(".py")
+        if any(isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.AnnAssign) for node in ast.walk(tree(path)))
+        and "from __future__ import annotations" not in path.read_text("utf-8")
+    ]
+    assert eager == []
+
+
+def tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text("utf-8"))
+
+
+def test_names_say_what_a_thing_is() -> None:
+    vague = re.compile(r"(^|_)(utils?|helpers?|manager|common|misc)(_|$)", re.IGNORECASE)
+    modules = [str(p.relative_to(REPO)) for p in sources(".py", below=PACKAGE) if vague.search(p.stem)]
+    classes = [
+        f"{path.relative_to(REPO)}::{node.name}"
+        for path in sources(".py", below=PACKAGE)
+        for node in ast.walk(tree(path))
+        if isinstance(node, ast.ClassDef) and re.search(r"(Utils?|Helper|Manager)$", node.name)
+    ]
+    prefixed = [
+        f"{path.relative_to(REPO)}::{name}"
+        for path in sources(".py", below=PACKAGE)
+        for name, _ in functions(path)
+        if name.lstrip("_").startswith(("get_", "handle_"))
+    ]
+    assert (modules, classes, prefixed) == ([], [], [])
+
+
+def test_comments_draw_no_banners() -> None:
+    banners = [
+        f"{path.relative_to(REPO)}:{token.start[0]}"
+        for path in sources(".py")
+        for token in tokenize.generate_tokens(io.StringIO(path.read_text("utf-8")).readline)
+        if token.type == tokenize.COMMENT and re.search(r"[-=#*~─═]{4,}", token.string)
+    ]
+    assert banners == []
+
+
+def run_tool(*arguments: str) -> None:
+    result = subprocess.run([sys.executable, "-m", *arguments], cwd=REPO, capture_output=True, text=True)
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+@pytest.mark.timeout(600)
+def test_types_are_strict() -> None:
+    run_tool("mypy")
+
+
+def test_lint_is_clean() -> None:
+    run_tool("ruff", "check", "--no-cache", ".")
+
+
+def test_the_formatter_has_nothing_to_change() -> None:
+    run_tool("ruff", "format", "--no-cache", "--check", ".")
+
+
+def dependencies() -> set[str]:
+    return {re.split(r"[<>=!~\[;\s]", line, maxsplit=1)[0] for line in PROJECT["project"]["dependencies"]}
+
+
+def test_every_dependency_has_its_reason() -> None:
+    section = (REPO / "docs" / "architecture.md").read_text("utf-8").partition("## Dependencies")[2]
+    unexplained = {name for name in dependencies() if f"| `{name}` |" not in section}
+    assert unexplained == set()
+
+
+def test_everything_imported_is_a_declared_dependency() -> None:
+    provided = importlib.metadata.packages_distributions()
+    imported: dict[str, str] = {}
+    for path in sources(".py", below=PACKAGE):
+        for node in ast.walk(tree(path)):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            if isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+                names = [node.module]
+            for name in names:
+                imported.setdefault(name.partition(".")[0], str(path.relative_to(REPO)))
+    foreign = {name: where for name, where in imported.items() if name not in sys.stdlib_module_names | {"kiro_lsp"}}
+    undeclared = {
+        name: where for name, where in foreign.items() if not {d.lower() for d in provided.get(name, [])} & dependencies()
+    }
+    assert undeclared == {}
+
+
+def text_files() -> Iterator[tuple[Path, str]]:
+    for path in sources():
+        try:
+            yield path, path.read_text("utf-8")
+        except UnicodeDecodeError:
+            continue
+
+
+def test_no_path_of_a_machine_is_in_the_project() -> None:
+    # The needles are put together here so that this file does not hold them.
+    needles = ["/work" + "/main", "/work" + "/env", "/work" + "/shared", "/work" + "/plan", "/ro" + "ot/", "index" + "-url"]
+    found = [f"{path.relative_to(REPO)}: {needle}" for path, text in text_files() for needle in needles if needle in text]
+    assert found == []
+
+
+def test_only_known_hosts_are_named() -> None:
+    found = {
+        f"{path.relative_to(REPO)}: {host}"
+        for path, text in text_files()
+        for host in re.findall(r"https?://([A-Za-z0-9.-]+\.[A-Za-z0-9-]+)", text)
+        if host not in HOSTS and not host.endswith((".example", ".test", ".invalid", ".example.com", ".example.org"))
+    }
+    assert found == set()
+
+
+def readme_commands() -> list[str]:
+    blocks = re.findall(r"```sh\n(.*?)```", (REPO / "README.md").read_text("utf-8"), re.DOTALL)
+    return [line for block in blocks for line in block.splitlines() if line.startswith("python3 -m venv")]
+
+
+def test_ci_runs_the_test_command_of_the_readme() -> None:
+    demo, tests = readme_commands()
+    assert demo.endswith("kiro-lsp demo")
+    assert "pytest" in tests
+    script = (REPO / ".ci" / "run").read_text("utf-8")
+    assert tests in script.splitlines()
+    assert os.access(REPO / ".ci" / "run", os.X_OK)
