@@ -1,0 +1,203 @@
+--- Starting the language server and hearing from it. Holds no rule about tasks: those live in the server.
+local M = {}
+
+---@class kiro.Config
+---@field cmd string[] the command that starts the server
+---@field root_markers string[] what makes a folder a project
+
+---@type kiro.Config
+M.config = {
+  cmd = { "kiro-lsp", "--stdio" },
+  root_markers = { ".kiro", ".spec-workflow", ".specify", "openspec", ".git" },
+}
+
+--- What this client can do beyond plain LSP; the server sends nothing that is not listed here.
+M.init_options = { kiro = { "kiro/review", "kiro/runEvent", "kiro/reviewChanged", "kiro/save" } }
+
+---@class kiro.Progress
+---@field title string
+---@field message string?
+
+--- Progress by token, for a statusline: see `require("kiro").status()`.
+---@type table<string|integer, kiro.Progress>
+M.progress = {}
+
+--- The newest run that has something to review.
+---@type string?
+M.reviewable = nil
+
+---@param path string
+---@return string
+local function root_of(path)
+  local folder = vim.fn.fnamemodify(path, ":p:h")
+  local at = folder
+  while true do
+    for _, marker in ipairs(M.config.root_markers) do
+      if vim.loop.fs_stat(at .. "/" .. marker) then
+        return at
+      end
+    end
+    local above = vim.fn.fnamemodify(at, ":h")
+    if above == at then
+      return folder
+    end
+    at = above
+  end
+end
+
+--- A task file is `tasks.md`, or any Markdown file inside a spec folder.
+---@param path string
+---@return boolean
+local function is_task_file(path)
+  return path:match("tasks%.md$") ~= nil or path:match("/%.kiro/specs/") ~= nil or path:match("/%.spec%-workflow/") ~= nil
+end
+
+---@param bufnr integer
+function M.refresh_lenses(bufnr)
+  if vim.api.nvim_buf_is_loaded(bufnr) and #M.clients(bufnr) > 0 then
+    vim.api.nvim_buf_call(bufnr, function()
+      vim.lsp.codelens.refresh()
+    end)
+  end
+end
+
+---@param bufnr integer
+---@return table[] the kiro-lsp clients of a buffer
+function M.clients(bufnr)
+  local all = vim.lsp.get_clients and vim.lsp.get_clients({ bufnr = bufnr })
+    or vim.tbl_values(vim.lsp.buf_get_clients(bufnr))
+  return vim.tbl_filter(function(client)
+    return client.name == "kiro_lsp" or client.name == "kiro-lsp"
+  end, all)
+end
+
+local handlers = {}
+
+handlers["$/progress"] = function(err, result, ctx, config)
+  local value = result.value
+  if value.kind == "end" then
+    M.progress[result.token] = nil
+    if value.message then
+      vim.notify(value.message, vim.log.levels.INFO)
+    end
+  else
+    local known = M.progress[result.token] or { title = value.title or "" }
+    known.message = value.message or known.message
+    M.progress[result.token] = known
+  end
+  vim.cmd("redrawstatus")
+  local default = vim.lsp.handlers["$/progress"]
+  if default then
+    default(err, result, ctx, config)
+  end
+end
+
+handlers["kiro/runEvent"] = function(_, result)
+  local event = result.event
+  if event.type == "review" then
+    M.reviewable = event.runId
+  end
+  if event.type == "state" then
+    for _, bufnr in ipairs(vim.api.nvim_list_bufs()) do
+      M.refresh_lenses(bufnr)
+    end
+  end
+end
+
+handlers["kiro/reviewChanged"] = function(_, result)
+  require("kiro.review").refresh(result.runId)
+end
+
+--- Save the files that an accept changed; answers with those that were saved.
+handlers["kiro/save"] = function(_, result)
+  local saved = {}
+  for _, uri in ipairs(result.uris) do
+    local bufnr = vim.uri_to_bufnr(uri)
+    local ok = pcall(vim.api.nvim_buf_call, bufnr, function()
+      vim.cmd("silent update")
+    end)
+    if ok and not vim.api.nvim_buf_get_option(bufnr, "modified") then
+      table.insert(saved, uri)
+    end
+  end
+  return { uris = saved }
+end
+
+--- Start the server for a task file, or attach the buffer to the one that runs for its project.
+---@param bufnr integer
+---@return integer? client id
+function M.attach(bufnr)
+  local path = vim.api.nvim_buf_get_name(bufnr)
+  if not is_task_file(path) then
+    return nil
+  end
+  local root = root_of(path)
+  local config = {
+    name = "kiro_lsp",
+    cmd = M.config.cmd,
+    root_dir = root,
+    init_options = M.init_options,
+    handlers = handlers,
+    workspace_folders = { { uri = vim.uri_from_fname(root), name = vim.fn.fnamemodify(root, ":t") } },
+  }
+  local id
+  if vim.lsp.start then
+    id = vim.lsp.start(config, { bufnr = bufnr })
+  else
+    for _, client in pairs(vim.lsp.get_active_clients()) do
+      if client.name == "kiro_lsp" and client.config.root_dir == root then
+        id = client.id
+      end
+    end
+    id = id or vim.lsp.start_client(config)
+    vim.lsp.buf_attach_client(bufnr, id)
+  end
+  M.keep_lenses_fresh(bufnr)
+  return id
+end
+
+--- Neovim before 0.12 refreshes lenses only when it is told to.
+---@param bufnr integer
+function M.keep_lenses_fresh(bufnr)
+  vim.api.nvim_create_autocmd({ "BufEnter", "InsertLeave", "TextChanged", "BufWritePost" }, {
+    group = vim.api.nvim_create_augroup("kiro_lenses_" .. bufnr, {}),
+    buffer = bufnr,
+    desc = "Refresh the lenses of the task file",
+    callback = function()
+      M.refresh_lenses(bufnr)
+    end,
+  })
+end
+
+--- Send a command to the server; `done` gets its answer.
+---@param name string without the `kiroLsp.` prefix
+---@param arguments table
+---@param done? fun(answer: table)
+---@param bufnr? integer
+function M.execute(name, arguments, done, bufnr)
+  local client = M.clients(bufnr or vim.api.nvim_get_current_buf())[1]
+  if not client then
+    for _, other in pairs(vim.lsp.get_active_clients()) do
+      if other.name == "kiro_lsp" or other.name == "kiro-lsp" then
+        client = other
+      end
+    end
+  end
+  if not client then
+    vim.notify("kiro-lsp is not running here: open a tasks.md first", vim.log.levels.WARN)
+    return
+  end
+  client.request("workspace/executeCommand", { command = "kiroLsp." .. name, arguments = { arguments } }, function(err, answer)
+    if err then
+      vim.notify(err.message, vim.log.levels.ERROR)
+    elseif answer and answer.refused then
+      vim.notify(answer.refused.message, vim.log.levels.WARN)
+    elseif answer and answer.ok == false then
+      vim.notify(answer.message or "refused", vim.log.levels.WARN)
+    elseif done then
+      done(answer)
+    end
+  end, bufnr or 0)
+end
+
+return M

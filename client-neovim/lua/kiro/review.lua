@@ -1,0 +1,137 @@
+--- Looking at a pending change set: one tab per file, base left, proposal right, decided by commands.
+--- Nothing is written here; the server applies what is accepted.
+local M = {}
+
+---@class kiro.Review
+---@field run string
+---@field revision integer
+---@field files table[]
+---@field tabs integer[] tab handles
+
+---@type kiro.Review?
+M.current = nil
+
+local client = require("kiro.client")
+
+---@return table? lsp client
+local function server()
+  for _, other in pairs(vim.lsp.get_active_clients()) do
+    if other.name == "kiro_lsp" or other.name == "kiro-lsp" then
+      return other
+    end
+  end
+end
+
+---@param uri string
+---@param done fun(text: string)
+local function content(uri, done)
+  server().request("kiro/reviewContent", { uri = uri }, function(err, result)
+    done(err and ("-- " .. err.message) or result.text)
+  end, 0)
+end
+
+---@param name string
+---@param text string
+---@param like string path whose file type is shown
+---@return integer bufnr
+local function scratch(name, text, like)
+  local bufnr = vim.api.nvim_create_buf(false, true)
+  local lines = vim.split(text, "\r?\n")
+  if lines[#lines] == "" then
+    table.remove(lines)
+  end
+  vim.api.nvim_buf_set_lines(bufnr, 0, -1, false, lines)
+  pcall(vim.api.nvim_buf_set_name, bufnr, name)
+  vim.api.nvim_buf_set_option(bufnr, "bufhidden", "wipe")
+  vim.api.nvim_buf_set_option(bufnr, "modifiable", false)
+  local extension = vim.fn.fnamemodify(like, ":e")
+  if extension ~= "" then
+    vim.api.nvim_buf_set_option(bufnr, "filetype", extension == "py" and "python" or extension)
+  end
+  return bufnr
+end
+
+---@param review kiro.Review
+---@param file table
+local function show(review, file)
+  content(file.baseUri, function(base)
+    content(file.proposedUri, function(proposed)
+      vim.schedule(function()
+        vim.cmd("tabnew")
+        vim.api.nvim_win_set_buf(0, scratch("kiro://base/" .. review.run .. "/" .. file.path, base, file.path))
+        vim.cmd("diffthis")
+        vim.cmd("rightbelow vsplit")
+        vim.api.nvim_win_set_buf(0, scratch("kiro://proposed/" .. review.run .. "/" .. file.path, proposed, file.path))
+        vim.cmd("diffthis")
+        vim.t.kiro_path = file.path
+        table.insert(review.tabs, vim.api.nvim_get_current_tabpage())
+      end)
+    end)
+  end)
+end
+
+--- Open the review of a run.
+---@param run string
+function M.open(run)
+  local lsp = server()
+  if not lsp then
+    vim.notify("kiro-lsp is not running: open a tasks.md first", vim.log.levels.WARN)
+    return
+  end
+  lsp.request("kiro/review", { runId = run }, function(err, result)
+    if err then
+      vim.notify(err.message, vim.log.levels.ERROR)
+      return
+    end
+    M.close()
+    M.current = { run = run, revision = result.revision, files = result.files, tabs = {} }
+    for _, file in ipairs(result.files) do
+      if not file.binary then
+        show(M.current, file)
+      end
+    end
+    vim.notify(("%d file(s): :KiroAccept, :KiroReject, with ! for the file of this tab"):format(#result.files))
+  end, 0)
+end
+
+--- Accept or reject everything, or the file of the current tab.
+---@param verb "accept"|"reject"
+---@param this_file boolean
+function M.decide(verb, this_file)
+  local review = M.current
+  local run = review and review.run or client.reviewable
+  if not run then
+    vim.notify("There is nothing to review", vim.log.levels.WARN)
+    return
+  end
+  local arguments = { runId = run, revision = review and review.revision or nil, path = this_file and vim.t.kiro_path or nil }
+  client.execute(verb, arguments, function(answer)
+    vim.schedule(function()
+      vim.notify(answer.message or verb .. "ed", vim.log.levels.INFO)
+      M.close()
+      vim.cmd("checktime")
+    end)
+  end)
+end
+
+--- The review has moved on: show it as it is now.
+---@param run string
+function M.refresh(run)
+  if M.current and M.current.run == run then
+    vim.schedule(function()
+      M.open(run)
+    end)
+  end
+end
+
+function M.close()
+  local review = M.current
+  M.current = nil
+  for _, tab in ipairs(review and review.tabs or {}) do
+    if vim.api.nvim_tabpage_is_valid(tab) and #vim.api.nvim_list_tabpages() > 1 then
+      vim.cmd("tabclose " .. vim.api.nvim_tabpage_get_number(tab))
+    end
+  end
+end
+
+return M

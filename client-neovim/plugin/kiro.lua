@@ -1,0 +1,27 @@
+-- Commands and the start on a task file; everything else is loaded when it is first used.
+if vim.g.loaded_kiro then
+  return
+end
+vim.g.loaded_kiro = true
+
+local function command(name, verb, opts)
+  vim.api.nvim_create_user_command(name, function(args)
+    require("kiro")[verb](args)
+  end, opts)
+end
+
+command("KiroRun", "run", { desc = "Run the task under the cursor with an agent" })
+command("KiroCancel", "cancel", { desc = "Stop the run of the task under the cursor" })
+command("KiroReview", "review", { desc = "Review the changes of the task under the cursor", nargs = "?" })
+command("KiroAccept", "accept", { desc = "Accept all changes, or with ! this file only", bang = true })
+command("KiroReject", "reject", { desc = "Reject all changes, or with ! this file only", bang = true })
+command("KiroUndo", "undo", { desc = "Undo an accepted run", nargs = "?" })
+
+vim.api.nvim_create_autocmd("FileType", {
+  group = vim.api.nvim_create_augroup("kiro", {}),
+  pattern = "markdown",
+  desc = "Start kiro-lsp on a task file",
+  callback = function(event)
+    require("kiro.client").attach(event.buf)
+  end,
+})
