@@ -156,7 +156,7 @@ def _project(verbs: Any) -> None:
     answer.add_argument("--revoke", action="store_true", help="take trust and remembered permissions back")
     init = _verb(verbs, "init", "write a commented configuration, and a small spec to start from", json=True)
     init.add_argument("--spec", metavar="NAME", help="also write a spec of this name")
-    init.add_argument("--root", metavar="DIR", help="where (default: the project around this folder)")
+    init.add_argument("--root", metavar="DIR", help="where (default: this folder)")
     demo = _verb(verbs, "demo", "the whole way once, with a recorded agent: no key, no network")
     demo.add_argument("folder", nargs="?", metavar="DIR", help="where to write the demo's project (default: ./kiro-lsp-demo)")
     completion = _verb(verbs, "completion", "print a completion script for a shell")
