@@ -1,11 +1,13 @@
 """Settings: text of every layer in, one frozen value out, with problems, trust values and secrets.
 
-Reads no file and starts nothing: whoever has the texts passes them as `Sources`. What a project may set is decided by the
-trust class in `definitions.py`.
+Reads no file and starts nothing: whoever has the texts passes them as `Sources`. What a project may set is decided by
+the trust class in `definitions.py`.
 """
 
 from __future__ import annotations
 
+from kiro_lsp.settings.definitions import DEFAULT_ENDPOINTS, DEFINITIONS, STANDARD_KEYS, TYPE_KEYS, Definition
+from kiro_lsp.settings.load import load_settings
 from kiro_lsp.settings.model import (
     AgentSettings,
     AgentType,
@@ -24,14 +26,22 @@ from kiro_lsp.settings.model import (
     TrustClass,
     TrustValue,
 )
-from kiro_lsp.settings.secret import Secret, Secrets
+from kiro_lsp.settings.models import MODELS, successor
+from kiro_lsp.settings.secret import KeyLookup, Secret, Secrets
 
 __all__ = [
+    "DEFAULT_ENDPOINTS",
+    "DEFINITIONS",
+    "MODELS",
+    "STANDARD_KEYS",
+    "TYPE_KEYS",
     "AgentSettings",
     "AgentType",
     "BillingKind",
     "CostSettings",
+    "Definition",
     "ExecutionSettings",
+    "KeyLookup",
     "KiroSettings",
     "Layer",
     "LoadedSettings",
@@ -45,4 +55,6 @@ __all__ = [
     "Sources",
     "TrustClass",
     "TrustValue",
+    "load_settings",
+    "successor",
 ]

@@ -1,4 +1,4 @@
-"""Secrets that cannot be printed by accident, and where they were looked for.
+"""Secrets that cannot be printed by accident, where they were looked for, and where they may be sent.
 
 A Secret shows nothing in repr, str, format, copies or pickles; only `reveal()` gives the value. Finding secrets in text
 that is about to leave the process is `redact.py`.
@@ -6,10 +6,17 @@ that is about to leave the process is `redact.py`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import NoReturn
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TYPE_CHECKING, NoReturn
+
+if TYPE_CHECKING:
+    from kiro_lsp.settings.model import AgentSettings
+    from kiro_lsp.settings.redact import Redactor
 
 _HIDDEN = "[secret]"
+_NO_AGENTS: Mapping[str, AgentSettings] = MappingProxyType({})
 
 
 class Secret:
@@ -51,20 +58,121 @@ class Secret:
         return self
 
 
+@dataclass(frozen=True, slots=True)
+class KeyLookup:
+    """The outcome of looking for an agent's key."""
+
+    secret: Secret | None
+    name: str
+    """The variable that held it, or the first one that was looked for."""
+    looked: tuple[str, ...]
+    """Every place, in the order of looking, as a person reads it."""
+    refused: str | None = None
+    """Why a key that exists is not used: it is not bound to the host."""
+
+
 class Secrets:
-    """Keys by variable name, from the environment, the project's `.env` and the person's own configuration."""
+    """Keys by variable name: from the environment, the trusted project's `.env` and the person's own configuration."""
 
-    __slots__ = ("_environ", "_environ_names", "_known")
+    __slots__ = ("_agents", "_dotenv", "_environ")
 
-    def __init__(self, environ: Mapping[str, str] | None = None, known: Iterable[str] = ()) -> None:
+    def __init__(
+        self,
+        environ: Mapping[str, str] | None = None,
+        dotenv: Mapping[str, str] | None = None,
+        agents: Mapping[str, AgentSettings] = _NO_AGENTS,
+    ) -> None:
         self._environ = {name: Secret(value) for name, value in (environ or {}).items()}
-        self._environ_names = tuple(self._environ)
-        self._known = tuple(known)
+        self._dotenv = {name: Secret(value) for name, value in (dotenv or {}).items()}
+        self._agents = agents
 
     def lookup(self, name: str) -> tuple[Secret | None, tuple[str, ...]]:
-        """The secret of a variable, and the places that were looked at, in order."""
+        """The secret of a variable, and the places that were looked at, in order. Of `.env` only known names count."""
+        from kiro_lsp.settings.dotenv import ALLOWED_KEYS
+
+        looked = [f"environment variable {name}"]
         found = self._environ.get(name)
-        return (found if found else None), (f"environment variable {name}",)
+        if not _given(found) and name in ALLOWED_KEYS:
+            looked.append(f"{name} in the project's .env" + ("" if self._dotenv else " (none, or not trusted)"))
+            found = self._dotenv.get(name)
+        return (found if _given(found) else None), tuple(looked)
+
+    def for_agent(self, agent: AgentSettings, endpoint: str | None = None) -> KeyLookup:
+        """The key of an agent, if it may go to where the agent lives.
+
+        `endpoint` is the address that will be called when the agent's settings name none (a default, or one from the
+        environment). A key goes to the hosts of its own provider, to hosts that the person's own configuration or
+        environment names, and to this machine; to others only a key that the project itself brought in its `.env`.
+        """
+        from kiro_lsp.settings.definitions import TYPE_KEYS
+
+        if agent.api_key:
+            refused = self._refusal("api_key", agent, endpoint)
+            return KeyLookup(
+                None if refused else agent.api_key, "api_key", ("api_key in your own configuration",), refused
+            )
+        names = (agent.api_key_env,) if agent.api_key_env else TYPE_KEYS.get(agent.type or "", ())
+        looked: list[str] = []
+        for name in names:
+            secret, places = self.lookup(name)
+            looked.extend(places)
+            if secret is not None:
+                refused = None if self._from_project(name) else self._refusal(name, agent, endpoint)
+                return KeyLookup(None if refused else secret, name, tuple(looked), refused)
+        return KeyLookup(None, names[0] if names else "", tuple(looked))
+
+    def _from_project(self, name: str) -> bool:
+        return not _given(self._environ.get(name)) and _given(self._dotenv.get(name))
+
+    def _refusal(self, name: str, agent: AgentSettings, endpoint: str | None) -> str | None:
+        from kiro_lsp.settings.definitions import DEFAULT_ENDPOINTS, STANDARD_KEYS
+        from kiro_lsp.settings.values import is_loopback, origin
+
+        url = agent.endpoint or endpoint or DEFAULT_ENDPOINTS.get(agent.type or "")
+        if url is None:
+            return None
+        where = origin(url)
+        if where is None:
+            return f"{url!r} is not an address that a key can be sent to."
+        if is_loopback(where[1]):
+            return None
+        if where[0] != "https":
+            return f"{name} is not sent to {url}: without https others on the way could read it."
+        bound = [origin(host) for host in STANDARD_KEYS.get(name, ())]
+        projects_own = agent.endpoint is not None and agent.origins.get("endpoint") in ("project", "client")
+        if projects_own:
+            if where in bound:
+                return None
+            return (
+                f"{name} is not sent to {where[1]}: that address comes from the project. "
+                f"If you want it, set endpoint of [agents.{agent.name}] in your own configuration."
+            )
+        names_key = agent.origins.get("api_key_env") in ("project", "client")
+        if names_key and bound and where not in bound and agent.endpoint is None:
+            return f"{name} is not sent to {where[1]}: it is another provider's key."
+        return None
+
+    def redactor(self) -> Redactor:
+        """A redactor that knows every secret of this process and project."""
+        from kiro_lsp.settings import redact
+
+        values = [agent.api_key.reveal() for agent in self._agents.values() if agent.api_key]
+        for variables, strict in ((self._environ, False), (self._dotenv, True)):
+            for name, secret in variables.items():
+                value = secret.reveal()
+                password = redact.url_password(value)
+                if password:
+                    values.append(password)
+                if redact.is_secret(name, value, strict=strict) or self._names_key(name):
+                    values.append(value)
+        return redact.Redactor(values)
+
+    def _names_key(self, name: str) -> bool:
+        return any(agent.api_key_env == name for agent in self._agents.values())
 
     def __repr__(self) -> str:
-        return f"Secrets({len(self._environ)} hidden)"
+        return f"Secrets({len(self._environ) + len(self._dotenv)} hidden)"
+
+
+def _given(secret: Secret | None) -> bool:
+    return secret is not None and bool(secret.reveal().strip())

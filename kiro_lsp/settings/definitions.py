@@ -1,0 +1,353 @@
+"""Every setting, once: key, kind, default, range, what a project may do with it, and what it means.
+
+The loader, the documentation, `init` and the tests are driven by this table; the defaults are those of the
+dataclasses in `model.py`. `NAME` in a key stands for a name that the person chooses.
+
+Trust classes: X is never taken from a project; T only from a trusted one, and then it is part of what was trusted; N
+may only narrow what the person's own configuration says (`narrow` says how); S is safe from anywhere.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any, Literal, get_args
+
+from kiro_lsp.settings.model import (
+    AgentSettings,
+    AgentType,
+    BillingKind,
+    CoderMode,
+    CostSettings,
+    ExecutionSettings,
+    KiroSettings,
+    LensMode,
+    McpServerSettings,
+    RoutingSettings,
+    SafetySettings,
+    TrustClass,
+)
+
+Kind = Literal[
+    "bool", "int", "money", "text", "choice", "argv", "argv-list", "text-list", "text-map", "url", "variable", "secret"
+]
+Narrow = Literal["min", "false", "true"]
+"""Which value is the narrower one of two."""
+
+
+@dataclass(frozen=True, slots=True)
+class Definition:
+    key: str
+    kind: Kind
+    default: Any
+    trust: TrustClass
+    doc: str
+    narrow: Narrow | None = None
+    minimum: int | None = None
+    maximum: int | None = None
+    choices: tuple[str, ...] = ()
+    variable: str | None = None
+    """The environment variable that overrides it."""
+    field: str = ""
+    """The attribute of its dataclass."""
+
+    @property
+    def section(self) -> str:
+        return self.key.rpartition(".")[0]
+
+
+SECTIONS: dict[str, type] = {
+    "kiro": KiroSettings,
+    "kiro.cost": CostSettings,
+    "agents.NAME": AgentSettings,
+    "execution": ExecutionSettings,
+    "safety": SafetySettings,
+    "routing": RoutingSettings,
+    "mcp.servers.NAME": McpServerSettings,
+}
+SECTION_DOCS: dict[str, str] = {
+    "kiro": "What kiro-lsp offers in this project.",
+    "kiro.cost": "Caps in US dollars. They count metered use only; a project may lower them, never raise them.",
+    "agents.NAME": "One agent. The built-in ones need no table; a table of the same name changes one of them.",
+    "execution": "How a task is run.",
+    "safety": "What is asked and kept. A project may only make this stricter.",
+    "routing": "Which agent does which kind of task. Empty: the default agent.",
+    "mcp.servers.NAME": "One MCP server that agents may use.",
+}
+
+
+def _define(key: str, kind: Kind, trust: TrustClass, doc: str, **more: Any) -> Definition:
+    section, _, name = key.rpartition(".")
+    spec = next(spec for spec in dataclasses.fields(SECTIONS[section]) if spec.name == name.replace("-", "_"))
+    if spec.default is not dataclasses.MISSING:
+        default = spec.default
+    else:
+        default = spec.default_factory() if spec.default_factory is not dataclasses.MISSING else None
+    return Definition(key, kind, default, trust, doc, field=spec.name, **more)
+
+
+DEFINITIONS: tuple[Definition, ...] = (
+    _define(
+        "kiro.enabled",
+        "bool",
+        "N",
+        "Offer to run tasks. When false, language features stay and run lenses go.",
+        narrow="false",
+        variable="KIRO_ENABLED",
+    ),
+    _define(
+        "kiro.default_agent",
+        "text",
+        "T",
+        'The agent of a plain click: "auto" or an agent\'s name.',
+        maximum=64,
+        variable="KIRO_DEFAULT_AGENT",
+    ),
+    _define(
+        "kiro.lenses",
+        "choice",
+        "S",
+        "Run lenses above tasks: the recommended agent, up to three agents, or none.",
+        choices=get_args(LensMode),
+        variable="KIRO_LENSES",
+    ),
+    _define(
+        "kiro.coder_mode",
+        "choice",
+        "T",
+        "Who edits code: the built-in executors, or the Kiro CLI.",
+        choices=get_args(CoderMode),
+    ),
+    _define(
+        "kiro.cost.max_cost_per_day",
+        "money",
+        "N",
+        "No request starts that could take the day's metered cost over this.",
+        narrow="min",
+        minimum=0,
+        maximum=100_000,
+        variable="KIRO_MAX_COST_PER_DAY",
+    ),
+    _define(
+        "kiro.cost.warn_at_cost",
+        "money",
+        "N",
+        "Say so when the day's metered cost passes this.",
+        narrow="min",
+        minimum=0,
+        maximum=100_000,
+    ),
+    _define(
+        "kiro.cost.max_cost_per_run",
+        "money",
+        "N",
+        "No request starts that could take one run's metered cost over this.",
+        narrow="min",
+        minimum=0,
+        maximum=100_000,
+        variable="KIRO_MAX_COST_PER_RUN",
+    ),
+    _define(
+        "kiro.cost.prefer_cheap_for_simple_tasks",
+        "bool",
+        "S",
+        "Let simple tasks go to the provider's cheaper model when the agent is chosen automatically.",
+    ),
+    _define("kiro.cost.cache_prompts", "bool", "S", "Ask the provider to cache the stable part of the prompt."),
+    _define(
+        "kiro.cost.reuse_context",
+        "bool",
+        "S",
+        "Keep the context documents in the stable part for every task of a spec.",
+    ),
+    _define(
+        "agents.NAME.enabled",
+        "bool",
+        "N",
+        "Offer this agent.",
+        narrow="false",
+    ),
+    _define("agents.NAME.type", "choice", "T", "How the agent is reached.", choices=get_args(AgentType)),
+    _define("agents.NAME.label", "text", "T", "The everyday name on lenses.", maximum=40),
+    _define(
+        "agents.NAME.billing",
+        "choice",
+        "T",
+        "How its use is paid; caps in dollars count metered use only.",
+        choices=get_args(BillingKind),
+    ),
+    _define(
+        "agents.NAME.api_key_env",
+        "variable",
+        "T",
+        "The environment variable that holds the key. A provider's own standard name needs no trust.",
+        maximum=128,
+    ),
+    _define(
+        "agents.NAME.api_key",
+        "secret",
+        "X",
+        "The key itself. Better kept in the environment; never in a project.",
+        maximum=4096,
+    ),
+    _define("agents.NAME.model", "text", "S", "The model's name at its provider.", minimum=1, maximum=200),
+    _define(
+        "agents.NAME.max_tokens",
+        "int",
+        "N",
+        "Output tokens of one answer at most.",
+        narrow="min",
+        minimum=1,
+        maximum=1_000_000,
+    ),
+    _define(
+        "agents.NAME.endpoint",
+        "url",
+        "T",
+        "The base address of the API. A key goes only to hosts that your own configuration names, or to this machine.",
+        maximum=2048,
+    ),
+    _define("agents.NAME.command", "text", "T", "The program of an ACP, MCP or CLI agent.", minimum=1, maximum=4096),
+    _define("agents.NAME.args", "text-list", "T", "Its arguments.", maximum=4096),
+    _define("agents.NAME.env", "text-map", "T", "Variables added to its environment.", maximum=4096),
+    _define("agents.NAME.recording", "text", "T", 'For type "replay": the recorded run file.', minimum=1, maximum=4096),
+    _define("execution.auto_save", "bool", "N", "Save the open files that an accept changed.", narrow="false"),
+    _define(
+        "execution.auto_commit",
+        "bool",
+        "T",
+        "Commit what was accepted, and only that, after a confirmation; your own staged work is left alone.",
+    ),
+    _define("execution.stream_output", "bool", "S", "Show the agent's words while they arrive."),
+    _define(
+        "execution.timeout_seconds",
+        "int",
+        "N",
+        "End a run after this much work. Waiting for you does not count; staged work is kept.",
+        narrow="min",
+        minimum=1,
+        maximum=86_400,
+    ),
+    _define(
+        "execution.verify_command",
+        "argv",
+        "T",
+        "A program that is run in the copy before the review, as an argument list or one line without shell operators.",
+        maximum=4096,
+    ),
+    _define("execution.max_parallel", "int", "N", "Runs at the same time.", narrow="min", minimum=1, maximum=32),
+    _define(
+        "execution.mark_in_progress",
+        "bool",
+        "S",
+        "Write the in-progress mark when a run starts, where the dialect has one.",
+    ),
+    _define(
+        "execution.kiro_session_timeout",
+        "int",
+        "N",
+        "Seconds for one session of the Kiro CLI.",
+        narrow="min",
+        minimum=1,
+        maximum=86_400,
+    ),
+    _define(
+        "execution.allowed_commands",
+        "argv-list",
+        "T",
+        "Commands that an agent may run in the copy without a question: each an argument list or one line.",
+        maximum=4096,
+    ),
+    _define("safety.require_confirmation", "bool", "N", "Ask before a run starts.", narrow="true"),
+    _define(
+        "safety.review_changes", "bool", "N", "Show the change and wait for a yes before files change.", narrow="true"
+    ),
+    _define(
+        "safety.backup_before_execution",
+        "bool",
+        "N",
+        "Keep the files' contents from before the run, to restore them.",
+        narrow="true",
+    ),
+    _define("routing.code_generation", "text", "T", "Agent for new code.", maximum=64),
+    _define("routing.bug_fix", "text", "T", "Agent for fixing bugs.", maximum=64),
+    _define("routing.refactor", "text", "T", "Agent for restructuring.", maximum=64),
+    _define("routing.documentation", "text", "T", "Agent for documentation.", maximum=64),
+    _define("routing.testing", "text", "T", "Agent for tests.", maximum=64),
+    _define(
+        "routing.classifier_model", "text", "T", "Model that decides a task's kind. Empty: rules only.", maximum=200
+    ),
+    _define("routing.retry_model", "text", "T", "Model for a retry. Empty: the same.", maximum=200),
+    _define("mcp.servers.NAME.enabled", "bool", "N", "Offer this server.", narrow="false"),
+    _define("mcp.servers.NAME.command", "text", "T", "The program of a stdio server.", minimum=1, maximum=4096),
+    _define("mcp.servers.NAME.args", "text-list", "T", "Its arguments.", maximum=4096),
+    _define("mcp.servers.NAME.env", "text-map", "T", "Variables added to its environment.", maximum=4096),
+    _define("mcp.servers.NAME.url", "url", "T", "The address of an HTTP server.", maximum=2048),
+)
+
+BY_KEY: dict[str, Definition] = {definition.key: definition for definition in DEFINITIONS}
+
+NEVER_FROM_PROJECT: frozenset[str] = frozenset(
+    {
+        "api_key", "approval", "approval_mode", "auto_accept", "auto_approve", "backup_dir", "body_logging",
+        "ca_bundle", "dashboard", "http_proxy", "https_proxy", "log_bodies", "permission_mode", "prices", "proxy", "redact",
+        "redaction", "sandbox", "state_dir", "telemetry", "telemetry_endpoint", "trust", "trusted", "update_url", "verify_tls",
+    }
+)  # fmt: skip
+"""Names that would loosen a guard. In a project they are refused as such, not passed over as unknown."""
+
+BYPASS_FLAGS: frozenset[str] = frozenset(
+    {
+        "--allow-dangerously-skip-permissions", "--dangerously-allow-all", "--dangerously-bypass-approvals-and-sandbox",
+        "--dangerously-bypass-hook-trust", "--dangerously-skip-permissions", "--always-approve", "--approve-mcps",
+        "--force", "--full-auto", "--skip-trust", "--trust", "--trust-all-tools", "--yolo",
+    }
+)  # fmt: skip
+"""Arguments by which known agents skip their own questions; a project may not pass them."""
+BYPASS_VALUES: frozenset[str] = frozenset({"bypasspermissions", "danger-full-access", "yolo"})
+BYPASS_VARIABLES: tuple[str, ...] = ("_TRUST_WORKSPACE", "IS_SANDBOX", "_PERMISSION", "DANGEROUSLY")
+
+STANDARD_KEYS: dict[str, tuple[str, ...]] = {
+    "ANTHROPIC_API_KEY": ("https://api.anthropic.com",),
+    "ANTHROPIC_AUTH_TOKEN": ("https://api.anthropic.com",),
+    "OPENAI_API_KEY": ("https://api.openai.com",),
+    "GOOGLE_API_KEY": ("https://generativelanguage.googleapis.com",),
+    "GEMINI_API_KEY": ("https://generativelanguage.googleapis.com",),
+    "OPENROUTER_API_KEY": ("https://openrouter.ai",),
+    "MISTRAL_API_KEY": ("https://api.mistral.ai",),
+    "DEEPSEEK_API_KEY": ("https://api.deepseek.com",),
+    "GROQ_API_KEY": ("https://api.groq.com",),
+    "XAI_API_KEY": ("https://api.x.ai",),
+    "KIRO_API_KEY": (),
+}
+"""Providers' own variable names and the hosts that such a key may go to without being named in your configuration."""
+
+DEFAULT_ENDPOINTS: dict[str, str] = {
+    "anthropic-api": "https://api.anthropic.com",
+    "openai-api": "https://api.openai.com/v1",
+    "google-api": "https://generativelanguage.googleapis.com",
+    "ollama": "http://localhost:11434",
+}
+TYPE_KEYS: dict[str, tuple[str, ...]] = {
+    "anthropic-api": ("ANTHROPIC_API_KEY",),
+    "openai-api": ("OPENAI_API_KEY",),
+    "google-api": ("GOOGLE_API_KEY", "GEMINI_API_KEY"),
+}
+"""Where an agent of a type looks for its key when `api_key_env` is not set."""
+
+
+def shown_default(definition: Definition) -> str:
+    """The default as TOML, "" where there is none."""
+    default = definition.default
+    if isinstance(default, bool):
+        return str(default).lower()
+    if isinstance(default, Decimal):
+        return f"{default:.2f}"
+    if isinstance(default, int):
+        return str(default)
+    if isinstance(default, str):
+        return f'"{default}"'
+    if isinstance(default, tuple) and definition.kind in ("argv", "argv-list", "text-list"):
+        return "[]"
+    return ""
