@@ -18,6 +18,7 @@ from typing import Literal, Protocol
 
 from kiro_lsp.budget import Usage
 from kiro_lsp.events import Billing, OptionKind, RunEvent, Way
+from kiro_lsp.sandbox.search import Match
 from kiro_lsp.settings import AgentSettings, Settings
 from kiro_lsp.spec.intent import IntentContract, Prompt
 
@@ -65,15 +66,6 @@ class CommandResult:
 
 
 @dataclass(frozen=True, slots=True)
-class Match:
-    """A search hit: root-relative POSIX path, 1-based line, the line without its end."""
-
-    path: str
-    line: int
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
 class Question:
     kind: str
     title: str
@@ -112,7 +104,7 @@ class RunContext(Protocol):
         """Files below `under`, sorted; ignored files and `.git` are left out, staged ones are in."""
         ...
 
-    async def search(self, pattern: str, *, under: str = "", limit: int = 200) -> list[Match]:
+    async def search(self, pattern: str, *, under: str = "", limit: int = 200) -> Sequence[Match]:
         """Lines that match a regular expression, with the rules of `list`. Raises ValueError for a bad pattern."""
         ...
 

@@ -1,0 +1,91 @@
+"""File contents as a model sees them: UTF-8 text with `\\n` line ends, and the way back to the file's own bytes.
+
+A model writes `\\n` and no byte order mark; the file keeps what it has. Lines end at `\\n` or `\\r\\n` only, as in a search
+result, so that a line number means the same everywhere.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from dataclasses import dataclass
+
+from kiro_lsp.errors import UnreadableFile
+
+_BOM = "\ufeff"
+
+
+@dataclass(frozen=True, slots=True)
+class FileText:
+    """`raw` is the decoded file without its byte order mark; `text` is the same with `\\n` for every `\\r\\n`."""
+
+    raw: str
+    text: str
+    bom: bool
+
+    @classmethod
+    def of(cls, data: bytes, path: str) -> FileText:
+        """Raises UnreadableFile when the bytes are not UTF-8 text."""
+        if b"\0" in data:
+            raise UnreadableFile(f"{path} is a binary file ({len(data)} bytes): it has no text to read or edit.")
+        try:
+            raw = data.decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise UnreadableFile(
+                f"{path} is not UTF-8 text: byte {error.start} is 0x{data[error.start]:02x}. It cannot be read or edited as text."
+            ) from error
+        bom = raw.startswith(_BOM)
+        raw = raw[1:] if bom else raw
+        return cls(raw, raw.replace("\r\n", "\n"), bom)
+
+    @property
+    def lines(self) -> list[str]:
+        """Without their ends. A final line end opens no further line; an empty file has no line."""
+        lines = self.text.split("\n")
+        return lines[:-1] if lines[-1] == "" else lines
+
+    def replaced(self, start: int, end: int, new: str) -> bytes:
+        """The file's bytes with `text[start:end]` replaced by `new`; every byte outside that range stays.
+
+        Line ends inside `new` become those of the replaced range, else the ones that most lines of the file have.
+        """
+        ends = [index - count for count, index in enumerate(_indices(self.raw, "\r\n"))]
+        first, last = start + bisect_left(ends, start), end + bisect_left(ends, end)
+        eol = _dominant(self.raw[first:last]) or _dominant(self.raw) or "\n"
+        return self.encoded(self.raw[:first] + _with_ends(new, eol) + self.raw[last:])
+
+    def rewritten(self, new: str) -> bytes:
+        """The bytes of a whole new content in this file's own style: `\\r\\n` if it has no other end, and its mark."""
+        only_crlf = "\r\n" in self.raw and self.raw.count("\n") == self.raw.count("\r\n")
+        return self.encoded(_with_ends(new, "\r\n") if only_crlf else new)
+
+    def encoded(self, raw: str) -> bytes:
+        return ((_BOM if self.bom and not raw.startswith(_BOM) else "") + raw).encode("utf-8")
+
+
+def _indices(text: str, wanted: str) -> list[int]:
+    found, index = [], text.find(wanted)
+    while index >= 0:
+        found.append(index)
+        index = text.find(wanted, index + len(wanted))
+    return found
+
+
+def _with_ends(text: str, eol: str) -> str:
+    text = text.replace("\r\n", "\n")
+    return text if eol == "\n" else text.replace("\n", eol)
+
+
+def _dominant(raw: str) -> str | None:
+    both, crlf = raw.count("\n"), raw.count("\r\n")
+    if not both:
+        return None
+    return "\r\n" if crlf * 2 > both else "\n"
+
+
+def numbered(lines: list[str], first: int, *, widest: int = 2000) -> str:
+    """Lines with their 1-based numbers, starting at `first`; a line over `widest` characters is cut and says so."""
+    shown = []
+    for number, line in enumerate(lines, first):
+        cut = line if len(line) <= widest else f"{line[:widest]}… [{len(line) - widest} more characters]"
+        shown.append(f"{number:>6}\t{cut}")
+    return "\n".join(shown)
