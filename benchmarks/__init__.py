@@ -1,0 +1,1 @@
+"""Measurements, always as ratios against something that runs beside us in the same run."""
