@@ -1,9 +1,9 @@
 """Which file a spelling means, and that it lies inside the root.
 
-`resolve` is the only way from a spelling (of a model, a patch header, a setting, a client) to a path that is read or staged.
-Its lexical rules are the same on every system: what is dangerous on one of them is refused on all, so that a change set made
-here can be applied there. Symbolic links inside the root are followed to the one real path of the file; links out of it are
-refused. Nothing is expanded: no variable, no home, no percent sign, no glob.
+`resolve` is the only way from a spelling (of a model, a patch header, a setting, a client) to a path that is read or
+staged. Its lexical rules are the same on every system: what is dangerous on one of them is refused on all, so that a
+change set made here can be applied there. Symbolic links inside the root are followed to the one real path of the file;
+links out of it are refused. Nothing is expanded: no variable, no home, no percent sign, no glob.
 
 A resolved path is a fact about one moment. Whoever opens it goes through `files`, which follows no link at all.
 """
@@ -31,7 +31,9 @@ _DRIVE: Final = re.compile(r"[A-Za-z]:")
 _PERCENT: Final = re.compile(r"%[0-9A-Fa-f]{2}")
 _VARIABLE: Final = re.compile(r"\$[A-Z_][A-Z0-9_]*$|\$\{.*\}|\$\(.*\)|%[^%/]+%", re.DOTALL)
 _SHORT_NAME: Final = re.compile(r"[^.~]{1,6}~[0-9]{1,6}(\.[^.]{0,3})?$")
-_DEVICE: Final = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|com[0-9¹²³]|lpt[0-9¹²³])\s*(\..*)?$", re.IGNORECASE | re.DOTALL)
+_DEVICE: Final = re.compile(
+    r"(con|prn|aux|nul|conin\$|conout\$|com[0-9¹²³]|lpt[0-9¹²³])\s*(\..*)?$", re.IGNORECASE | re.DOTALL
+)
 
 _SLASHES: Final = frozenset("\u2044\u2215\u29f8\uff0f\u2216\u29f5\u29f9\ufe68\uff3c\u2571\u2572\u20e5")
 """Characters that look like a slash or backslash, or become one in a compatibility mapping."""
@@ -83,7 +85,9 @@ def normalise(relative: str, spelling: str | None = None) -> tuple[str, ...]:
             raise _refused(spelling, reason)
         parts.append(component)
     if parts and (parts[0].startswith("~") or _VARIABLE.match(parts[0])):
-        raise _refused(spelling, "home folders and variables are not expanded", hint="Give a path relative to the project root.")
+        raise _refused(
+            spelling, "home folders and variables are not expanded", hint="Give a path relative to the project root."
+        )
     return tuple(parts)
 
 
@@ -136,7 +140,9 @@ def component_problem(component: str) -> str | None:
 
 
 def is_git(component: str) -> bool:
-    """Whether some system takes this name for `.git`: case, ignorable characters, compatibility forms, trailing dots and spaces."""
+    """Whether some system takes this name for `.git`: case, ignorable characters, compatibility forms, trailing dots
+    and spaces.
+    """
     visible = "".join(character for character in component if not _is_ignorable(character))
     folded = unicodedata.normalize("NFKC", visible).casefold().rstrip(". ")
     return folded == ".git" or re.fullmatch(r"git~[0-9]+", folded) is not None
@@ -144,22 +150,26 @@ def is_git(component: str) -> bool:
 
 def _is_ignorable(character: str) -> bool:
     """Format characters, variation selectors and the like, which HFS+ and fonts leave out."""
-    return unicodedata.category(character) in ("Cf", "Cc", "Cn") or character in "\u034f\u115f\u1160\u17b4\u17b5\u3164\uffa0" or (
-        "\ufe00" <= character <= "\ufe0f" or "\U000e0100" <= character <= "\U000e01ef"
+    return (
+        unicodedata.category(character) in ("Cf", "Cc", "Cn")
+        or character in "\u034f\u115f\u1160\u17b4\u17b5\u3164\uffa0"
+        or ("\ufe00" <= character <= "\ufe0f" or "\U000e0100" <= character <= "\U000e01ef")
     )
 
 
 def _is_hidden(character: str) -> bool:
     if character in _JOINERS:
         return False
-    return unicodedata.category(character) in ("Cc", "Cf", "Zl", "Zp", "Cs") or "\U000e0000" <= character <= "\U000e0fff"
+    return (
+        unicodedata.category(character) in ("Cc", "Cf", "Zl", "Zp", "Cs") or "\U000e0000" <= character <= "\U000e0fff"
+    )
 
 
 # Absolute spellings
 
 
 def _relativised(spelling: str, roots: Sequence[str]) -> str:
-    """An absolute spelling inside one of `roots` (two names of the same folder) as a relative one; others as they are."""
+    """An absolute spelling inside one of `roots` (two names of one folder) as a relative one; others as they are."""
     for root in dict.fromkeys(roots):
         rest = _below(spelling, root, windows=sys.platform == "win32")
         if rest is not None:
@@ -239,7 +249,7 @@ def _status(path: str, spelling: str) -> os.stat_result | None:
 
 
 def _link_target(path: str, roots: Sequence[str], spelling: str) -> str:
-    """Where a link points: relative to its folder, or with a leading / relative to the root. Raises when it leads out."""
+    """Where a link points: relative to its folder, or with a leading / to the root. Raises when it leads out."""
     try:
         target = os.readlink(path)
     except OSError as error:
@@ -257,8 +267,8 @@ def _link_target(path: str, roots: Sequence[str], spelling: str) -> str:
 def true_name(folder: str, name: str, listed: Callable[[str], Iterable[str]] | None = None) -> str:
     """How an existing `name` is spelt in its folder.
 
-    Where case or normalisation do not count (macOS, Windows) two spellings are one file; one of them must win, or a guard
-    that compares paths could be passed by another spelling. Elsewhere names are taken as they are.
+    Where case or normalisation do not count (macOS, Windows) two spellings are one file; one of them must win, or a
+    guard that compares paths could be passed by another spelling. Elsewhere names are taken as they are.
     """
     if listed is None:
         if sys.platform not in ("darwin", "win32"):
@@ -284,7 +294,7 @@ def _outside(spelling: str) -> PathRefused:
 
 
 def _refused(spelling: str, why: str, *, hint: str = "") -> PathRefused:
-    shown = ascii(spelling) if len(spelling) <= 200 else f"{ascii(spelling[:200])}…"
+    shown = ascii(spelling) if len(spelling) <= 200 else f"{spelling[:200]!a}…"
     if spelling.isprintable() and len(spelling) <= 200:
         shown = repr(spelling)
     return PathRefused(f"The path {shown} is refused: {why}.", hint=hint)

@@ -1,9 +1,9 @@
 """The tools a model may call, and the one place where a call is checked before it is carried out.
 
 Every module of this package that defines `TOOL` is a tool: it is found by its place, in alphabetical order, so that the
-list has the same bytes in every request and prompt caches hit. A tool works on a `RunContext` only. Whatever a model gets
-wrong (a missing argument, a path outside the root, text that is not there) comes back as a result it can read and act on,
-never as an exception; what ends a run (a cap, a cancel, a broken store) passes through untouched.
+list has the same bytes in every request and prompt caches hit. A tool works on a `RunContext` only. Whatever a model
+gets wrong (a missing argument, a path outside the root, text that is not there) comes back as a result it can read and
+act on, never as an exception; what ends a run (a cap, a cancel, a broken store) passes through untouched.
 
 It knows no provider, no message format and no loop: `executors/toolloop.py` does.
 """
@@ -28,7 +28,9 @@ __all__ = ["Arguments", "Parameter", "Tool", "ToolCall", "ToolKind", "ToolResult
 
 @dataclass(frozen=True, slots=True)
 class ToolCall:
-    """How a call is shown to a person before it ran: `phase` is a word of the `phase` event, `path` as the model spelt it."""
+    """How a call is shown to a person before it ran: `phase` is a word of the `phase` event, `path` as the model spelt
+    it.
+    """
 
     title: str
     kind: ToolKind
@@ -104,7 +106,8 @@ class Toolbox:
             about = values[parameter.name] = resolve(self._run.root, values[parameter.name])
         if tool.writes and about is not None and about.casefold() in self._guarded:
             raise PathRefused(
-                f"{about} is the task file. Its boxes are ticked by the tool after the person accepted the change, never by you.",
+                f"{about} is the task file. Its boxes are ticked by the tool after the person accepted the change, "
+                "never by you.",
                 hint="Leave it as it is, and end your turn when the work is done.",
             )
         return about

@@ -30,13 +30,10 @@ class Arguments:
     values: Mapping[str, Any]
 
     def text(self, name: str, default: str = "") -> str:
-        value = self.values.get(name, default)
-        assert isinstance(value, str)
-        return value
+        return str(self.values.get(name, default))
 
     def integer(self, name: str) -> int | None:
-        value = self.values.get(name)
-        assert value is None or isinstance(value, int)
+        value: int | None = self.values.get(name)
         return value
 
     def flag(self, name: str) -> bool:

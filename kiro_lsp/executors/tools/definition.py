@@ -14,7 +14,9 @@ ToolKind = Literal["read", "edit", "delete", "move", "search", "execute", "think
 """ACP's words for what a tool call does."""
 
 ParameterType = Literal["text", "file", "folder", "integer", "boolean", "strings"]
-"""`file` and `folder` are paths: they reach the tool as their one root-relative spelling (a folder may be "", the root)."""
+"""`file` and `folder` are paths: they reach the tool as their one root-relative spelling (a folder may be "", the
+root).
+"""
 
 
 @dataclass(frozen=True, slots=True)

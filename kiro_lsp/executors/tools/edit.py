@@ -41,7 +41,9 @@ async def _execute(args: Arguments, run: RunContext) -> ToolResult:
     path, old, new = args.text("path"), args.text("old_text"), args.text("new_text")
     old, new = old.replace("\r\n", "\n"), new.replace("\r\n", "\n")
     if not old:
-        raise BadArguments("old_text is empty. Give the exact text to replace; use write_file to create or replace a whole file.")
+        raise BadArguments(
+            "old_text is empty. Give the exact text to replace; use write_file to create or replace a whole file."
+        )
     if old == new:
         raise BadArguments("old_text and new_text are the same: there is nothing to change.")
     try:
@@ -112,9 +114,15 @@ def _nearest(lines: list[str], old: str) -> list[int]:
     needle = wanted[lead].strip()
     same = [index for index, line in enumerate(lines) if line.strip() == needle]
     if not same and needle:
-        same = [index for index, line in enumerate(lines) if needle in line or (len(line.strip()) > 8 and line.strip() in needle)]
+        same = [
+            index
+            for index, line in enumerate(lines)
+            if needle in line or (len(line.strip()) > 8 and line.strip() in needle)
+        ]
     if not same:
-        close = difflib.get_close_matches(needle, [line.strip() for line in lines[:_COMPARED_LINES]], n=_NEAREST, cutoff=0.6)
+        close = difflib.get_close_matches(
+            needle, [line.strip() for line in lines[:_COMPARED_LINES]], n=_NEAREST, cutoff=0.6
+        )
         same = [index for index, line in enumerate(lines[:_COMPARED_LINES]) if line.strip() in close]
     return [max(index - lead, 0) for index in same[:_NEAREST]]
 
@@ -128,8 +136,10 @@ TOOL = Tool(
     kind="edit",
     phase="editing",
     description=(
-        "Replace one piece of text in a file. old_text must be exactly what the file holds, with its indentation, and must occur "
-        "exactly once: include enough lines around it. Do not include the line numbers that read_file shows. Line ends and the "
+        "Replace one piece of text in a file. old_text must be exactly what the file holds, with its indentation, and "
+        "must occur "
+        "exactly once: include enough lines around it. Do not include the line numbers that read_file shows. Line "
+        "ends and the "
         "byte order mark of the file are kept."
     ),
     parameters=(

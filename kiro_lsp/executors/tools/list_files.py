@@ -31,7 +31,8 @@ async def _execute(args: Arguments, run: RunContext) -> ToolResult:
         folders = Counter(path[len(under) :].lstrip("/").partition("/")[0] for path in found)
         largest = ", ".join(f"{name} ({count})" for name, count in folders.most_common(20))
         lines.append(
-            f"[{len(found) - SHOWN} more files are not shown, {len(found)} in all. Give a path or a pattern. Largest: {largest}]"
+            f"[{len(found) - SHOWN} more files are not shown, {len(found)} in all. Give a path or a pattern. Largest: "
+            f"{largest}]"
         )
     return ToolResult("\n".join(lines), path=under or None, kind="read")
 
@@ -40,7 +41,7 @@ _GLOB_PIECES = re.compile(r"(\*\*/|\*\*|\*|\?|\[!?[^\[\]/]+\]|\{[^{}]+\})")
 
 
 def _glob(pattern: str) -> str:
-    """A regular expression for a glob: `*` stays inside a folder, `**/` crosses folders, a bare name matches anywhere."""
+    """A regular expression for a glob: `*` stays in a folder, `**/` crosses folders, a bare name matches anywhere."""
     if "/" not in pattern:
         pattern = f"**/{pattern}"
     pieces = _GLOB_PIECES.split(pattern.removeprefix("./").lstrip("/"))
@@ -71,11 +72,17 @@ TOOL = Tool(
     kind="read",
     phase="reading",
     description=(
-        "List the files of the project, one path per line, relative to the project root. Ignored files (.gitignore and the "
+        "List the files of the project, one path per line, relative to the project root. Ignored files (.gitignore "
+        "and the "
         "like) and .git are left out; files you created in this session are in."
     ),
     parameters=(
-        Parameter("path", "folder", "Folder to list, relative to the project root. Default: the whole project.", required=False),
+        Parameter(
+            "path",
+            "folder",
+            "Folder to list, relative to the project root. Default: the whole project.",
+            required=False,
+        ),
         Parameter(
             "pattern",
             "text",

@@ -18,7 +18,9 @@ async def _execute(args: Arguments, run: RunContext) -> ToolResult:
     path = args.text("path")
     first, last = args.integer("start_line") or 1, args.integer("end_line")
     if last is not None and last < first:
-        raise BadArguments(f"end_line ({last}) is before start_line ({first}). Lines count from 1, and end_line is included.")
+        raise BadArguments(
+            f"end_line ({last}) is before start_line ({first}). Lines count from 1, and end_line is included."
+        )
     try:
         data = await run.read(path)
     except FileNotFoundError:
@@ -60,12 +62,16 @@ TOOL = Tool(
     kind="read",
     phase="reading",
     description=(
-        f"Read a text file. Each line comes with its number and a tab in front, which are not part of the file. At most {LINES} "
-        "lines at once; the end of the result says what was cut. Unsaved edits of the person and your own changes are included."
+        f"Read a text file. Each line comes with its number and a tab in front, which are not part of the file. At "
+        f"most {LINES} "
+        "lines at once; the end of the result says what was cut. Unsaved edits of the person and your own changes are "
+        "included."
     ),
     parameters=(
         Parameter("path", "file", "Path of the file, relative to the project root.", example='"src/app.py"'),
-        Parameter("start_line", "integer", "First line to read, counted from 1.", required=False, minimum=1, example="1"),
+        Parameter(
+            "start_line", "integer", "First line to read, counted from 1.", required=False, minimum=1, example="1"
+        ),
         Parameter("end_line", "integer", "Last line to read, included.", required=False, minimum=1, example="200"),
     ),
     execute=_execute,

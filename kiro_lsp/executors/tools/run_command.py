@@ -23,7 +23,9 @@ async def _execute(args: Arguments, run: RunContext) -> ToolResult:
     try:
         ended = await run.run_command(argv, cwd=args.text("cwd"), timeout=args.integer("timeout_seconds") or USUAL)
     except FileNotFoundError as error:
-        return ToolResult(f"{error} There is no shell: argv[0] must be a program, not a shell word.", is_error=True, kind="execute")
+        return ToolResult(
+            f"{error} There is no shell: argv[0] must be a program, not a shell word.", is_error=True, kind="execute"
+        )
     output, cut = _cut(ended.output)
     said = f"exit code {ended.exit_code} after {ended.seconds:.1f} s"
     if ended.truncated or cut:
@@ -52,14 +54,19 @@ TOOL = Tool(
     kind="execute",
     phase="running",
     description=(
-        "Run a program in a copy of the project that has all changes made so far, and get its output. What it changes there becomes "
-        "part of your changes. The person is asked first and may say no. There is no shell: pass the program and each argument as "
-        "one list element; no pipes, no redirection, no variables. Ignored files (such as node_modules or .venv) are not in the copy. "
+        "Run a program in a copy of the project that has all changes made so far, and get its output. What it changes "
+        "there becomes "
+        "part of your changes. The person is asked first and may say no. There is no shell: pass the program and each "
+        "argument as "
+        "one list element; no pipes, no redirection, no variables. Ignored files (such as node_modules or .venv) are "
+        "not in the copy. "
         "Input is empty; processes that are left behind are ended."
     ),
     parameters=(
         Parameter("argv", "strings", "The program and its arguments.", example='["pytest", "-q"]'),
-        Parameter("cwd", "folder", "Folder to run in, relative to the project root. Default: the root.", required=False),
+        Parameter(
+            "cwd", "folder", "Folder to run in, relative to the project root. Default: the root.", required=False
+        ),
         Parameter(
             "timeout_seconds",
             "integer",

@@ -24,7 +24,9 @@ async def _execute(args: Arguments, run: RunContext) -> ToolResult:
         raise BadArguments(f"{error}. Set literal to true to look for the text as it is.") from error
     where = f" under {under}" if under else ""
     if not found:
-        return ToolResult(f"No line{where} matches {given!r}. Ignored files are not searched.", path=under or None, kind="search")
+        return ToolResult(
+            f"No line{where} matches {given!r}. Ignored files are not searched.", path=under or None, kind="search"
+        )
     lines = [f"{match.path}:{match.line}: {_cut(match.text)}" for match in found[:SHOWN]]
     if len(found) > SHOWN:
         lines.append(f"[only the first {SHOWN} lines are shown. Narrow the pattern or give a path.]")
@@ -45,8 +47,10 @@ TOOL = Tool(
     kind="search",
     phase="reading",
     description=(
-        "Search the text files of the project line by line for a regular expression (case-sensitive; start it with (?i) to "
-        f"ignore case). Results are path:line: text, at most {SHOWN}. Ignored files are not searched; your own changes are."
+        "Search the text files of the project line by line for a regular expression (case-sensitive; start it with "
+        "(?i) to "
+        f"ignore case). Results are path:line: text, at most {SHOWN}. Ignored files are not searched; your own "
+        "changes are."
     ),
     parameters=(
         Parameter("pattern", "text", "Regular expression. It is matched inside one line.", example='"def main"'),

@@ -1,7 +1,7 @@
 """File contents as a model sees them: UTF-8 text with `\\n` line ends, and the way back to the file's own bytes.
 
-A model writes `\\n` and no byte order mark; the file keeps what it has. Lines end at `\\n` or `\\r\\n` only, as in a search
-result, so that a line number means the same everywhere.
+A model writes `\\n` and no byte order mark; the file keeps what it has. Lines end at `\\n` or `\\r\\n` only, as in a
+search result, so that a line number means the same everywhere.
 """
 
 from __future__ import annotations
@@ -31,7 +31,8 @@ class FileText:
             raw = data.decode("utf-8")
         except UnicodeDecodeError as error:
             raise UnreadableFile(
-                f"{path} is not UTF-8 text: byte {error.start} is 0x{data[error.start]:02x}. It cannot be read or edited as text."
+                f"{path} is not UTF-8 text: byte {error.start} is 0x{data[error.start]:02x}. It cannot be read or "
+                "edited as text."
             ) from error
         bom = raw.startswith(_BOM)
         raw = raw[1:] if bom else raw

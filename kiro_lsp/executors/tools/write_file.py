@@ -51,8 +51,10 @@ TOOL = Tool(
     kind="edit",
     phase="editing",
     description=(
-        "Create a file, or replace the whole content of one. Folders are created as needed. To change a part of a file use edit: "
-        "it is shorter and cannot lose anything. Write UTF-8 text with \\n line ends; a file that has \\r\\n keeps them."
+        "Create a file, or replace the whole content of one. Folders are created as needed. To change a part of a "
+        "file use edit: "
+        "it is shorter and cannot lose anything. Write UTF-8 text with \\n line ends; a file that has \\r\\n keeps "
+        "them."
     ),
     parameters=(
         Parameter("path", "file", "Path of the file, relative to the project root.", example='"src/app.py"'),
