@@ -1,8 +1,8 @@
 """The command line: which verbs there are, what they take, and how a failure is told.
 
-`main` parses, finds the verb's function in `kiro_lsp.terminal` by name and turns its failures into one message and an exit
-code: 0 done, 1 refused or failed with a reason, 2 wrong usage, 130 interrupted. It does no work of its own, and nothing
-heavy is imported before a verb is known: editors start this program and wait for it.
+`main` parses, finds the verb's function in `kiro_lsp.terminal` by name and turns its failures into one message and an
+exit code: 0 done, 1 refused or failed with a reason, 2 wrong usage, 130 interrupted. It does no work of its own, and
+nothing heavy is imported before a verb is known: editors start this program and wait for it.
 """
 
 from __future__ import annotations
@@ -44,7 +44,18 @@ MODULE_OF: Final = {
 }
 """Verb → the module that has a function of that name."""
 
-_SERVER_FLAGS = ("--stdio", "--tcp", "--ws", "--pipe", "--node-ipc", "--socket", "--clientProcessId", "--log-", "-v", "--verb")
+_SERVER_FLAGS = (
+    "--stdio",
+    "--tcp",
+    "--ws",
+    "--pipe",
+    "--node-ipc",
+    "--socket",
+    "--clientProcessId",
+    "--log-",
+    "-v",
+    "--verb",
+)
 
 
 def entry() -> None:
@@ -98,7 +109,9 @@ def _call(parsed: argparse.Namespace) -> int:
         return 130
     except OSError as error:
         where = f" {error.filename!r}" if error.filename else ""
-        console.refuse(KiroError(f"The system refused{where}: {error.strerror or error}.", hint="Nothing else was changed."))
+        console.refuse(
+            KiroError(f"The system refused{where}: {error.strerror or error}.", hint="Nothing else was changed.")
+        )
         return 1
 
 

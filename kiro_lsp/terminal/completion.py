@@ -51,7 +51,8 @@ def _arguments(verb: argparse.ArgumentParser) -> Iterator[Argument]:
     for action in verb._actions:
         if action.help == argparse.SUPPRESS:
             continue
-        words = tuple(action.choices or _WORDS_OF.get(action.dest, ()))
+        choices = action.choices if action.choices is not None else _WORDS_OF.get(action.dest, ())
+        words = tuple(str(word) for word in choices)
         yield Argument(
             flags=tuple(action.option_strings),
             name=action.dest,

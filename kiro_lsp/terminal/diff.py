@@ -1,7 +1,7 @@
 """A change set in front of a person: a coloured diff on a terminal, the plain unified diff everywhere else.
 
-Piped output is exactly the unified diff, byte for byte as text, so that `git apply` takes it. On a terminal nothing that a
-model wrote can move the cursor or hide.
+Piped output is exactly the unified diff, so that `git apply` takes it. On a terminal nothing that a model wrote can
+move the cursor or hide.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The grammar of the command line as argparse sees it: verbs, arguments and their help.
 
-One table-like function per group of verbs. Nothing here acts; the completion scripts are generated from the same parser.
+One function per group of verbs. Nothing here acts; the completion scripts are generated from the same parser.
 """
 
 from __future__ import annotations
@@ -43,7 +43,9 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _verb(verbs: Any, name: str, summary: str, *, json: bool = False) -> argparse.ArgumentParser:
-    verb: argparse.ArgumentParser = verbs.add_parser(name, help=summary, description=summary[0].upper() + summary[1:] + ".")
+    verb: argparse.ArgumentParser = verbs.add_parser(
+        name, help=summary, description=summary[0].upper() + summary[1:] + "."
+    )
     if json:
         verb.add_argument("--json", action="store_true", help="print JSON on standard output")
     return verb
@@ -123,13 +125,17 @@ def _run_options(verb: argparse.ArgumentParser) -> None:
 
 def _reviews(verbs: Any) -> None:
     review = _verb(verbs, "review", "look at a run's changes, accept or reject them", json=True)
-    review.add_argument("run", nargs="?", metavar="RUN", help=RUN_HELP + "; without one, the run that waits for review here")
+    review.add_argument(
+        "run", nargs="?", metavar="RUN", help=RUN_HELP + "; without one, the run that waits for review here"
+    )
     decision = review.add_mutually_exclusive_group()
     decision.add_argument("--accept", action="store_true", help="apply what is pending")
     decision.add_argument("--reject", action="store_true", help="drop what is pending")
     review.add_argument("--file", metavar="F", help="only this file of the review")
     review.add_argument("--hunk", action="append", metavar="ID", help="only this hunk; may be repeated")
-    review.add_argument("--revision", type=int, metavar="N", help="refuse when the review has moved on since revision N")
+    review.add_argument(
+        "--revision", type=int, metavar="N", help="refuse when the review has moved on since revision N"
+    )
     for name, summary in (
         ("undo", "take back what was accepted from a run, byte for byte"),
         ("restore", "write back the backup that was made before a run"),
@@ -137,7 +143,9 @@ def _reviews(verbs: Any) -> None:
         _run(_verb(verbs, name, summary, json=True))
     commit = _verb(verbs, "commit", "commit what was accepted from a run, and nothing else", json=True)
     _run(commit)
-    commit.add_argument("-m", "--message", metavar="TEXT", help="the commit's message (default: the task's id and title)")
+    commit.add_argument(
+        "-m", "--message", metavar="TEXT", help="the commit's message (default: the task's id and title)"
+    )
 
 
 def _project(verbs: Any) -> None:
@@ -158,7 +166,9 @@ def _project(verbs: Any) -> None:
     init.add_argument("--spec", metavar="NAME", help="also write a spec of this name")
     init.add_argument("--root", metavar="DIR", help="where (default: this folder)")
     demo = _verb(verbs, "demo", "the whole way once, with a recorded agent: no key, no network")
-    demo.add_argument("folder", nargs="?", metavar="DIR", help="where to write the demo's project (default: ./kiro-lsp-demo)")
+    demo.add_argument(
+        "folder", nargs="?", metavar="DIR", help="where to write the demo's project (default: ./kiro-lsp-demo)"
+    )
     completion = _verb(verbs, "completion", "print a completion script for a shell")
     completion.add_argument("shell", choices=SHELLS, metavar="SHELL", help="bash, zsh or fish")
 

@@ -17,6 +17,7 @@ from kiro_lsp.terminal.console import Console, visible
 if TYPE_CHECKING:
     from rich.console import Console as RichConsole
     from rich.live import Live
+    from rich.text import Text
 
 
 class View(Protocol):
@@ -135,12 +136,14 @@ class LiveView:
         self._end_text()
         self._live.stop()
 
-    def _status(self) -> object:
+    def _status(self) -> Text:
         from rich.text import Text
 
         seconds = int(time.monotonic() - self._started)
         parts = [self._agent, self._phase, f"{seconds} s", self._cost]
-        line = Text("● " + visible(" · ".join(part for part in parts if part)), "bold", no_wrap=True, overflow="ellipsis")
+        line = Text(
+            "● " + visible(" · ".join(part for part in parts if part)), "bold", no_wrap=True, overflow="ellipsis"
+        )
         return line + Text("   Ctrl-C stops", "dim")
 
     def _add_text(self, text: str) -> None:
@@ -201,7 +204,8 @@ def worded(event: RunEvent) -> str | None:  # one branch for each kind of event
 
 def _measured(event: events.UsageReport | events.Verify) -> str:
     if isinstance(event, events.Verify):
-        return f"verify: {' '.join(event.command)}: {'ok' if event.ok else 'FAILED'} after {event.seconds:.1f} s. {event.summary}"
+        verdict = "ok" if event.ok else "FAILED"
+        return f"verify: {' '.join(event.command)}: {verdict} after {event.seconds:.1f} s. {event.summary}"
     cost = "cost unknown" if event.cost is None else f"${event.cost}"
     used = f"{event.input_tokens} tokens in, {event.output_tokens} out, {event.cached_tokens} from cache"
     return f"usage: {used}; {cost if event.billing == 'metered' else event.billing}"

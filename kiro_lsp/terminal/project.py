@@ -1,7 +1,7 @@
 """Where a verb finds its project and the store: the terminal's half of the composition root.
 
-A verb that works on a file belongs to the project around that file, one without a file to the project around the current
-folder. The store is opened for one call and closed after it.
+A verb that works on a file belongs to the project around that file, one without a file to the project around the
+current folder. The store is opened for one call and closed after it.
 """
 
 from __future__ import annotations
@@ -74,7 +74,8 @@ async def engine_of(store: Store) -> AsyncIterator[Engine]:
 
 
 def with_engine(work: Callable[[Engine], Coroutine[object, object, T]]) -> T:
-    """Run `work` on a loop of its own with an engine; SIGTERM ends it as Ctrl-C does, so that nothing is left behind."""
+    """Run `work` on a loop of its own with an engine. SIGTERM ends it as Ctrl-C does: nothing is left behind."""
+
     async def main() -> T:
         _end_on_sigterm(asyncio.get_running_loop(), asyncio.current_task())
         async with engine_of(store) as engine:

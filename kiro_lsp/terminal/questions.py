@@ -25,7 +25,7 @@ _WINDOWS = sys.platform == "win32"
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """One possible answer. `id` is what the caller gets, `label` what is shown; the first letter of `label` is enough."""
+    """One possible answer. `id` is what the caller gets, `label` what is shown."""
 
     id: str
     label: str
@@ -196,6 +196,8 @@ class AnswerLines:
             value = json.loads(line)
             request, option = value["requestId"], value["option"]
         except (ValueError, KeyError, TypeError):
-            self._on_fault(f'An answer must be one line {{"requestId": …, "option": …}}; skipped: {line.strip()[:200]!r}')
+            self._on_fault(
+                f'An answer must be one line {{"requestId": …, "option": …}}; skipped: {line.strip()[:200]!r}'
+            )
             return
         self._on_answer(str(request), str(option))

@@ -106,7 +106,9 @@ def _record(engine: Engine, given: str | None) -> RunRecord:
         raise RunRefused("No run waits for review in this project.", code="no-review", hint="See: kiro-lsp runs")
     if len(waiting) > 1:
         listed = "\n".join(f"  {record.run_id}  {record.title}" for record in waiting)
-        raise RunRefused(f"{len(waiting)} runs wait for review:\n{listed}", code="which-run", hint="Name one: kiro-lsp review RUN")
+        raise RunRefused(
+            f"{len(waiting)} runs wait for review:\n{listed}", code="which-run", hint="Name one: kiro-lsp review RUN"
+        )
     return waiting[0]
 
 
@@ -120,7 +122,9 @@ def _path_in(found: Review, record: RunRecord, given: str) -> str:
     if relative in paths:
         return relative
     raise RunRefused(
-        f"{given!r} is not in the review of run {record.run_id}.", code="unknown-file", hint=f"It has: {', '.join(paths) or 'no files'}."
+        f"{given!r} is not in the review of run {record.run_id}.",
+        code="unknown-file",
+        hint=f"It has: {', '.join(paths) or 'no files'}.",
     )
 
 
@@ -136,7 +140,13 @@ def pending_changes(found: Review) -> tuple[FileChange, ...]:
     """What is still to be decided, as a change of the files as they are after what was accepted."""
     return tuple(
         FileChange(
-            change.path, change.action, found.current(change.path), found.proposed(change.path), change.base_mode, change.mode, change.to
+            change.path,
+            change.action,
+            found.current(change.path),
+            found.proposed(change.path),
+            change.base_mode,
+            change.mode,
+            change.to,
         )
         for change in found.changes.files
         if found.current(change.path) != found.proposed(change.path) or change.mode != change.base_mode
@@ -186,9 +196,13 @@ class _Decision:
         question = f"\n{_summary(pending_changes(found))}. What shall become of it?"
         match await self._terminal.ask_later(question, choices, "later"):
             case "accept":
-                return _report(self._run_id, await self._engine.accept(self._run_id, revision=found.revision, by=BY), self._console)
+                return _report(
+                    self._run_id, await self._engine.accept(self._run_id, revision=found.revision, by=BY), self._console
+                )
             case "reject":
-                _report(self._run_id, await self._engine.reject(self._run_id, revision=found.revision, by=BY), self._console)
+                _report(
+                    self._run_id, await self._engine.reject(self._run_id, revision=found.revision, by=BY), self._console
+                )
                 return 1
             case "files":
                 return await self._files(found)
@@ -201,7 +215,7 @@ class _Decision:
         rejected: list[tuple[str, list[str] | None]] = []
         accepted: list[tuple[str, list[str] | None]] = []
         for change in pending_changes(found):
-            hunks = [hunk for hunk in hunks_of(change)]
+            hunks = list(hunks_of(change))
             choices = [Choice("accept", "accept this file"), Choice("reject", "reject this file")]
             if len(hunks) > 1:
                 choices.append(Choice("hunks", "hunk by hunk"))
@@ -221,7 +235,11 @@ class _Decision:
     async def _hunks(self, change: FileChange, hunks: list[Hunk]) -> tuple[list[str], list[str]]:
         yes: list[str] = []
         no: list[str] = []
-        choices = [Choice("accept", "accept this hunk"), Choice("reject", "reject this hunk"), Choice("later", "leave it pending")]
+        choices = [
+            Choice("accept", "accept this hunk"),
+            Choice("reject", "reject this hunk"),
+            Choice("later", "leave it pending"),
+        ]
         for number, hunk in enumerate(hunks, start=1):
             shown = "".join([*(f"  -{line}" for line in hunk.old), *(f"  +{line}" for line in hunk.new)])
             question = f"\n{visible(change.path)}, hunk {number} of {len(hunks)}\n{shown.rstrip()}"
@@ -232,11 +250,17 @@ class _Decision:
                     no.append(hunk.id)
         return yes, no
 
-    async def _carry_out(self, accepted: list[tuple[str, list[str] | None]], rejected: list[tuple[str, list[str] | None]]) -> int:
+    async def _carry_out(
+        self, accepted: list[tuple[str, list[str] | None]], rejected: list[tuple[str, list[str] | None]]
+    ) -> int:
         code = 0
         for path, hunks in rejected:
-            code |= _report(self._run_id, await self._engine.reject(self._run_id, path=path, hunks=hunks, by=BY), self._console)
+            code |= _report(
+                self._run_id, await self._engine.reject(self._run_id, path=path, hunks=hunks, by=BY), self._console
+            )
         for path, hunks in accepted:
-            code |= _report(self._run_id, await self._engine.accept(self._run_id, path=path, hunks=hunks, by=BY), self._console)
+            code |= _report(
+                self._run_id, await self._engine.accept(self._run_id, path=path, hunks=hunks, by=BY), self._console
+            )
             await asyncio.sleep(0)
         return code

@@ -1,8 +1,8 @@
 """`run` and `retry`: one run from the command to its end, and to its review where someone is there to decide.
 
 Ctrl-C cancels the run and waits until it has ended, so that no process is left. Questions are put to the person at the
-terminal, to the program that reads our JSON, or, where there is neither, answered with no; a person may also answer them
-in an editor, then the prompt here goes away.
+terminal, to the program that reads our JSON, or, where there is neither, answered with no; a person may also answer
+them in an editor, then the prompt here goes away.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import asyncio
 import os
 import shlex
 from collections.abc import Awaitable, Callable
-from contextlib import AsyncExitStack, aclosing
+from contextlib import AsyncExitStack, closing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -38,12 +38,13 @@ def run(args: argparse.Namespace, console: Console) -> int:
     if not os.path.isfile(path):
         raise UnreadableFile(f"There is no file {path!r}.", hint="Name a task file, such as .kiro/specs/NAME/tasks.md.")
     allowed = tuple(argv_of(text) for text in args.allow_command)
+    root, file = project_root(path), os.path.abspath(path)
 
     async def start(engine: Engine, trust: TrustMode) -> str:
         return await engine.start(
             StartRun(
-                project_root(path),
-                os.path.abspath(path),
+                root,
+                file,
                 args.task,
                 args.agent,
                 args.model,
@@ -116,7 +117,7 @@ class _Watched:
 
     async def until_ended(self) -> Envelope:
         """Show events up to the one that says how the executor ended, and return that one."""
-        async with aclosing(self.engine.follow(self.run_id)) as stream:
+        with closing(self.engine.follow(self.run_id)) as stream:
             async for envelope in stream:
                 self._take(envelope)
                 if isinstance(envelope.event, events.ENDED):
@@ -268,7 +269,8 @@ def asked(question: Permission) -> str:
         return "\n" + question.title
     arguments = "\n".join(f"    {argument!r}" for argument in detail.argv)
     environment = "".join(f"\n    {name}={value!r}" for name, value in sorted(detail.env.items()))
-    return f"\nThe agent wants to run, in {detail.cwd!r} of a copy of the project (not sandboxed):\n{arguments}{environment}"
+    where = f"in {detail.cwd!r} of a copy of the project (not sandboxed)"
+    return f"\nThe agent wants to run, {where}:\n{arguments}{environment}"
 
 
 def flag_for(question: Permission) -> str:
@@ -278,5 +280,3 @@ def flag_for(question: Permission) -> str:
     if question.detail is not None:
         return f"To allow exactly this command: --allow-command {shlex.quote(shlex.join(question.detail.argv))}"
     return f"It can be answered from elsewhere while it is open: kiro-lsp answer RUN {question.request_id} OPTION"
-
-

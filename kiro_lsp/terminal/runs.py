@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 from datetime import datetime
+from typing import Any
 
 from kiro_lsp.budget import dollars
 from kiro_lsp.engine.engine import Engine
@@ -47,7 +48,9 @@ def _one(store: Store, record: RunRecord, args: argparse.Namespace, console: Con
     console.line(_run_line(record))
     console.line(f"  project   {record.root}")
     console.line(f"  task      {record.path}: {record.task_key}")
-    console.line(f"  agent     {record.agent} ({'RECORDED, ' if record.replay else ''}{record.way}) {record.model}".rstrip())
+    console.line(
+        f"  agent     {record.agent} ({'RECORDED, ' if record.replay else ''}{record.way}) {record.model}".rstrip()
+    )
     console.line(f"  started   {record.started_at}" + (f", ended {record.ended_at}" if record.ended_at else ""))
     console.line(f"  cost      {_cost(record)}")
     for change in changes.files:
@@ -76,7 +79,9 @@ def run_json(record: RunRecord) -> dict[str, object]:
         "billing": record.billing,
         "files": record.files,
         "replay": record.replay,
-        "owner": None if owner is None else {"pid": owner.pid, "startTicks": owner.start_ticks, "bootId": owner.boot_id},
+        "owner": None
+        if owner is None
+        else {"pid": owner.pid, "startTicks": owner.start_ticks, "bootId": owner.boot_id},
     }
 
 
@@ -101,16 +106,14 @@ def costs(args: argparse.Namespace, console: Console) -> int:
         console.value(body)
         return 0
     console.line(f"{body['day']}: spent ${body['spent']}, reserved ${body['reserved']}, at most ${body['cap']} a day")
-    rows = body["rows"]
-    assert isinstance(rows, list)
-    for row in rows:
+    for row in body["rows"]:
         cost = "unknown" if row["cost"] is None else f"${row['cost']}"
         unknown = f", {row['unknown']} of unknown cost" if row["unknown"] else ""
         console.line(f"  {row['key']}: {counted(row['runs'], 'run')}, {cost}{unknown}")
     return 0
 
 
-def costs_json(store: Store, settings: Settings, by: str, day: str) -> dict[str, object]:
+def costs_json(store: Store, settings: Settings, by: str, day: str) -> dict[str, Any]:
     """The object of `costs --json`; money as decimal strings in US dollars."""
     spent = store.spent(day)
     return {

@@ -1,7 +1,7 @@
 """`init` and `trust`: a project's configuration, and what of it the person allows.
 
-`init` never overwrites a file. `trust` grants exactly what it has shown: the digest covers the project's place and every
-value that could start a program, send data elsewhere or spend money.
+`init` never overwrites a file. `trust` grants exactly what it has shown: the digest covers the project's place and
+every value that could start a program, send data elsewhere or spend money.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ def init(args: argparse.Namespace, console: Console) -> int:
     files: dict[str, str] = {PROJECT_CONFIG: init_config_text()}
     if args.spec is not None:
         files |= _spec_files(args.spec)
-    created, kept = [], []
+    created: list[str] = []
+    kept: list[str] = []
     for relative, text in files.items():
         (created if _create(root / relative, text) else kept).append((root / relative).as_posix())
     if console.json:
@@ -48,7 +49,9 @@ def _spec_files(name: str) -> Mapping[str, str]:
     try:
         return init_spec_files(name)
     except ValueError as error:
-        raise UsageError(f"{name!r} cannot be a spec's name: {error}.", hint="Use letters, digits and dashes.") from error
+        raise UsageError(
+            f"{name!r} cannot be a spec's name: {error}.", hint="Use letters, digits and dashes."
+        ) from error
 
 
 def _create(path: Path, text: str) -> bool:
@@ -94,7 +97,9 @@ def _ask(workspace: Workspace, console: Console) -> None:
         terminal.show(_shown(workspace))
         choices = [Choice("yes", "yes, trust exactly this"), Choice("no", "no")]
         if terminal.ask("Trust this project?", choices, "no") != "yes":
-            raise RunRefused("Nothing was trusted.", code="untrusted", hint="Tasks can be read and marked, but not run.")
+            raise RunRefused(
+                "Nothing was trusted.", code="untrusted", hint="Tasks can be read and marked, but not run."
+            )
     workspace.grant(digest)
 
 

@@ -58,7 +58,8 @@ def _task_files(given: str) -> Iterator[str]:
                 yield path
     if nothing:
         raise UnreadableFile(
-            f"There is no task file below {given!r}.", hint="Name the file itself: any Markdown file with boxes will do."
+            f"There is no task file below {given!r}.",
+            hint="Name the file itself: any Markdown file with boxes will do.",
         )
 
 
@@ -71,7 +72,7 @@ def _parsed(path: str) -> TaskList:
 
 
 def read_bytes(path: str) -> bytes:
-    """A regular file's content. Raises OSError, or UnreadableFile for anything that is no ordinary file of sane size."""
+    """A regular file's content. Raises OSError, or UnreadableFile for what is no ordinary file of sane size."""
     status = os.stat(path)
     if not stat.S_ISREG(status.st_mode):
         raise UnreadableFile(f"{path!r} is not a file.", hint="Name a task file, such as .kiro/specs/NAME/tasks.md.")
@@ -127,16 +128,15 @@ def mark(args: argparse.Namespace, console: Console) -> int:
     edit = task_lists.mark_edit(task_list, decoded.text, task, args.status, path)
     if isinstance(edit, Problem):
         raise RunRefused(
-            f"{path}:{task.line + 1}: {edit.message}", code=edit.code, hint="Change that line by hand; nothing was written."
+            f"{path}:{task.line + 1}: {edit.message}",
+            code=edit.code,
+            hint="Change that line by hand; nothing was written.",
         )
     changed = task_lists.apply_mark(data, edit)
     if changed != data:
         _replace(path, data, changed)
-    _report_mark(path, task, edit.new if changed != data else task.mark, changed != data, args.status, console)
-    return 0
-
-
-def _report_mark(path: str, task: Task, new: str, changed: bool, status: str, console: Console) -> None:
+    written = changed != data
+    new = edit.new if written else task.mark
     if console.json:
         console.value(
             {
@@ -144,14 +144,15 @@ def _report_mark(path: str, task: Task, new: str, changed: bool, status: str, co
                 "key": task.key,
                 "title": task.title,
                 "line": task.line + 1,
-                "status": status,
+                "status": args.status,
                 "mark": new,
-                "changed": changed,
+                "changed": written,
             }
         )
-        return
-    what = f"[{task.mark}] → [{new}]" if changed else f"[{task.mark}] already, nothing written"
-    console.line(f"{path}:{task.line + 1}: {label(task)}: {what}")
+    else:
+        what = f"[{task.mark}] → [{new}]" if written else f"[{new}] already, nothing written"
+        console.line(f"{path}:{task.line + 1}: {label(task)}: {what}")
+    return 0
 
 
 def _replace(path: str, before: bytes, after: bytes) -> None:
@@ -172,7 +173,9 @@ def _replace(path: str, before: bytes, after: bytes) -> None:
             os.fsync(file.fileno())
         os.chmod(temporary, mode)
         if Path(real).read_bytes() != before:
-            raise Conflict(f"{path!r} changed while it was being marked; nothing was written.", (path,), hint="Try again.")
+            raise Conflict(
+                f"{path!r} changed while it was being marked; nothing was written.", (path,), hint="Try again."
+            )
         os.replace(temporary, real)
     except BaseException:
         os.unlink(temporary)
@@ -197,7 +200,9 @@ def prompt(args: argparse.Namespace, console: Console) -> int:
                 "text": prompt.render(),
                 "tokens": prompt.tokens,
                 "limit": prompt.limit,
-                "leftOut": [{"path": left.path, "reason": left.reason, "tokens": left.tokens} for left in prompt.left_out],
+                "leftOut": [
+                    {"path": left.path, "reason": left.reason, "tokens": left.tokens} for left in prompt.left_out
+                ],
             }
         )
     elif console.is_terminal:

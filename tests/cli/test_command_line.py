@@ -14,14 +14,30 @@ import pytest
 from kiro_lsp import __version__
 from kiro_lsp.cli import MODULE_OF, build_parser, main
 
-HEAVY = {"asyncio", "sqlite3", "rich", "tomli", "pygls", "lsprotocol", "anthropic", "argparse", "importlib.metadata", "json"}
+HEAVY = {
+    "asyncio",
+    "sqlite3",
+    "rich",
+    "tomli",
+    "pygls",
+    "lsprotocol",
+    "anthropic",
+    "argparse",
+    "importlib.metadata",
+    "json",
+}
 
 
 def program(*arguments: str, **more: object) -> subprocess.CompletedProcess[str]:
     """The real program in a process and session of its own, so that it has no terminal."""
-    options: dict[str, object] = {"capture_output": True, "text": True, "encoding": "utf-8", "stdin": subprocess.DEVNULL}
+    options: dict[str, object] = {
+        "capture_output": True,
+        "text": True,
+        "encoding": "utf-8",
+        "stdin": subprocess.DEVNULL,
+    }
     return subprocess.run(  # type: ignore[call-overload,no-any-return]
-        [sys.executable, "-m", "kiro_lsp", *arguments], start_new_session=True, **(options | more)
+        [sys.executable, "-m", "kiro_lsp", *arguments], check=False, start_new_session=True, **(options | more)
     )
 
 
@@ -74,7 +90,9 @@ def test_every_verb_of_the_grammar_has_a_module() -> None:
         ["--no-such-flag"],
     ],
 )
-def test_wrong_usage_is_2_and_prints_nothing_on_stdout(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_wrong_usage_is_2_and_prints_nothing_on_stdout(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(arguments) == 2
     out, err = capsys.readouterr()
     assert out == ""
@@ -101,7 +119,10 @@ def test_a_reader_that_leaves_early_is_no_failure(tmp_path: Path) -> None:
     file.write_text("".join(f"- [ ] {number}. Task number {number}\n" for number in range(1, 20000)), "utf-8")
     read, write = os.pipe()
     process = subprocess.Popen(
-        [sys.executable, "-m", "kiro_lsp", "tasks", str(file)], stdout=write, stderr=subprocess.PIPE, start_new_session=True
+        [sys.executable, "-m", "kiro_lsp", "tasks", str(file)],
+        stdout=write,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
     )
     os.close(write)
     assert os.read(read, 10)

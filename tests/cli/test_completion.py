@@ -31,7 +31,8 @@ def said(*argv: str) -> list[str]:
 
 def check_bash(script: Path, words: list[str], expected: set[str]) -> None:
     line = " ".join(f"'{word}'" for word in words)
-    code = f"source {script}; COMP_WORDS=({line}); COMP_CWORD={len(words) - 1}; _kiro_lsp; printf '%s\\n' \"${{COMPREPLY[@]}}\""
+    asked = f"COMP_WORDS=({line}); COMP_CWORD={len(words) - 1}; _kiro_lsp"
+    code = f"source {script}; {asked}; printf '%s\\n' \"${{COMPREPLY[@]}}\""
     assert expected <= set(said("bash", "--norc", "-c", code))
 
 
@@ -39,7 +40,11 @@ def check_bash(script: Path, words: list[str], expected: set[str]) -> None:
 def test_bash_completes_verbs_options_and_words(script: Path) -> None:
     check_bash(script, ["kiro-lsp", ""], set(MODULE_OF))
     check_bash(script, ["kiro-lsp", "ta"], {"tasks"})
-    check_bash(script, ["kiro-lsp", "run", "tasks.md", "1", "--"], {"--agent", "--accept", "--trust", "--allow-command", "--json"})
+    check_bash(
+        script,
+        ["kiro-lsp", "run", "tasks.md", "1", "--"],
+        {"--agent", "--accept", "--trust", "--allow-command", "--json"},
+    )
     check_bash(script, ["kiro-lsp", "mark", "tasks.md", "1", ""], {"open", "in-progress", "done"})
     check_bash(script, ["kiro-lsp", "costs", "--by", ""], {"day", "agent", "spec", "task"})
     check_bash(script, ["kiro-lsp", "completion", "z"], {"zsh"})

@@ -39,7 +39,7 @@ def test_visible_text_holds_nothing_that_a_terminal_obeys(text: str) -> None:
     assert visible(shown) == shown
 
 
-@given(st.recursive(st.text() | st.integers() | st.none() | st.booleans(), lambda inner: st.lists(inner), max_leaves=5))
+@given(st.recursive(st.text() | st.integers() | st.none() | st.booleans(), st.lists, max_leaves=5))
 def test_json_is_one_line_of_utf8_and_reads_back(value: object) -> None:
     text = encode_json(value)
     assert "\n" not in text

@@ -1,0 +1,240 @@
+"""`doctor` and `agents`: what is found, missing and wrong on this machine and in this project, and what to do about it.
+
+Looking starts no agent, makes no connection and prints no key. Only `doctor --live AGENT` makes a call: one, the
+smallest there is, priced and confirmed first, and booked like any other.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Literal
+
+from kiro_lsp import __version__
+from kiro_lsp.engine.workspace import PROJECT_CONFIG, Workspace, user_config_path
+from kiro_lsp.errors import KiroError, StoreError
+from kiro_lsp.executors.protocol import AgentInfo
+from kiro_lsp.sandbox import programs
+from kiro_lsp.settings.definitions import STANDARD_KEYS
+from kiro_lsp.store import state_dir
+from kiro_lsp.terminal.console import Console
+from kiro_lsp.terminal.project import open_project
+
+Status = Literal["ok", "note", "warning", "error"]
+_MARK: dict[Status, str] = {"ok": "✓", "note": "·", "warning": "!", "error": "✗"}
+_COLOUR: dict[Status, int] = {"ok": 32, "note": 2, "warning": 33, "error": 31}
+
+TASK_FILES = (
+    ".kiro/specs/*/tasks.md",
+    ".spec-workflow/specs/*/tasks.md",
+    "specs/*/tasks.md",
+    "openspec/changes/*/tasks.md",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing that was looked at. `hint` says what to do, where there is something to do."""
+
+    name: str
+    status: Status
+    message: str
+    hint: str = ""
+
+
+def doctor(args: argparse.Namespace, console: Console) -> int:
+    """Look at everything. 1 when something is wrong, 0 also when something is missing that not everybody needs."""
+    if args.live:
+        from kiro_lsp.terminal import live_call
+
+        return live_call.make(args.live, args.root, confirmed=args.yes, console=console)
+    checks = [*_machine(), *_project(args.root)]
+    ok = all(check.status != "error" for check in checks)
+    if console.json:
+        listed = [
+            {"name": check.name, "status": check.status, "message": check.message, "hint": check.hint}
+            for check in checks
+        ]
+        console.value({"ok": ok, "version": __version__, "python": platform.python_version(), "checks": listed})
+    else:
+        for check in checks:
+            _print(check, console)
+    return 0 if ok else 1
+
+
+def _print(check: Check, console: Console) -> None:
+    from kiro_lsp.terminal.console import visible
+
+    mark = console.styled(_MARK[check.status], _COLOUR[check.status])
+    console.print(f"{mark} {check.name}: {visible(check.message)}")
+    if check.hint:
+        console.print(f"    → {visible(check.hint)}")
+
+
+def _machine() -> Iterator[Check]:
+    yield Check("kiro-lsp", "ok", f"{__version__}, run by {sys.executable}")
+    yield Check("Python", "ok", f"{platform.python_version()} on {platform.system()} {platform.machine()}")
+    yield _state_folder()
+    for package in ("pygls", "lsprotocol", "anthropic"):
+        yield _package(package)
+    yield _program(
+        "git", "warning", "Without it accepted changes cannot be committed, and ignore rules are read by us."
+    )
+    yield _program("rg", "note", "Searching works without ripgrep; it is slower in large projects.")
+    yield Check(
+        "isolation",
+        "note",
+        "commands of agents run in a plain copy of the project, not sandboxed; each one is asked for",
+    )
+
+
+def _state_folder() -> Check:
+    folder = state_dir(os.environ)
+    try:
+        with open_project(None) as project:
+            count = len(project.store.runs(root=None, limit=1000))
+    except (StoreError, OSError) as error:
+        return Check(
+            "state", "error", str(error), "Make the folder writable, or name another one with KIRO_LSP_STATE_DIR."
+        )
+    return Check("state", "ok", f"{folder} ({count} runs)")
+
+
+def _package(name: str) -> Check:
+    try:
+        return Check(name, "ok", metadata.version(name))
+    except metadata.PackageNotFoundError:
+        return Check(
+            name, "error", "not installed", f"Install kiro-lsp again: {sys.executable} -m pip install kiro-lsp"
+        )
+
+
+def _program(name: str, missing: Status, hint: str) -> Check:
+    path = programs.find_program(name, os.environ, [Path.cwd()])
+    return Check(name, "ok", path) if path is not None else Check(name, missing, "not found on PATH", hint)
+
+
+def _project(given: str | None) -> Iterator[Check]:
+    try:
+        with open_project(given) as project:
+            workspace = project.workspace
+            yield Check("project", "ok", str(workspace.root))
+            yield from _configuration(workspace)
+            yield _trust(workspace)
+            yield from _task_files(workspace.root)
+            yield from _agents(workspace)
+    except StoreError:
+        return  # said by the check of the state folder
+    except KiroError as error:
+        yield Check("project", "error", error.message, error.hint)
+
+
+def _configuration(workspace: Workspace) -> Iterator[Check]:
+    loaded = workspace.settings()
+    for path in (workspace.root / PROJECT_CONFIG, user_config_path(os.environ)):
+        found = path.is_file()
+        yield Check("configuration", "ok" if found else "note", f"{path}" + ("" if found else " (none; defaults)"))
+    for problem in loaded.problems:
+        status: Status = (
+            "error" if problem.severity == "error" else "warning" if problem.severity == "warning" else "note"
+        )
+        yield Check(
+            "configuration", status, f"{problem.path}:{problem.line + 1}:{problem.column + 1}: {problem.message}"
+        )
+    if not loaded.settings.kiro.enabled:
+        yield Check(
+            "running tasks",
+            "warning",
+            "switched off (kiro.enabled = false)",
+            "Set KIRO_ENABLED=true, or kiro.enabled = true.",
+        )
+
+
+def _trust(workspace: Workspace) -> Check:
+    state = workspace.trust()
+    values = workspace.asked_for().trust_values
+    if state == "untrusted" and values:
+        names = ", ".join(value.key for value in values)
+        return Check(
+            "trust", "warning", f"not trusted; these have no effect yet: {names}", "Look at them: kiro-lsp trust --show"
+        )
+    if state == "untrusted":
+        return Check("trust", "note", "not asked yet; the first run asks once")
+    return Check("trust", "ok", state)
+
+
+def _task_files(root: Path) -> Iterator[Check]:
+    found = sorted(path.relative_to(root).as_posix() for pattern in TASK_FILES for path in root.glob(pattern))
+    if not found:
+        yield Check("task files", "note", "none in the usual places", "Start one with: kiro-lsp init --spec NAME")
+        return
+    more = f" and {len(found) - 5} more" if len(found) > 5 else ""
+    yield Check("task files", "ok", ", ".join(found[:5]) + more)
+
+
+def _agents(workspace: Workspace) -> Iterator[Check]:
+    known = workspace.agents()
+    recommended = workspace.recommended()
+    wanted = workspace.settings().settings.kiro.default_agent
+    for info in known:
+        yield Check(
+            f"agent {info.name}", "ok" if info.available else "note", f"{info.label} by {info.way}: {info.reason}"
+        )
+    for name in STANDARD_KEYS:
+        if os.environ.get(name):
+            yield Check("key", "ok", f"{name} is set")
+    if wanted != "auto" and wanted not in {info.name for info in known}:
+        names = ", ".join(info.name for info in known)
+        yield Check(
+            "default agent", "error", f"{wanted!r} is no agent", f"Set kiro.default_agent to one of: auto, {names}"
+        )
+    elif recommended is None:
+        hint = "Set ANTHROPIC_API_KEY where the editor or this shell is started; or see it without a key: kiro-lsp demo"
+        yield Check("recommended agent", "warning", "none is available", hint)
+    else:
+        yield Check(
+            "recommended agent",
+            "ok",
+            f"{recommended.label} by {recommended.way}, model {recommended.model or 'its own'}",
+        )
+
+
+def agents(args: argparse.Namespace, console: Console) -> int:
+    """List every way to run a task here, whether it is available, and why."""
+    with open_project(args.root) as project:
+        known = project.workspace.agents()
+        recommended = project.workspace.recommended()
+    if console.json:
+        console.value([agent_json(info, recommended) for info in known])
+        return 0
+    for info in known:
+        state = "ready" if info.available else "not available"
+        star = "*" if recommended is not None and info.name == recommended.name else " "
+        console.line(
+            f"{star} {info.name:<12} {info.label:<12} {info.way:<7} {info.model or '-':<20} {state}: {info.reason}"
+        )
+    if recommended is None:
+        console.say("No agent is available here. What to do: kiro-lsp doctor. Without a key: kiro-lsp demo")
+    return 0
+
+
+def agent_json(info: AgentInfo, recommended: AgentInfo | None) -> dict[str, object]:
+    """An agent as `agents --json` lists it. The estimate is for a task; without one it is unknown."""
+    return {
+        "name": info.name,
+        "label": info.label,
+        "type": info.type,
+        "way": info.way,
+        "model": info.model,
+        "available": info.available,
+        "reason": info.reason,
+        "version": info.version,
+        "recommended": recommended is not None and info.name == recommended.name,
+        "estimate": None,
+    }
