@@ -1,7 +1,7 @@
 """The values of the changes layer: FileChange, Hunk, ChangeSet. Pure data; nothing here touches a disk.
 
-Paths are root-relative with `/`. Contents are bytes: what is on disk, byte for byte. A file whose bytes are not UTF-8 or
-hold a NUL is binary: it has no hunks but one whole-file change.
+Paths are root-relative with `/`. Contents are bytes: what is on disk, byte for byte. A file whose bytes are not UTF-8
+or hold a NUL is binary: it has no hunks but one whole-file change.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ from typing import Literal
 
 FileAction = Literal["create", "modify", "delete", "rename"]
 Decision = Literal["pending", "accepted", "rejected"]
+Operation = Literal["edit", "create", "delete", "rename", "binary", "mode"]
+"""What a hunk does: `edit` replaces lines; the others are about the file as a whole and have no parts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,11 +28,15 @@ class Hunk:
     proposed: tuple[int, int]
     old: tuple[str, ...]
     new: tuple[str, ...]
+    operation: Operation = "edit"
 
 
 @dataclass(frozen=True, slots=True)
 class FileChange:
-    """`base` is the content the run saw (None: the file was not there), `proposed` what it wants (None: not there)."""
+    """`base` is the content the run saw (None: the file was not there), `proposed` what it wants (None: not there).
+
+    Modes are permission bits; None means unknown and wanted as it is. `to` is the new path of a rename.
+    """
 
     path: str
     action: FileAction
