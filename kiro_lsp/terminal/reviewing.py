@@ -8,13 +8,13 @@ has the project open, that server does it.
 from __future__ import annotations
 
 import argparse
-import asyncio
 import os
 from collections.abc import Collection
+from dataclasses import replace
 from pathlib import Path
 
 from kiro_lsp import events
-from kiro_lsp.changes.changeset import hunks_of, unified_diff
+from kiro_lsp.changes.changeset import unified_diff
 from kiro_lsp.changes.model import FileChange, Hunk
 from kiro_lsp.changes.review import Review
 from kiro_lsp.engine.engine import Engine, Settled
@@ -130,26 +130,33 @@ def _path_in(found: Review, record: RunRecord, given: str) -> str:
 
 def review_json(engine: Engine, record: RunRecord, found: Review) -> dict[str, object]:
     """The `kiro/review` object, with the diff of each file."""
-    wire = engine.review_wire(record.run_id)
+    root = Path(record.root)
+    verify = [envelope for envelope in engine.store.events(record.run_id) if isinstance(envelope.event, events.Verify)]
+    wire = found.wire(
+        record.run_id,
+        record.state,
+        uri_of=lambda path: (root / path).as_uri(),
+        verify=events.body_to_wire(verify[-1].event)[1] if verify else None,
+        cost=record.cost,
+    )
     diffs = {change.path: unified_diff(change) for change in found.changes.files}
-    files = [{**file, "diff": diffs.get(str(file["path"]), "")} for file in wire["files"]]
-    return {**wire, "files": files}
+    for file in wire["files"]:
+        file["diff"] = diffs[file["path"]]
+        for hunk in file["hunks"]:
+            for side in ("baseRange", "proposedRange"):
+                start, end = hunk[side]
+                hunk[side] = {"start": {"line": start, "character": 0}, "end": {"line": end, "character": 0}}
+    return wire
 
 
 def pending_changes(found: Review) -> tuple[FileChange, ...]:
-    """What is still to be decided, as a change of the files as they are after what was accepted."""
+    """What is still to be decided, as changes of the files as they are after what was accepted."""
+    pending = [change for change in found.changes.files if found.file_status(change.path) == "pending"]
     return tuple(
-        FileChange(
-            change.path,
-            change.action,
-            found.current(change.path),
-            found.proposed(change.path),
-            change.base_mode,
-            change.mode,
-            change.to,
-        )
-        for change in found.changes.files
-        if found.current(change.path) != found.proposed(change.path) or change.mode != change.base_mode
+        change
+        if change.to is not None
+        else replace(change, base=found.current(change.path), proposed=found.proposed(change.path))
+        for change in pending
     )
 
 
@@ -215,7 +222,7 @@ class _Decision:
         rejected: list[tuple[str, list[str] | None]] = []
         accepted: list[tuple[str, list[str] | None]] = []
         for change in pending_changes(found):
-            hunks = list(hunks_of(change))
+            hunks = [shown.hunk for shown in found.shown_hunks(change.path) if shown.status == "pending"]
             choices = [Choice("accept", "accept this file"), Choice("reject", "reject this file")]
             if len(hunks) > 1:
                 choices.append(Choice("hunks", "hunk by hunk"))
@@ -262,5 +269,4 @@ class _Decision:
             code |= _report(
                 self._run_id, await self._engine.accept(self._run_id, path=path, hunks=hunks, by=BY), self._console
             )
-            await asyncio.sleep(0)
         return code
