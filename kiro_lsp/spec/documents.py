@@ -74,7 +74,10 @@ _CONSTITUTIONS = (
 )
 _SPEC_WORKFLOW_STEERING = ("product.md", "tech.md", "structure.md")
 _TEXT_CONTRACTS = frozenset(
-    "avsc graphql gql http json jsonc md mdx proto py raml rs sql thrift toml ts txt wsdl xml xsd yaml yml".split()
+    {
+        *("avsc", "graphql", "gql", "http", "json", "jsonc", "md", "mdx", "proto", "py", "raml", "rs", "sql"),
+        *("thrift", "toml", "ts", "txt", "wsdl", "xml", "xsd", "yaml", "yml"),
+    }
 )
 
 
@@ -289,7 +292,7 @@ def _openspec_home(task_path: str) -> str | None:
 
 
 def _steering(dialect: str, task_path: str, base: str) -> list[Wanted]:
-    found = []
+    found: list[Wanted] = []
     home = re.search(r"(?:^|/)(\.[\w-]+)/(?:archive/)?specs/", task_path)
     family = home[1] if home is not None else ""
     if family == ".spec-workflow" or (dialect == "spec-workflow" and not family):
@@ -298,7 +301,7 @@ def _steering(dialect: str, task_path: str, base: str) -> list[Wanted]:
         found.append(Wanted(f"{base}{family}/steering/*.md", "steering"))
     elif dialect == "kiro":
         found.append(Wanted(f"{base}.kiro/steering/*.md", "steering"))
-    return [Wanted(item.pattern, "steering") for item in found]
+    return found
 
 
 def _role_of(path: str, item: Wanted) -> Role | None:
