@@ -85,7 +85,9 @@ def mode_of(root: Path | str, relative: str) -> int | None:
         os.close(descriptor)
 
 
-def write_atomic(root: Path | str, relative: str, data: bytes, mode: int | None = None) -> tuple[str, ...]:
+def write_atomic(
+    root: Path | str, relative: str, data: bytes, mode: int | None = None, *, durable: bool = True
+) -> tuple[str, ...]:
     """Replace or create a file: temporary file in the same folder, fsync, rename, fsync of the folder.
 
     `mode` is permission bits; without it those of the file that is replaced, else 0o666 less the umask. Returns the
@@ -106,7 +108,8 @@ def write_atomic(root: Path | str, relative: str, data: bytes, mode: int | None 
                 file.flush()
                 if mode is not None and hasattr(os, "fchmod"):
                     os.fchmod(file.fileno(), mode)
-                os.fsync(file.fileno())
+                if durable:
+                    os.fsync(file.fileno())
             _refuse_special(place, name, relative)
             os.replace(
                 place.name(temporary), place.name(name), src_dir_fd=place.descriptor, dst_dir_fd=place.descriptor
@@ -115,7 +118,8 @@ def write_atomic(root: Path | str, relative: str, data: bytes, mode: int | None 
             with suppress(OSError):
                 os.unlink(place.name(temporary), dir_fd=place.descriptor)
             raise
-        place.sync()
+        if durable:
+            place.sync()
     return tuple(made)
 
 

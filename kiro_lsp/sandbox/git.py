@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from kiro_lsp.sandbox.programs import child_environment, find_program
+from kiro_lsp.sandbox.programs import find_program, reduced_environ
 
 HARDENED: Final = (
     "-c", "core.fsmonitor=false",
@@ -39,7 +39,7 @@ def environment(root: Path | str) -> dict[str, str]:
     """
     kept = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
     own = {"GIT_TERMINAL_PROMPT": "0", "GIT_OPTIONAL_LOCKS": "0", "GIT_ASKPASS": "", "LC_ALL": "C"}
-    return child_environment(os.environ, [root]) | kept | own
+    return reduced_environ(os.environ, [root]) | kept | own
 
 
 def tracked_and_untracked(root: Path | str) -> list[str] | None:

@@ -110,9 +110,10 @@ def usable(path: str) -> bool:
 # Walking
 
 
-def walk(root: Path | str, under: str = "") -> Iterator[Entry]:
-    """Files and links below `under` that no ignore file hides, folder by folder. Folders are not followed through
-    links.
+def walk(root: Path | str, under: str = "", left_out: list[tuple[str, str]] | None = None) -> Iterator[Entry]:
+    """Files and links below `under` that no ignore file hides, folder by folder; links to folders are not followed.
+
+    `left_out` gets (path, reason) of what is not ignored but cannot be used: special files, names that `paths` refuses.
     """
     real = os.path.realpath(root)
     rules = _Rules()
@@ -129,13 +130,15 @@ def walk(root: Path | str, under: str = "") -> Iterator[Entry]:
         rules.load(real, folder, (name for name, _ in found))
         for name, kind in found:
             path = f"{folder}/{name}" if folder else name
-            if name in _METADATA or name in _GENERATED or paths.component_problem(name) is not None:
+            if name in _METADATA or name in _GENERATED or rules.ignores(path, is_folder=kind == "folder"):
                 continue
-            if rules.ignores(path, is_folder=kind == "folder"):
-                continue
-            if kind == "folder":
+            problem = paths.component_problem(name) or ("it is a device, pipe or socket" if kind == "special" else None)
+            if problem is not None:
+                if left_out is not None:
+                    left_out.append((path, problem))
+            elif kind == "folder":
                 todo.append(path)
-            elif kind != "special":
+            else:
                 count += 1
                 yield Entry(path, kind)
         if count > MOST_FILES:

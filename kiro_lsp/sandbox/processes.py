@@ -24,7 +24,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from kiro_lsp.sandbox import supervisor
-from kiro_lsp.sandbox.programs import child_environment, find_program, inside
+from kiro_lsp.sandbox.programs import find_program, inside, reduced_environ
+
+__all__ = ["Finished", "find_program", "reduced_environ", "run", "sweep"]
 
 KEPT_OUTPUT: Final = 256 * 1024
 GRACE_SECONDS: Final = 1.0
@@ -77,7 +79,7 @@ async def run(
     order = {
         "argv": [program, *argv[1:]],
         "cwd": folder,
-        "env": child_environment(environ, outside) | {MARKER: marker, "PWD": folder},
+        "env": reduced_environ(environ, outside) | {MARKER: marker, "PWD": folder},
         "grace": grace,
         "marker": marker,
     }
@@ -89,7 +91,7 @@ async def run(
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        env=child_environment(environ, outside),
+        env=reduced_environ(environ, outside),
         limit=_READ,
         **_own_group(),
     )

@@ -50,7 +50,7 @@ def search_path(environ: Mapping[str, str], outside: Iterable[Path | str] = ()) 
     return list(dict.fromkeys(usable))
 
 
-def child_environment(environ: Mapping[str, str], outside: Iterable[Path | str] = ()) -> dict[str, str]:
+def reduced_environ(environ: Mapping[str, str], outside: Iterable[Path | str] = ()) -> dict[str, str]:
     """What a command gets of `environ`: the variables that tools need, with a PATH as in `search_path`."""
     kept = {
         name: value
