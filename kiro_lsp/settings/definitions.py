@@ -51,6 +51,8 @@ class Definition:
     """The environment variable that overrides it."""
     field: str = ""
     """The attribute of its dataclass."""
+    example: str = ""
+    """A value in TOML, for settings without a default."""
 
     @property
     def section(self) -> str:
@@ -168,14 +170,22 @@ DEFINITIONS: tuple[Definition, ...] = (
         "Offer this agent.",
         narrow="false",
     ),
-    _define("agents.NAME.type", "choice", "T", "How the agent is reached.", choices=get_args(AgentType)),
-    _define("agents.NAME.label", "text", "T", "The everyday name on lenses.", maximum=40),
+    _define(
+        "agents.NAME.type",
+        "choice",
+        "T",
+        "How the agent is reached.",
+        choices=get_args(AgentType),
+        example='"anthropic-api"',
+    ),
+    _define("agents.NAME.label", "text", "T", "The everyday name on lenses.", maximum=40, example='"Claude"'),
     _define(
         "agents.NAME.billing",
         "choice",
         "T",
         "How its use is paid; caps in dollars count metered use only.",
         choices=get_args(BillingKind),
+        example='"metered"',
     ),
     _define(
         "agents.NAME.api_key_env",
@@ -183,6 +193,7 @@ DEFINITIONS: tuple[Definition, ...] = (
         "T",
         "The environment variable that holds the key. A provider's own standard name needs no trust.",
         maximum=128,
+        example='"ANTHROPIC_API_KEY"',
     ),
     _define(
         "agents.NAME.api_key",
@@ -191,7 +202,15 @@ DEFINITIONS: tuple[Definition, ...] = (
         "The key itself. Better kept in the environment; never in a project.",
         maximum=4096,
     ),
-    _define("agents.NAME.model", "text", "S", "The model's name at its provider.", minimum=1, maximum=200),
+    _define(
+        "agents.NAME.model",
+        "text",
+        "S",
+        "The model's name at its provider.",
+        minimum=1,
+        maximum=200,
+        example='"claude-sonnet-5-5"',
+    ),
     _define(
         "agents.NAME.max_tokens",
         "int",
@@ -207,11 +226,35 @@ DEFINITIONS: tuple[Definition, ...] = (
         "T",
         "The base address of the API. A key goes only to hosts that your own configuration names, or to this machine.",
         maximum=2048,
+        example='"https://api.anthropic.com"',
     ),
-    _define("agents.NAME.command", "text", "T", "The program of an ACP, MCP or CLI agent.", minimum=1, maximum=4096),
-    _define("agents.NAME.args", "text-list", "T", "Its arguments.", maximum=4096),
-    _define("agents.NAME.env", "text-map", "T", "Variables added to its environment.", maximum=4096),
-    _define("agents.NAME.recording", "text", "T", 'For type "replay": the recorded run file.', minimum=1, maximum=4096),
+    _define(
+        "agents.NAME.command",
+        "text",
+        "T",
+        "The program of an ACP, MCP or CLI agent.",
+        minimum=1,
+        maximum=4096,
+        example='"claude-agent-acp"',
+    ),
+    _define("agents.NAME.args", "text-list", "T", "Its arguments.", maximum=4096, example='["--verbose"]'),
+    _define(
+        "agents.NAME.env",
+        "text-map",
+        "T",
+        "Variables added to its environment.",
+        maximum=4096,
+        example='{ LANG = "C.UTF-8" }',
+    ),
+    _define(
+        "agents.NAME.recording",
+        "text",
+        "T",
+        'For type "replay": the recorded run file.',
+        minimum=1,
+        maximum=4096,
+        example='"recordings/first.jsonl"',
+    ),
     _define("execution.auto_save", "bool", "N", "Save the open files that an accept changed.", narrow="false"),
     _define(
         "execution.auto_commit",
@@ -280,30 +323,53 @@ DEFINITIONS: tuple[Definition, ...] = (
     ),
     _define("routing.retry_model", "text", "T", "Model for a retry. Empty: the same.", maximum=200),
     _define("mcp.servers.NAME.enabled", "bool", "N", "Offer this server.", narrow="false"),
-    _define("mcp.servers.NAME.command", "text", "T", "The program of a stdio server.", minimum=1, maximum=4096),
+    _define(
+        "mcp.servers.NAME.command",
+        "text",
+        "T",
+        "The program of a stdio server.",
+        minimum=1,
+        maximum=4096,
+        example='"mcp-server-filesystem"',
+    ),
     _define("mcp.servers.NAME.args", "text-list", "T", "Its arguments.", maximum=4096),
-    _define("mcp.servers.NAME.env", "text-map", "T", "Variables added to its environment.", maximum=4096),
-    _define("mcp.servers.NAME.url", "url", "T", "The address of an HTTP server.", maximum=2048),
+    _define(
+        "mcp.servers.NAME.env",
+        "text-map",
+        "T",
+        "Variables added to its environment.",
+        maximum=4096,
+        example='{ LANG = "C.UTF-8" }',
+    ),
+    _define(
+        "mcp.servers.NAME.url",
+        "url",
+        "T",
+        "The address of an HTTP server.",
+        maximum=2048,
+        example='"https://mcp.example.com/mcp"',
+    ),
 )
 
 BY_KEY: dict[str, Definition] = {definition.key: definition for definition in DEFINITIONS}
 
 NEVER_FROM_PROJECT: frozenset[str] = frozenset(
     {
-        "api_key", "approval", "approval_mode", "auto_accept", "auto_approve", "backup_dir", "body_logging",
-        "ca_bundle", "dashboard", "http_proxy", "https_proxy", "log_bodies", "permission_mode", "prices", "proxy", "redact",
-        "redaction", "sandbox", "state_dir", "telemetry", "telemetry_endpoint", "trust", "trusted", "update_url", "verify_tls",
+        *("api_key", "approval", "approval_mode", "auto_accept", "auto_approve", "backup_dir", "body_logging"),
+        *("ca_bundle", "dashboard", "http_proxy", "https_proxy", "log_bodies", "permission_mode", "prices", "proxy"),
+        *("redact", "redaction", "sandbox", "state_dir", "telemetry", "telemetry_endpoint", "trust", "trusted"),
+        *("update_url", "verify_tls"),
     }
-)  # fmt: skip
+)
 """Names that would loosen a guard. In a project they are refused as such, not passed over as unknown."""
 
 BYPASS_FLAGS: frozenset[str] = frozenset(
     {
-        "--allow-dangerously-skip-permissions", "--dangerously-allow-all", "--dangerously-bypass-approvals-and-sandbox",
-        "--dangerously-bypass-hook-trust", "--dangerously-skip-permissions", "--always-approve", "--approve-mcps",
-        "--force", "--full-auto", "--skip-trust", "--trust", "--trust-all-tools", "--yolo",
+        *("--allow-dangerously-skip-permissions", "--dangerously-allow-all", "--dangerously-skip-permissions"),
+        *("--dangerously-bypass-approvals-and-sandbox", "--dangerously-bypass-hook-trust", "--always-approve"),
+        *("--approve-mcps", "--force", "--full-auto", "--skip-trust", "--trust", "--trust-all-tools", "--yolo"),
     }
-)  # fmt: skip
+)
 """Arguments by which known agents skip their own questions; a project may not pass them."""
 BYPASS_VALUES: frozenset[str] = frozenset({"bypasspermissions", "danger-full-access", "yolo"})
 BYPASS_VARIABLES: tuple[str, ...] = ("_TRUST_WORKSPACE", "IS_SANDBOX", "_PERMISSION", "DANGEROUSLY")

@@ -68,7 +68,7 @@ def read_toml(text: str, path: str, layer: Layer, *, elsewhere: str) -> LayerVal
 
 
 def read_client(values: Mapping[str, object], *, elsewhere: str) -> LayerValues:
-    """The editor's settings for `kiroLsp`: the same tree, in camelCase too; the client's own settings are passed over."""
+    """The editor's settings for `kiroLsp`: the same tree, also in camelCase; the client's own are passed over."""
     found = LayerValues()
     data = _client_tree(values)
     _Walk(found, CLIENT_PATH, "client", {}, elsewhere).table(data, (), ())

@@ -127,7 +127,7 @@ class Redactor:
         return RedactedStream(self)
 
     def safe_end(self, text: str) -> int:
-        """Up to where a text can be redacted and shown when more may follow: no secret begins before and ends after it."""
+        """Up to where a text can be shown when more may follow: no secret begins before this place and ends after it."""
         held = 0
         for length in range(min(len(text), self._longest - 1), 0, -1):
             tail = text[-length:]

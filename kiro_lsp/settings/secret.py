@@ -152,20 +152,26 @@ class Secrets:
             return f"{name} is not sent to {where[1]}: it is another provider's key."
         return None
 
-    def redactor(self) -> Redactor:
-        """A redactor that knows every secret of this process and project."""
+    def values(self) -> tuple[str, ...]:
+        """Every text that must not be shown: keys and what else looks like one in the environment and in `.env`."""
         from kiro_lsp.settings import redact
 
-        values = [agent.api_key.reveal() for agent in self._agents.values() if agent.api_key]
+        found = [agent.api_key.reveal() for agent in self._agents.values() if agent.api_key]
         for variables, strict in ((self._environ, False), (self._dotenv, True)):
             for name, secret in variables.items():
                 value = secret.reveal()
                 password = redact.url_password(value)
                 if password:
-                    values.append(password)
+                    found.append(password)
                 if redact.is_secret(name, value, strict=strict) or self._names_key(name):
-                    values.append(value)
-        return redact.Redactor(values)
+                    found.append(value)
+        return tuple(dict.fromkeys(found))
+
+    def redactor(self) -> Redactor:
+        """A redactor that knows every secret of this process and project."""
+        from kiro_lsp.settings.redact import Redactor
+
+        return Redactor(self.values())
 
     def _names_key(self, name: str) -> bool:
         return any(agent.api_key_env == name for agent in self._agents.values())
