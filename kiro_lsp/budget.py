@@ -1,0 +1,85 @@
+"""Money and tokens as values: usage, prices, caps. Pure arithmetic; the ledger that many processes share is the store's.
+
+Money is an integer in nano-dollars (10^-9 USD) inside, a decimal string in USD on the wire. An unknown price or usage is
+None everywhere and never zero. Prices are those of genai-prices, from the data it ships: nothing is fetched.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import ROUND_CEILING, Decimal, InvalidOperation
+from typing import Final
+
+NANO: Final = 10**9
+
+UNKNOWN_INPUT_PER_MTOK: Final = Decimal(30)
+UNKNOWN_OUTPUT_PER_MTOK: Final = Decimal(150)
+"""What is reserved for a model without a known price: above every list price that genai-prices knew when this was set."""
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens of one or more requests. `input_tokens` includes what was read from and written to a cache."""
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cached_tokens: int = 0
+    """Part of `input_tokens` that was read from a cache."""
+    cache_write_tokens: int = 0
+    """Part of `input_tokens` that was written to a cache."""
+
+    def __add__(self, other: Usage) -> Usage:
+        return Usage(
+            self.input_tokens + other.input_tokens,
+            self.output_tokens + other.output_tokens,
+            self.cached_tokens + other.cached_tokens,
+            self.cache_write_tokens + other.cache_write_tokens,
+        )
+
+
+def to_nano(amount: Decimal | str | int) -> int:
+    """US dollars as nano-dollars, rounded up. Raises ValueError for what is no amount of money."""
+    try:
+        value = Decimal(amount)
+        if not value.is_finite() or value < 0:
+            raise ValueError(f"not an amount of money: {amount!r}")
+        return int((value * NANO).to_integral_value(ROUND_CEILING))
+    except InvalidOperation as error:
+        raise ValueError(f"not an amount of money: {amount!r}") from error
+
+
+def from_nano(nano: int) -> str:
+    """Nano-dollars as a plain decimal string in US dollars: "0.0123", never in exponent form."""
+    text = f"{Decimal(nano) / NANO:f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def cost_nano(model: str, usage: Usage, provider: str | None = None) -> int | None:
+    """What a usage costs in nano-dollars, rounded up; None when the model's price is not known."""
+    from genai_prices import Usage as PricedUsage
+    from genai_prices import calc_price
+
+    priced = PricedUsage(
+        input_tokens=usage.input_tokens,
+        output_tokens=usage.output_tokens,
+        cache_read_tokens=usage.cached_tokens,
+        cache_write_tokens=usage.cache_write_tokens,
+    )
+    try:
+        return to_nano(calc_price(priced, model, provider_id=provider).total_price)
+    except (LookupError, ValueError):
+        return None
+
+
+def worst_case_nano(model: str, at_most: Usage, provider: str | None = None) -> int:
+    """What is reserved for a request: its price if all input were written to the cache and all output used."""
+    plain = Usage(at_most.input_tokens, at_most.output_tokens)
+    cached = Usage(at_most.input_tokens, at_most.output_tokens, 0, at_most.input_tokens)
+    known = [nano for usage in (plain, cached) if (nano := cost_nano(model, usage, provider)) is not None]
+    if known:
+        return max(known)
+    million = 10**6
+    dollars = (
+        at_most.input_tokens * UNKNOWN_INPUT_PER_MTOK + at_most.output_tokens * UNKNOWN_OUTPUT_PER_MTOK
+    ) / million
+    return to_nano(dollars)

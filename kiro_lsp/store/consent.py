@@ -1,0 +1,63 @@
+"""What the person granted: trust by digest, consent to run, commands allowed for good. Never kept in a workspace."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from concurrent.futures import Future
+from datetime import UTC, datetime
+
+import orjson
+
+from kiro_lsp.store.database import Database
+
+
+class Consents(Database):
+    """The part of the store that knows what was granted. `root` is the real path of a project."""
+
+    def trust(self, root: str, digest: str) -> Future[None]:
+        return self._execute("INSERT OR REPLACE INTO trust VALUES (?, ?, ?)", root, digest, _now())
+
+    def revoke_trust(self, root: str) -> Future[None]:
+        """Take back trust and consent; commands allowed for good go too."""
+
+        def job(db: sqlite3.Connection) -> None:
+            for table in ("trust", "consents", "allowed_argv"):
+                db.execute(f"DELETE FROM {table} WHERE root=?", (root,))
+
+        return self.submit(job)
+
+    def trusted_digest(self, root: str) -> str | None:
+        row = self.read(lambda db: db.execute("SELECT digest FROM trust WHERE root=?", (root,)).fetchone())
+        return None if row is None else str(row[0])
+
+    def remember_consent(self, root: str) -> Future[None]:
+        return self._execute("INSERT OR REPLACE INTO consents VALUES (?, ?)", root, _now())
+
+    def consented(self, root: str) -> bool:
+        return self.read(lambda db: db.execute("SELECT 1 FROM consents WHERE root=?", (root,)).fetchone()) is not None
+
+    def allow_argv(self, root: str, digest: str, argv: Sequence[str]) -> Future[None]:
+        """Allow exactly this command in this project until it is forbidden."""
+        text = orjson.dumps(list(argv)).decode()
+        return self._execute("INSERT OR REPLACE INTO allowed_argv VALUES (?, ?, ?, ?)", root, digest, text, _now())
+
+    def forbid_argv(self, root: str, digest: str) -> Future[None]:
+        return self._execute("DELETE FROM allowed_argv WHERE root=? AND digest=?", root, digest)
+
+    def allowed_argv(self, root: str) -> dict[str, tuple[str, ...]]:
+        """Digest → argv of every command that is allowed for good."""
+        rows = self.read(
+            lambda db: db.execute("SELECT digest, argv FROM allowed_argv WHERE root=? ORDER BY at", (root,)).fetchall()
+        )
+        return {digest: tuple(orjson.loads(argv)) for digest, argv in rows}
+
+    def _execute(self, statement: str, *values: str) -> Future[None]:
+        def job(db: sqlite3.Connection) -> None:
+            db.execute(statement, values)
+
+        return self.submit(job)
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

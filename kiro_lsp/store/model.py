@@ -1,0 +1,140 @@
+"""The rows of the store as values: runs, owners, journal entries, control rows, ledger answers.
+
+Frozen data with plain fields; how they are kept is the other modules' business.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from kiro_lsp.changes.model import Decision
+from kiro_lsp.events import Billing, RunState, Way
+from kiro_lsp.spec.model import TaskAnchor
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """A process that cannot be mistaken for a later one with the same number."""
+
+    pid: int
+    start_ticks: int
+    """When it started, in the kernel's clock ticks since boot (0 where the system does not say)."""
+    boot_id: str
+    serial: str = "0"
+    """Tells several engines of one process apart."""
+
+    @property
+    def key(self) -> str:
+        return f"{self.pid}-{self.start_ticks}-{self.serial}-{self.boot_id}"
+
+
+@dataclass(frozen=True, slots=True)
+class RunRecord:
+    run_id: str
+    root: str
+    """Real path of the project."""
+    path: str
+    """The task file, root-relative with `/`."""
+    task_key: str
+    title: str
+    agent: str
+    way: Way
+    model: str
+    billing: Billing
+    state: RunState
+    started_at: str
+    anchor: TaskAnchor
+    task_id: str | None = None
+    owner: Owner | None = None
+    replay: bool = False
+    reason: str = ""
+    """Why this agent was chosen."""
+    note: str | None = None
+    ended_at: str | None = None
+    cost: str | None = "0"
+    """Decimal string in USD so far; None: not known."""
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cached_tokens: int = 0
+    files: int = 0
+    """Files in the staged change set."""
+    revision: int = 1
+    """Moves on with every decision."""
+    intent: Mapping[str, Any] | None = None
+
+
+JournalKind = Literal["accept", "undo", "tick", "restore"]
+JournalState = Literal["PREPARED", "APPLYING", "VERIFIED", "ROLLED_BACK", "CONFLICT"]
+
+
+@dataclass(frozen=True, slots=True)
+class JournalFile:
+    """One file of an apply: its content and mode before and after (None: not there), and where it is written."""
+
+    path: str
+    where: Literal["disk", "buffer"]
+    before: bytes | None
+    after: bytes | None
+    before_mode: int | None = None
+    after_mode: int | None = None
+    made_dirs: tuple[str, ...] = ()
+    """Folders that writing it had to make, outermost first; an undo removes them when they are empty."""
+
+
+@dataclass(frozen=True, slots=True)
+class Journal:
+    run_id: str
+    kind: JournalKind
+    files: tuple[JournalFile, ...]
+    state: JournalState = "PREPARED"
+    decisions: Mapping[str, Mapping[str, Decision]] = field(default_factory=dict)
+    """What is decided when this is VERIFIED: path → hunk id → decision."""
+    revision: int = 0
+    id: int = 0
+    created_at: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ControlRow:
+    """A request from one process to another."""
+
+    id: int
+    kind: str
+    run_id: str | None
+    args: Mapping[str, Any]
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reservation:
+    id: int
+    nano: int
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why nothing was reserved."""
+
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """Nano-dollars: settled, still reserved, and how many requests have an unknown cost (charged as reserved)."""
+
+    spent: int
+    reserved: int
+    unknown: int
+
+
+@dataclass(frozen=True, slots=True)
+class CostRow:
+    key: str
+    runs: int
+    input_tokens: int
+    output_tokens: int
+    cached_tokens: int
+    nano: int
+    unknown: int
