@@ -54,6 +54,12 @@ class Overlay:
         self._touched(path)
         self._staged[path] = _File(None, None)
 
+    def take(self, change: FileChange) -> None:
+        """Stage a change that was made elsewhere on the content it names as its base, which is what the run saw then."""
+        if change.path not in self._staged:
+            self._base[change.path] = _File(change.base, change.base_mode)
+        self._staged[change.path] = _File(change.proposed, change.mode)
+
     def change(self, path: str) -> FileChange | None:
         """What is staged for a path, None when that is nothing or equals the base."""
         staged, base = self._staged.get(path), self._base.get(path)
