@@ -7,10 +7,10 @@ import os
 from datetime import datetime
 from typing import Any
 
-from kiro_lsp.budget import dollars
+from kiro_lsp.budget import from_nano
 from kiro_lsp.engine.engine import Engine
 from kiro_lsp.settings import Settings
-from kiro_lsp.store import RunRecord, Store
+from kiro_lsp.store import By, RunRecord, Store
 from kiro_lsp.terminal.console import Console
 from kiro_lsp.terminal.diff import counted, print_changes
 from kiro_lsp.terminal.project import BY, open_project, open_store, project_root, with_engine
@@ -107,19 +107,18 @@ def costs(args: argparse.Namespace, console: Console) -> int:
         return 0
     console.line(f"{body['day']}: spent ${body['spent']}, reserved ${body['reserved']}, at most ${body['cap']} a day")
     for row in body["rows"]:
-        cost = "unknown" if row["cost"] is None else f"${row['cost']}"
-        unknown = f", {row['unknown']} of unknown cost" if row["unknown"] else ""
-        console.line(f"  {row['key']}: {counted(row['runs'], 'run')}, {cost}{unknown}")
+        unknown = f", {row['unknown']} of unknown cost, charged as reserved" if row["unknown"] else ""
+        console.line(f"  {row['key']}: {counted(row['runs'], 'run')}, ${row['cost']}{unknown}")
     return 0
 
 
-def costs_json(store: Store, settings: Settings, by: str, day: str) -> dict[str, Any]:
+def costs_json(store: Store, settings: Settings, by: By, day: str) -> dict[str, Any]:
     """The object of `costs --json`; money as decimal strings in US dollars."""
     spent = store.spent(day)
     return {
-        "day": spent.day,
-        "spent": dollars.from_nano(spent.spent),
-        "reserved": dollars.from_nano(spent.reserved),
+        "day": store.ledger_day(day),
+        "spent": from_nano(spent.spent),
+        "reserved": from_nano(spent.reserved),
         "unknown": spent.unknown,
         "cap": str(settings.cost.max_cost_per_day),
         "warnAt": str(settings.cost.warn_at_cost),
@@ -130,7 +129,7 @@ def costs_json(store: Store, settings: Settings, by: str, day: str) -> dict[str,
                 "inputTokens": row.input_tokens,
                 "outputTokens": row.output_tokens,
                 "cachedTokens": row.cached_tokens,
-                "cost": None if row.cost is None else dollars.from_nano(row.cost),
+                "cost": from_nano(row.nano),
                 "unknown": row.unknown,
             }
             for row in store.cost_rows(by=by)

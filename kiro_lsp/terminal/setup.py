@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -120,7 +121,7 @@ def _shown(workspace: Workspace) -> str:
 
 
 def _report(workspace: Workspace, console: Console) -> None:
-    allowed = workspace.store.allowed_argv(workspace.real_root)
+    allowed = workspace.store.allowed_argv(workspace.real_root).values()
     if console.json:
         console.value(
             {
@@ -137,6 +138,6 @@ def _report(workspace: Workspace, console: Console) -> None:
         return
     console.line(_shown(workspace).rstrip("\n"))
     for argv in allowed:
-        console.line(f"Always allowed: {argv}")
+        console.line(f"Always allowed: {shlex.join(argv)}")
     console.line(f"State: {workspace.trust()}")
     console.line(f"Digest: {workspace.digest()}")
