@@ -99,7 +99,7 @@ class Control:
         return Settled(**{name: result[name] for name in Settled.__dataclass_fields__})
 
     async def _ask(self, owner: Owner, run_id: str, kind: str, args: dict[str, Any]) -> dict[str, Any]:
-        row = await asyncio.wrap_future(self._store.post(kind, run_id, args, to=owner, by=self._engine.face))
+        row = await asyncio.to_thread(self._store.post, kind, run_id, args, to=owner, by=self._engine.face)
         while (result := await asyncio.to_thread(self._store.result, row)) is None:
             if not self._alive(owner):
                 raise RunRefused(
@@ -125,7 +125,7 @@ class Control:
             current = self._store.data_version()
             if current != version:
                 version = current
-                for row in await asyncio.wrap_future(self._store.take(self.owner, sorted(self._held))):
+                for row in await asyncio.to_thread(self._store.take, self.owner):
                     self._group.create_task(self._serve(row), name=f"{row.kind} from {row.by}")
                 self._last_row, envelopes = await asyncio.to_thread(self._store.events_since_row, self._last_row)
                 self._engine.publish_foreign(envelopes)
@@ -146,7 +146,9 @@ class Control:
             settled = await engine.settle_here(row.kind, self._store.run(row.run_id or ""), args)
             return {name: getattr(settled, name) for name in Settled.__dataclass_fields__}
         if handle is None:
-            raise RunRefused(f"Run {row.run_id} is not live any more.", code="not-live", hint="Look at its state again.")
+            raise RunRefused(
+                f"Run {row.run_id} is not live any more.", code="not-live", hint="Look at its state again."
+            )
         if row.kind == "cancel":
             handle.cancel(args["by"])
             return {"message": f"Cancelling run {row.run_id}; what it staged is kept."}

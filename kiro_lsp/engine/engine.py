@@ -20,7 +20,7 @@ from typing import Any, Literal
 
 from kiro_lsp import events
 from kiro_lsp.changes.review import Review
-from kiro_lsp.engine.apply import Buffers
+from kiro_lsp.engine.apply import Buffers, Outcome
 from kiro_lsp.engine.control import Control
 from kiro_lsp.engine.execute import Chosen, RunJob, StartRun, refuse_untrusted
 from kiro_lsp.engine.run import RunHandle, now
@@ -28,10 +28,10 @@ from kiro_lsp.engine.settle import Settled, Settlement, no_buffers
 from kiro_lsp.engine.stage import Stage
 from kiro_lsp.engine.workspace import TaskFile, Workspace, user_config_path
 from kiro_lsp.errors import KiroError, RunRefused, UnreadableFile
-from kiro_lsp.events import Envelope, EventStream, Permission, RunState, Subscription
+from kiro_lsp.events import Envelope, EventStream, Permission, RunState
 from kiro_lsp.executors import registry
 from kiro_lsp.executors.protocol import AgentInfo
-from kiro_lsp.sandbox import processes
+from kiro_lsp.sandbox import programs
 from kiro_lsp.settings import LoadedSettings
 from kiro_lsp.settings.redact import Redactor
 from kiro_lsp.spec import tasks
@@ -70,7 +70,11 @@ class Follower:
     async def __anext__(self) -> Envelope:
         while True:
             if self._recorded is None:
-                recorded = [] if self._run_id is None else await asyncio.to_thread(self._store.events, self._run_id, self._last)
+                recorded = (
+                    []
+                    if self._run_id is None
+                    else await asyncio.to_thread(self._store.events, self._run_id, self._last)
+                )
                 self._recorded = deque(recorded)
             if self._recorded:
                 return self._seen(self._recorded.popleft())
@@ -125,7 +129,9 @@ class Engine:
         await self._control.start(self._group)
         return self
 
-    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         for handle in list(self.handles.values()):
             handle.cancel("shutdown")
         self._control.stop()
@@ -166,7 +172,7 @@ class Engine:
         workspace = self.workspace(start.root)
         file, task = await asyncio.to_thread(self._find, workspace, start)
         loaded = await asyncio.to_thread(self._settings_to_start_with, workspace, start)
-        agent = await asyncio.to_thread(self._pick, workspace, loaded, start)
+        agent = await asyncio.to_thread(self._pick, loaded, start)
         record = RunRecord(
             run_id=_new_run_id(),
             root=workspace.real_root,
@@ -190,7 +196,9 @@ class Engine:
         handle.stage = self._stage(workspace, handle)
         if not await asyncio.wrap_future(self.store.create_run(record)):
             raise RunRefused(
-                f"Task {task.key} is already being worked on.", code="busy", hint="Wait for that run, or cancel it first."
+                f"Task {task.key} is already being worked on.",
+                code="busy",
+                hint="Wait for that run, or cancel it first.",
             )
         self.handles[record.run_id] = handle
         job = self._job(workspace, handle, replace(start, path=file.path, task=task.key))
@@ -198,11 +206,27 @@ class Engine:
         self._changed(record.root)
         return record.run_id
 
-    async def retry(self, run_id: str, *, by: str = "editor", confirmed: bool = False, trust: Literal["ask", "once", "refuse"] = "ask") -> str:
+    async def retry(
+        self,
+        run_id: str,
+        *,
+        by: str = "editor",
+        confirmed: bool = False,
+        trust: Literal["ask", "once", "refuse"] = "ask",
+    ) -> str:
         """A new run of the same task with the same agent, from zero."""
         record = self.store.run(run_id)
         return await self.start(
-            StartRun(Path(record.root), record.path, record.task_key, record.agent, note=record.note, by=by, confirmed=confirmed, trust=trust)
+            StartRun(
+                Path(record.root),
+                record.path,
+                record.task_key,
+                record.agent,
+                note=record.note,
+                by=by,
+                confirmed=confirmed,
+                trust=trust,
+            )
         )
 
     def _find(self, workspace: Workspace, start: StartRun) -> tuple[TaskFile, tasks.Task]:
@@ -213,7 +237,9 @@ class Engine:
         task = tasks.find(file.tasks, start.task)
         why_not = tasks.why_not_runnable(file.tasks, task)
         if why_not:
-            raise RunRefused(f"Task {task.key} cannot be run: {why_not}", code="not-runnable", hint="Run the task it belongs to.")
+            raise RunRefused(
+                f"Task {task.key} cannot be run: {why_not}", code="not-runnable", hint="Run the task it belongs to."
+            )
         return file, task
 
     def _settings_to_start_with(self, workspace: Workspace, start: StartRun) -> LoadedSettings:
@@ -236,7 +262,7 @@ class Engine:
             )
         return loaded
 
-    def _pick(self, workspace: Workspace, loaded: LoadedSettings, start: StartRun) -> AgentInfo:
+    def _pick(self, loaded: LoadedSettings, start: StartRun) -> AgentInfo:
         known = registry.agents(loaded.settings, self.environ, loaded.secrets)
         if start.agent is None:
             agent = registry.recommended(known, loaded.settings)
@@ -252,7 +278,9 @@ class Engine:
             if not agent.available:
                 others = ", ".join(info.name for info in known if info.available) or "none"
                 raise RunRefused(
-                    f"Agent {agent.name} is not available: {agent.reason}", code="no-agent", hint=f"Available now: {others}."
+                    f"Agent {agent.name} is not available: {agent.reason}",
+                    code="no-agent",
+                    hint=f"Available now: {others}.",
                 )
         return replace(agent, model=start.model) if start.model else agent
 
@@ -272,12 +300,12 @@ class Engine:
 
         def arm(handle: RunHandle) -> None:
             loaded = workspace.settings()
-            agent = self._pick(workspace, loaded, start)
+            agent = self._pick(loaded, start)
             handle.agent, handle.settings = agent, loaded.settings
             handle.agent_settings = registry.settings_of(agent, loaded.settings)
             handle.redactor = Redactor(loaded.secrets.values())
             handle.executor_environ = registry.environ_of(agent, handle.agent_settings, self.environ, loaded.secrets)
-            handle.command_environ = processes.reduced_environ(self.environ)
+            handle.command_environ = programs.reduced_environ(self.environ, (workspace.root,))
             handle.allowed_digests = workspace.allowed_commands(loaded.settings, start.allowed_commands)
             handle.stage.trusted = True
 
@@ -339,13 +367,25 @@ class Engine:
     # Settling
 
     async def accept(
-        self, run_id: str, *, revision: int | None = None, path: str | None = None, hunks: Collection[str] | None = None, by: str
+        self,
+        run_id: str,
+        *,
+        revision: int | None = None,
+        path: str | None = None,
+        hunks: Collection[str] | None = None,
+        by: str,
     ) -> Settled:
         args = {"revision": revision, "path": path, "hunks": None if hunks is None else list(hunks)}
         return await self._settle("accept", run_id, args, by)
 
     async def reject(
-        self, run_id: str, *, revision: int | None = None, path: str | None = None, hunks: Collection[str] | None = None, by: str
+        self,
+        run_id: str,
+        *,
+        revision: int | None = None,
+        path: str | None = None,
+        hunks: Collection[str] | None = None,
+        by: str,
     ) -> Settled:
         args = {"revision": revision, "path": path, "hunks": None if hunks is None else list(hunks)}
         return await self._settle("reject", run_id, args, by)
@@ -391,7 +431,7 @@ class Engine:
         """Write a status by hand. Returns a line for the person; raises KiroError when it cannot be written."""
         workspace = self.workspace(root)
         file, task = await asyncio.to_thread(self._task_in, workspace, path, selector)
-        outcome = await self._settlement(workspace).set_status(file, task, status)
+        outcome = await self._settlement(workspace).set_status(file.path, tasks.anchor_of(file.tasks, task), status)
         self._changed(workspace.real_root)
         return outcome
 
@@ -399,8 +439,13 @@ class Engine:
         file = workspace.read_tasks(path)
         return file, tasks.find(file.tasks, selector)
 
+    async def finish_recovered(self, record: RunRecord, outcome: Outcome) -> None:
+        """Bring a run whose apply was cut off, and recovered, to its state: applied and ticked, or reviewable again."""
+        await self._settlement(self.workspace(Path(record.root))).finish_recovered(record, outcome)
+        self._changed(record.root)
+
     def _settlement(self, workspace: Workspace) -> Settlement:
-        return Settlement(self.store, workspace, self.buffers, self._publish)
+        return Settlement(self.store, workspace, self.buffers, self._publish, self._control.owner)
 
     # Looking
 
@@ -433,7 +478,7 @@ class Engine:
             record.agent,
             label,
             handle.state if handle else record.state,
-            handle.phase if handle else record.phase or "",
+            handle.phase if handle else "",
             record.started_at,
             record.cost,
             record.files,

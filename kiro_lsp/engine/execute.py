@@ -111,7 +111,7 @@ class RunJob:
             )
         except KiroError as error:
             self._failed("agent", error.message, error.hint)
-        except Exception as error:  # noqa: BLE001  # the run boundary: the crash of one run must not end its siblings
+        except Exception as error:  # the run boundary: the crash of one run must not end its siblings
             cause = _only_member(error)
             log.exception("run %s crashed", handle.run_id)
             self._failed(
@@ -194,7 +194,9 @@ class RunJob:
     def _ended(self, result: ExecutorResult) -> None:
         handle = self.handle
         if not result.success:
-            raise ExecutorError("agent", result.error or "The agent gave up without a reason.", hint="Retry, or pick another agent.")
+            raise ExecutorError(
+                "agent", result.error or "The agent gave up without a reason.", hint="Retry, or pick another agent."
+            )
         changes = handle.stage.changes()
         counts = changeset.counts(changes)
         paths = tuple(change.path for change in changes.files)
@@ -226,7 +228,10 @@ class RunJob:
 def consent_sheet(agent: AgentInfo, title: str, loaded: LoadedSettings, with_values: bool) -> str:
     """The text of the sheet: every line is something that follows from pressing Run."""
     cost = loaded.settings.cost
-    lines = [f"Run “{title}” with {agent.label}?", f"Agent: {agent.label} by {agent.way}, model {agent.model or 'of its own choice'}."]
+    lines = [
+        f"Run “{title}” with {agent.label}?",
+        f"Agent: {agent.label} by {agent.way}, model {agent.model or 'of its own choice'}.",
+    ]
     if agent.way == "replay":
         lines.append("RECORDED: it plays back a recorded run. Nothing leaves this machine and nothing is charged.")
     elif agent.billing == "metered":

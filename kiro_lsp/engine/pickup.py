@@ -27,8 +27,6 @@ async def pick_up(engine: Engine, record: RunRecord) -> None:
         return
     if await asyncio.wrap_future(store.transition(record.run_id, [record.state], "interrupted")):
         reason = "the process that ran it ended"
-        engine.publish_foreign(
-            await asyncio.wrap_future(
-                store.append(record.run_id, [State(record.state, "interrupted", reason)], durable=True, at=now())
-            )
-        )
+        state = State(record.state, "interrupted", reason)
+        envelopes = await asyncio.wrap_future(store.append(record.run_id, [state], durable=True, at=now()))
+        engine.publish_foreign(envelopes)

@@ -18,12 +18,23 @@ from pathlib import Path
 from typing import Any
 
 from kiro_lsp import events
-from kiro_lsp.budget import Usage, cost_nano, dollars, worst_case_nano
+from kiro_lsp.budget import Usage, cost_nano, from_nano, to_nano, worst_case_nano
 from kiro_lsp.engine.stage import Stage
 from kiro_lsp.engine.workspace import command_digest
 from kiro_lsp.errors import BudgetExceeded, RunRefused
-from kiro_lsp.events import Chunk, CommandDetail, Envelope, Permission, PermissionOption, Phase, RunEvent, RunState, Thought
-from kiro_lsp.executors.protocol import AgentInfo, CommandResult, Match, Question, Spend
+from kiro_lsp.events import (
+    Chunk,
+    CommandDetail,
+    Envelope,
+    Permission,
+    PermissionOption,
+    Phase,
+    RunEvent,
+    RunState,
+    Thought,
+)
+from kiro_lsp.executors.protocol import AgentInfo, CommandResult, Question, Spend
+from kiro_lsp.sandbox.search import Match
 from kiro_lsp.settings import AgentSettings, Settings
 from kiro_lsp.settings.redact import Redactor
 from kiro_lsp.store import Refusal, Reservation, RunRecord, Store
@@ -87,7 +98,7 @@ class RunHandle:
     cancelled_by: str | None = None
     question: Permission | None = None
     """What the run waits for, if it waits."""
-    usage: Usage = Usage(0, 0)
+    usage: Usage = field(default_factory=Usage)
     cost_nano: int | None = 0
     started: float = field(default_factory=lambda: asyncio.get_running_loop().time())
     job: asyncio.Task[None] | None = None
@@ -99,7 +110,7 @@ class RunHandle:
     _warned: bool = False
     _written: Future[list[Envelope]] | None = None
 
-    # RunContext: identity and files
+    # The run context: who and what files
 
     @property
     def run_id(self) -> str:
@@ -121,10 +132,10 @@ class RunHandle:
     async def list(self, under: str = "") -> list[str]:
         return await self.stage.list(under)
 
-    async def search(self, pattern: str, *, under: str = "", limit: int = 200) -> list[Match]:
+    async def search(self, pattern: str, *, under: str = "", limit: int = 200) -> Sequence[Match]:
         return await self.stage.search(pattern, under=under, limit=limit)
 
-    # RunContext: events
+    # The run context, events
 
     def emit(self, event: RunEvent) -> None:
         """Record, then publish. Text is merged (50 ms or 2 kB) so that the log stays readable and no client is flooded."""
@@ -160,18 +171,24 @@ class RunHandle:
         self._text = type(event)(text)
         loop = asyncio.get_running_loop()
         if len(text) >= MERGE_BYTES or loop.time() - self._last_flush >= MERGE_SECONDS:
-            self._flush_text()
+            self._flush_text(more_to_come=True)
         elif self._text_timer is None:
-            self._text_timer = loop.call_later(MERGE_SECONDS, self._flush_text)
+            self._text_timer = loop.call_later(MERGE_SECONDS, self._flush_text, True)
 
-    def _flush_text(self) -> None:
+    def _flush_text(self, more_to_come: bool = False) -> None:
+        """Append the merged text; the beginning of what could become a secret waits while more may come."""
         if self._text_timer is not None:
             self._text_timer.cancel()
             self._text_timer = None
-        if self._text is not None:
-            event, self._text = self._text, None
+        if self._text is None:
+            return
+        event, self._text = self._text, None
+        end = self.redactor.safe_end(event.text) if more_to_come else len(event.text)
+        if end < len(event.text):
+            self._text = type(event)(event.text[end:])
+        if end:
             self._last_flush = asyncio.get_running_loop().time()
-            self._append([event])
+            self._append([type(event)(event.text[:end])])
 
     def _append(self, group: Sequence[RunEvent]) -> None:
         clean = [_redacted(event, self.redactor) for event in group]
@@ -187,7 +204,7 @@ class RunHandle:
 
         self._written.add_done_callback(committed)
 
-    # RunContext: questions
+    # The run context, questions
 
     async def ask(self, question: Question) -> str:
         return await self._ask(question, None)
@@ -222,11 +239,13 @@ class RunHandle:
         known = [identifier for identifier, _label, _kind in asked.question.options]
         if option not in known:
             raise RunRefused(
-                f"{option!r} is not an answer to {asked.question.title!r}.", code="no-option", hint=f"Use one of {known}."
+                f"{option!r} is not an answer to {asked.question.title!r}.",
+                code="no-option",
+                hint=f"Use one of {known}.",
             )
         asked.answered.set_result((option, by))
 
-    # RunContext: commands
+    # The run context, commands
 
     async def run_command(self, argv: Sequence[str], *, cwd: str = "", timeout: float | None = None) -> CommandResult:
         digest = command_digest(argv, cwd, {})
@@ -235,7 +254,9 @@ class RunHandle:
         self.emit(Phase("running", " ".join(argv)))
         if self.stage._copy is None:
             self.emit(events.Isolation("copy", "not restricted: not sandboxed"))
-        return await self.stage.run_command(argv, cwd, timeout, self.command_environ, lambda text: self.emit(Chunk(text)))
+        return await self.stage.run_command(
+            argv, cwd, timeout, self.command_environ, lambda text: self.emit(Chunk(text))
+        )
 
     async def _allow_command(self, argv: tuple[str, ...], cwd: str, digest: str) -> None:
         title = f"Run in a copy of the project (not sandboxed): {' '.join(argv)}"
@@ -248,7 +269,7 @@ class RunHandle:
         if option == "always":
             await asyncio.wrap_future(self.store.allow_argv(self.record.root, digest, argv))
 
-    # RunContext: money
+    # The run context, money
 
     @asynccontextmanager
     async def spend(self, model: str, at_most: Usage) -> AsyncIterator[Spend]:
@@ -259,7 +280,7 @@ class RunHandle:
             yield spending
         finally:
             if not spending.settled:
-                await spending.settle_unknown(at_most)
+                await spending.settle_unknown()
 
     async def _reserve(self, model: str, at_most: Usage) -> Reservation:
         cost = self.settings.cost
@@ -269,8 +290,8 @@ class RunHandle:
                 self.record.root,
                 self.agent.name,
                 worst_case_nano(model, at_most),
-                cap_day=dollars.to_nano(cost.max_cost_per_day),
-                cap_run=dollars.to_nano(cost.max_cost_per_run),
+                cap_day=to_nano(cost.max_cost_per_day),
+                cap_run=to_nano(cost.max_cost_per_run),
                 day=datetime.now().astimezone().date().isoformat(),
             )
         )
@@ -285,7 +306,7 @@ class RunHandle:
         """Add to the run's total and report it."""
         self.usage += usage
         self.cost_nano = None if self.cost_nano is None or nano is None else self.cost_nano + nano
-        cost = None if self.cost_nano is None else dollars.from_nano(self.cost_nano)
+        cost = None if self.cost_nano is None else from_nano(self.cost_nano)
         self.emit(
             events.UsageReport(
                 self.usage.input_tokens, self.usage.output_tokens, self.usage.cached_tokens, cost, self.agent.billing
@@ -339,10 +360,10 @@ class _Spending:
         await self._settle(nano)
         self.handle.count(usage, nano)
 
-    async def settle_unknown(self, at_most: Usage) -> None:
+    async def settle_unknown(self) -> None:
         """Nothing said what it cost: the reservation stays charged and the cost of the run is unknown."""
         await self._settle(None)
-        self.handle.count(Usage(0, 0), None if self.reservation is not None else 0)
+        self.handle.count(Usage(), None if self.reservation is not None else 0)
 
     async def _settle(self, nano: int | None) -> None:
         self.settled = True

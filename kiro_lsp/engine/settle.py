@@ -20,8 +20,8 @@ from kiro_lsp.engine.run import now
 from kiro_lsp.engine.workspace import Workspace
 from kiro_lsp.errors import RunRefused, StaleRevision, StoreError
 from kiro_lsp.events import Envelope, RunEvent, RunState
-from kiro_lsp.spec.model import TaskStatus
-from kiro_lsp.store import RunRecord, Store
+from kiro_lsp.spec.model import TaskAnchor, TaskStatus
+from kiro_lsp.store import Owner, RunRecord, Store
 
 _UNDOABLE: frozenset[RunState] = frozenset({"applied", "review", "conflict"})
 
@@ -47,6 +47,7 @@ class Settlement:
     workspace: Workspace
     buffers: Buffers
     publish: Callable[[Sequence[Envelope]], None]
+    owner: Owner
 
     def review(self, run_id: str) -> Review:
         """The change set of a run with the decisions taken so far. Raises UnknownRun."""
@@ -54,7 +55,9 @@ class Settlement:
         decisions, revision = self.store.decisions(run_id)
         return Review(changes, decisions, revision)
 
-    async def accept(self, run_id: str, revision: int | None, path: str | None, hunks: Collection[str] | None) -> Settled:
+    async def accept(
+        self, run_id: str, revision: int | None, path: str | None, hunks: Collection[str] | None
+    ) -> Settled:
         """Apply the pending hunks that are named (all of them without names), tick the task when nothing is left."""
         record, review = await self._open(run_id, revision)
         wanted = review.decide("accepted", path=path, hunks=hunks)
@@ -67,14 +70,18 @@ class Settlement:
             return Settled(False, previous, outcome.message)
         return await self._accepted(record, wanted, outcome)
 
-    async def reject(self, run_id: str, revision: int | None, path: str | None, hunks: Collection[str] | None) -> Settled:
+    async def reject(
+        self, run_id: str, revision: int | None, path: str | None, hunks: Collection[str] | None
+    ) -> Settled:
         """Set pending hunks aside. Nothing touches the tree; rejected contents stay in the store."""
         record, review = await self._open(run_id, revision)
         after = review.decide("rejected", path=path, hunks=hunks)
         if not await self._swap(record, record.state, record.state, review.revision):
             raise _moved_on(run_id)
         await asyncio.wrap_future(self.store.decide(run_id, after.decisions, after.revision))
-        rejected = tuple(identifier for identifier in after.rejected_hunks() if identifier not in review.rejected_hunks())
+        rejected = tuple(
+            identifier for identifier in after.rejected_hunks() if identifier not in review.rejected_hunks()
+        )
         files = tuple(sorted(after.files_with(rejected)))
         state: RunState = record.state
         group: list[RunEvent] = [events.Rejected(files, rejected)]
@@ -103,7 +110,8 @@ class Settlement:
         review = self.review(run_id)
         if record.state != "applied":
             raise RunRefused(
-                f"Run {run_id} is {record.state}: only an applied run can be committed.", hint="Accept its changes first."
+                f"Run {run_id} is {record.state}: only an applied run can be committed.",
+                hint="Accept its changes first.",
             )
         files = [*review.accepted_files(), record.path]
         done = await asyncio.to_thread(
@@ -120,6 +128,23 @@ class Settlement:
             return outcome.problem.message
         return "written" if outcome.ticked else "unchanged"
 
+    async def set_status(self, path: str, anchor: TaskAnchor, status: TaskStatus) -> str:
+        """Write a status by hand; returns a line for the person. Raises RunRefused when the mark cannot be written."""
+        outcome = await self._applier().tick(None, path, anchor, status)
+        if outcome.problem is not None:
+            raise RunRefused(outcome.problem.message, code=outcome.problem.code)
+        return f"Task {anchor.key} is {status} now." if outcome.ticked else f"Task {anchor.key} was {status} already."
+
+    async def finish_recovered(self, record: RunRecord, outcome: Outcome) -> None:
+        """Go on where a process died in the middle of an accept, an undo or a restore."""
+        if outcome.state != "verified":
+            reason = "the process died while applying; everything was put back"
+            await self._append(record.run_id, [events.State("applying", "review", reason)])
+        elif outcome.kind in ("undo", "restore"):
+            await self._append(record.run_id, [events.Undone(outcome.files), events.State("applying", "undone")])
+        else:
+            await self._accepted(record, self.review(record.run_id), outcome)
+
     # The steps
 
     async def _open(self, run_id: str, revision: int | None) -> tuple[RunRecord, Review]:
@@ -127,7 +152,9 @@ class Settlement:
         review = self.review(run_id)
         if record.state not in events.REVIEWABLE_STATES:
             raise RunRefused(
-                f"Run {run_id} is {record.state}: there is nothing to review.", code="not-reviewable", hint=_hint_for(record.state)
+                f"Run {run_id} is {record.state}: there is nothing to review.",
+                code="not-reviewable",
+                hint=_hint_for(record.state),
             )
         if revision is not None and revision != review.revision:
             raise StaleRevision(
@@ -144,12 +171,16 @@ class Settlement:
         return record.state
 
     async def _swap(self, record: RunRecord, from_: RunState, to: RunState, revision: int) -> bool:
-        return await asyncio.wrap_future(self.store.transition(record.run_id, [from_], to, revision=revision))
+        return await asyncio.wrap_future(
+            self.store.transition(record.run_id, [from_], to, revision=revision, owner=self.owner)
+        )
 
     async def _accepted(self, record: RunRecord, review: Review, outcome: Outcome) -> Settled:
         notes = [outcome.message] if outcome.message else []
         if not review.settled:
-            await self._append(record.run_id, [events.Applied(outcome.files, True, False), events.State("applying", "review")])
+            await self._append(
+                record.run_id, [events.Applied(outcome.files, True, False), events.State("applying", "review")]
+            )
             notes.append(f"Applied {_files(outcome.files)}; the rest is still pending.")
             return Settled(True, "review", " ".join(notes), outcome.files)
         partial = review.rejected_any
@@ -160,7 +191,8 @@ class Settlement:
                 notes.append(f"The box was not ticked: {tick}")
         ticked = tick == "written"
         await self._append(
-            record.run_id, [events.Applied(review.accepted_files(), partial, ticked), events.State("applying", "applied")]
+            record.run_id,
+            [events.Applied(review.accepted_files(), partial, ticked), events.State("applying", "applied")],
         )
         notes.append(f"Applied {_files(review.accepted_files())}." + (" The task is ticked." if ticked else ""))
         notes += await self._saved(outcome.files)
@@ -189,14 +221,17 @@ class Settlement:
 
     async def _conflict(self, record: RunRecord, outcome: Outcome) -> Settled:
         await self._append(
-            record.run_id, [events.ConflictFound(outcome.conflicts), events.State("applying", "conflict", outcome.message)]
+            record.run_id,
+            [events.ConflictFound(outcome.conflicts), events.State("applying", "conflict", outcome.message)],
         )
         return Settled(False, "conflict", outcome.message, conflicts=outcome.conflicts)
 
     async def _revert(self, run_id: str, verb: Literal["undo", "restore"]) -> Settled:
         record = self.store.run(run_id)
         if record.state not in _UNDOABLE and not (verb == "restore" and record.state == "undone"):
-            raise RunRefused(f"Run {run_id} is {record.state}: there is nothing to {verb}.", hint=_hint_for(record.state))
+            raise RunRefused(
+                f"Run {run_id} is {record.state}: there is nothing to {verb}.", hint=_hint_for(record.state)
+            )
         _decisions, revision = self.store.decisions(run_id)
         previous = await self._begin(record, revision)
         applier = self._applier()
@@ -225,7 +260,8 @@ def _files(files: Sequence[str]) -> str:
 
 def _moved_on(run_id: str) -> StaleRevision:
     return StaleRevision(
-        f"Run {run_id} was changed at the same moment from somewhere else; nothing was done here.", hint="Look at it again."
+        f"Run {run_id} was changed at the same moment from somewhere else; nothing was done here.",
+        hint="Look at it again.",
     )
 
 

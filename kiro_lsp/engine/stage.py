@@ -7,17 +7,17 @@ only read here. It knows nothing of agents, events or reviews beyond the `File` 
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from kiro_lsp.changes.model import ChangeSet, FileChange
+from kiro_lsp.changes.model import ChangeSet
 from kiro_lsp.changes.overlay import Overlay
 from kiro_lsp.errors import PathRefused
-from kiro_lsp.events import File, RunEvent
-from kiro_lsp.executors.protocol import CommandResult, Match
-from kiro_lsp.sandbox import copy, files, paths, processes, search
+from kiro_lsp.events import File, RunEvent, Thought
+from kiro_lsp.executors.protocol import CommandResult
+from kiro_lsp.sandbox import copy, files, listing, paths, processes
+from kiro_lsp.sandbox.search import Match, search_files
 from kiro_lsp.store import Store
 
 READ_LIMIT = 50 * 1024 * 1024
@@ -44,7 +44,7 @@ class Stage:
     _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     def __post_init__(self) -> None:
-        self.overlay = Overlay(self._base)
+        self.overlay = Overlay(self._base, self._mode)
 
     async def read(self, path: str) -> bytes:
         relative = self._resolve(path)
@@ -62,7 +62,7 @@ class Stage:
                 hint="Leave it as it is and end your turn when the work is done.",
             )
         async with self._lock:
-            await asyncio.to_thread(self.overlay.write, relative, data, self._mode(relative))
+            await asyncio.to_thread(self.overlay.write, relative, data)
             await self._persist(relative)
 
     async def delete(self, path: str) -> None:
@@ -76,33 +76,30 @@ class Stage:
             await self._persist(relative)
 
     async def list(self, under: str = "") -> list[str]:
-        prefix = self._resolve(under) if under not in ("", ".", "./") else ""
-        found = set(await asyncio.to_thread(files.list_files, self.root, trusted=self.trusted))
-        for change in self.overlay.staged():
-            if change.proposed is None:
-                found.discard(change.path)
-            else:
-                found.add(change.path)
-        return sorted(path for path in found if not prefix or path == prefix or path.startswith(f"{prefix}/"))
+        return list(await self._listed(under))
 
-    async def search(self, pattern: str, *, under: str = "", limit: int = 200) -> list[Match]:
+    async def search(self, pattern: str, *, under: str = "", limit: int = 200) -> Sequence[Match]:
         """As RunContext.search. Staged and open files are searched as this run sees them, the rest on disk."""
-        expression = _compiled(pattern)
-        listed = await self.list(under)
-        changed = {change.path for change in self.overlay.staged()} | set(self.open_documents())
-        on_disk = [path for path in listed if path not in changed]
-        limit = min(limit, SEARCH_LIMIT)
-        matches = await asyncio.to_thread(search.search_files, self.root, on_disk, pattern, limit)
-        for path in sorted(changed & set(listed)):
-            data = await asyncio.to_thread(self.overlay.read, path)
-            matches += _lines_matching(path, data or b"", expression)
-        return sorted(matches, key=lambda match: (match.path, match.line))[:limit]
+        listed = await self._listed(under)
+        changed = ({change.path for change in self.overlay.staged()} | set(self.open_documents())) & set(listed)
+
+        def searched() -> Sequence[Match]:
+            contents = {path: self.overlay.read(path) or b"" for path in changed}
+            return search_files(self.root, listed, pattern, min(limit, SEARCH_LIMIT), contents)
+
+        async with self._lock:
+            return await asyncio.to_thread(searched)
 
     async def run_command(
-        self, argv: Sequence[str], cwd: str, timeout: float | None, environ: Mapping[str, str], on_output: Callable[[str], None]
+        self,
+        argv: Sequence[str],
+        cwd: str,
+        timeout: float | None,
+        environ: Mapping[str, str],
+        on_output: Callable[[str], None],
     ) -> CommandResult:
         """Run argv in the copy of the workspace and take over what it changed there. Permission is the caller's job."""
-        relative = self._resolve(cwd) if cwd not in ("", ".", "./") else ""
+        relative = self._folder(cwd)
         async with self._lock:
             await self._lay_out()
             assert self._copy is not None
@@ -131,7 +128,12 @@ class Stage:
         if self._copy is None:
             buffers = {path: data for path in self.open_documents() if (data := self.buffer_bytes(path)) is not None}
             self._copy = await asyncio.to_thread(
-                copy.materialise, self.root, list(self.overlay.staged()), buffers, self._copy_folder(), trusted=self.trusted
+                copy.materialise,
+                self.root,
+                list(self.overlay.staged()),
+                buffers,
+                self._copy_folder(),
+                trusted=self.trusted,
             )
         else:
             await asyncio.to_thread(self._copy.update, list(self.overlay.staged()))
@@ -140,12 +142,24 @@ class Stage:
         assert self._copy is not None
         for change in await asyncio.to_thread(self._copy.absorb):
             if change.path == self.task_file:
+                self.emit(
+                    Thought(f"The command changed {change.path}; that is left out: statuses are written by the tool.\n")
+                )
                 continue
-            if change.proposed is None:
-                await asyncio.to_thread(self.overlay.delete, change.path)
-            else:
-                await asyncio.to_thread(self.overlay.write, change.path, change.proposed, change.mode)
+            self.overlay.take(change)
             await self._persist(change.path)
+        for left_out in self._copy.refused:
+            self.emit(Thought(f"Not taken over: {left_out.path}: {left_out.reason}.\n"))
+
+    async def _listed(self, under: str) -> Sequence[str]:
+        prefix = self._folder(under)
+        found = set(await asyncio.to_thread(listing.list_files, self.root, trusted=self.trusted))
+        for change in self.overlay.staged():
+            if change.proposed is None:
+                found.discard(change.path)
+            else:
+                found.add(change.path)
+        return sorted(path for path in found if not prefix or path == prefix or path.startswith(f"{prefix}/"))
 
     async def _persist(self, path: str) -> None:
         change = self.overlay.change(path)
@@ -154,6 +168,9 @@ class Stage:
             return
         await asyncio.wrap_future(self.store.stage(self.run_id, change))
         self.emit(File(change.action, change.path, change.to))
+
+    def _folder(self, path: str) -> str:
+        return "" if path in ("", ".", "./") else paths.resolve_folder(self.root, path)
 
     def _resolve(self, path: str) -> str:
         return paths.resolve(self.root, path)
@@ -167,17 +184,3 @@ class Stage:
 
     def _copy_folder(self) -> Path:
         return self.store.directory / "copies" / self.run_id
-
-
-def _compiled(pattern: str) -> re.Pattern[str]:
-    try:
-        return re.compile(pattern)
-    except re.error as error:
-        raise ValueError(f"the pattern {pattern!r} is not a regular expression: {error}") from error
-
-
-def _lines_matching(path: str, data: bytes, expression: re.Pattern[str]) -> list[Match]:
-    if b"\0" in data:
-        return []
-    lines = data.decode("utf-8", "replace").splitlines()
-    return [Match(path, number, line) for number, line in enumerate(lines, 1) if expression.search(line)]

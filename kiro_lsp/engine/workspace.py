@@ -6,7 +6,6 @@ that the project controls has an effect before its digest was trusted. It knows 
 
 from __future__ import annotations
 
-import fnmatch
 import hashlib
 import os
 import stat
@@ -134,7 +133,9 @@ class Workspace:
         current = self.digest()
         if self.restricted:
             raise Untrusted(
-                f"{self.root} is in restricted mode in the editor.", digest=current, hint="Trust the folder there first."
+                f"{self.root} is in restricted mode in the editor.",
+                digest=current,
+                hint="Trust the folder there first.",
             )
         if digest != current:
             raise Untrusted(
@@ -161,7 +162,13 @@ class Workspace:
 
     def _load(self, *, trusted: bool) -> LoadedSettings:
         project, dotenv = self.root / PROJECT_CONFIG, self.root / ".env"
-        stamp = (_stamp(project), _stamp(dotenv), _stamp(self.user_config), repr(self.client), self.buffer_text(project))
+        stamp = (
+            _stamp(project),
+            _stamp(dotenv),
+            _stamp(self.user_config),
+            repr(self.client),
+            self.buffer_text(project),
+        )
         cached = self._settings.get(trusted)
         if cached is None or cached.stamp != stamp:
             user_toml, user_refusal = _read_user_config(self.user_config, self.root)
@@ -251,7 +258,8 @@ class Workspace:
         data = files.safe_read(self.root, relative, limit=TASK_FILE_LIMIT)
         if data is None:
             raise UnreadableFile(
-                f"There is no file {relative!r} in {self.root}.", hint="Check the path; it may have been moved or deleted."
+                f"There is no file {relative!r} in {self.root}.",
+                hint="Check the path; it may have been moved or deleted.",
             )
         decoded = tasks.decode(data)
         if decoded.text is None:
@@ -302,7 +310,7 @@ class Workspace:
                 yield fixed
             return
         yield from sorted(
-            candidate for candidate in _walk(self.root, fixed, "**" in parts) if _matches(candidate, pattern)
+            candidate for candidate in _walk(self.root, fixed, "**" in parts) if documents.matches(candidate, pattern)
         )
 
 
@@ -311,24 +319,13 @@ def _walk(root: Path, under: str, deep: bool) -> Iterator[str]:
     for folder, folders, names in os.walk(base):
         relative = Path(folder).relative_to(root).as_posix()
         depth = len(Path(folder).relative_to(base).parts)
-        folders[:] = sorted(name for name in folders if name not in (".git", "node_modules")) if depth < _WALK_DEPTH else []
+        folders[:] = (
+            sorted(name for name in folders if name not in (".git", "node_modules")) if depth < _WALK_DEPTH else []
+        )
         if not deep and depth >= _WALK_DEPTH:
             folders[:] = []
         for name in names:
             yield name if relative == "." else f"{relative}/{name}"
-
-
-def _matches(path: str, pattern: str) -> bool:
-    """`*` stays inside one name, `**` spans folders."""
-    return _match_parts(path.split("/"), pattern.split("/"))
-
-
-def _match_parts(names: Sequence[str], wanted: Sequence[str]) -> bool:
-    if not wanted:
-        return not names
-    if wanted[0] == "**":
-        return any(_match_parts(names[skip:], wanted[1:]) for skip in range(len(names) + 1))
-    return bool(names) and fnmatch.fnmatchcase(names[0], wanted[0]) and _match_parts(names[1:], wanted[1:])
 
 
 def _stamp(path: Path) -> tuple[int, int, int] | None:
