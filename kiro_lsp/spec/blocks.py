@@ -1,0 +1,433 @@
+"""The block structure of a Markdown file, as far as a task list needs it: one pass over the lines, no tree.
+
+Follows CommonMark 0.31 for what decides whether a box is a list item: lists and their nesting, lazy continuation, block
+quotes, fenced and indented code, HTML blocks and comments, headings, thematic breaks; and YAML front matter, which
+CommonMark does not know. It goes beyond the specification in one case: a list directly below `<details>` or `<summary>`
+is a list, as its reader means it, although CommonMark sees raw HTML up to the next blank line; such boxes are flagged.
+
+Inline markup is not looked at, and neither is what a box or its text means. Columns are character offsets.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+TEXT: Final = 0
+CONTINUATION: Final = 1
+"""A further line of the paragraph above."""
+BLANK: Final = 2
+HEADING: Final = 3
+CODE: Final = 4
+"""Fence lines, what is between them, and indented code."""
+HTML: Final = 5
+FRONT_MATTER: Final = 6
+ITEM: Final = 7
+"""Begins a list item; whether with a box is told by `Blocks.boxes`."""
+BREAK: Final = 8
+
+_LEADING: Final = re.compile(r"[ \t]*")
+_MARKER: Final = re.compile(r"(?:[-+*]|\d{1,9}[.)])(?=[ \t\r\n]|$)")
+_ATX: Final = re.compile(r"(#{1,6})(?:[ \t]+(.*?))?(?:[ \t]+#+)?[ \t]*[\r\n]*$")
+_SETEXT: Final = re.compile(r"(?:=+|-+)[ \t]*[\r\n]*$")
+_BREAK: Final = re.compile(r"(?:(?:\*[ \t]*){3,}|(?:-[ \t]*){3,}|(?:_[ \t]*){3,})[\r\n]*$")
+_FENCE: Final = re.compile(r"(`{3,})([^`\r\n]*)[\r\n]*$|(~{3,})([^\r\n]*)[\r\n]*$")
+_HTML_RAW: Final = re.compile(r"<(?:script|pre|style|textarea)(?:[ \t>]|[\r\n]*$)", re.IGNORECASE)
+_HTML_RAW_END: Final = re.compile(r"</(?:script|pre|style|textarea)>", re.IGNORECASE)
+_HTML_BLOCK: Final = re.compile(
+    r"</?(address|article|aside|base|basefont|blockquote|body|caption|center|col|colgroup|dd|details|dialog|dir|div|dl|dt"
+    r"|fieldset|figcaption|figure|footer|form|frame|frameset|h[1-6]|head|header|hr|html|iframe|legend|li|link|main|menu"
+    r"|menuitem|nav|noframes|ol|optgroup|option|p|param|search|section|summary|table|tbody|td|tfoot|th|thead|title|tr"
+    r"|track|ul)(?:[ \t]|/?>|[\r\n]*$)",
+    re.IGNORECASE,
+)
+_ATTRIBUTE: Final = r"[ \t]+[A-Za-z_:][\w:.-]*(?:[ \t]*=[ \t]*(?:[^ \t\"'=<>`\r\n]+|'[^'\r\n]*'|\"[^\"\r\n]*\"))?"
+_HTML_TAG: Final = re.compile(
+    rf"(?:<[A-Za-z][A-Za-z0-9-]*(?:{_ATTRIBUTE})*[ \t]*/?>|</[A-Za-z][A-Za-z0-9-]*[ \t]*>)[ \t]*[\r\n]*$"
+)
+_FOLDING_TAGS: Final = frozenset({"details", "summary"})
+_BOX: Final = re.compile(r"\[([^\r\n\]]\ufe0f?|\]\ufe0f?(?=\])|)\](?![(\[:])")
+_FRONT_MATTER_KEY: Final = re.compile(r"[A-Za-z_\"'][^\r\n:]{0,80}:(?:[ \t\r\n]|$)")
+_FRONT_MATTER_LIMIT: Final = 2000
+"""Lines; a closing `---` further down belongs to something else."""
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """A list item that begins with a box. `mark` is what stands in it, "" for `[]`."""
+
+    line: int
+    mark: str
+    mark_column: int
+    after: int
+    """Column behind the closing bracket."""
+    depth: int
+    """How many list items are around this one, with or without a box."""
+    parent: int
+    """Index of the innermost box around this one, -1 for none."""
+    folded: bool
+    """Stands in what CommonMark takes for raw HTML."""
+
+
+@dataclass(frozen=True, slots=True)
+class Heading:
+    line: int
+    level: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Fence:
+    """A fenced code block: lines `start` to `end`, fence lines included, `end` exclusive."""
+
+    start: int
+    end: int
+    info: str
+    closed: bool
+
+
+@dataclass(slots=True)
+class Blocks:
+    """`kinds` and `owners` have one entry a line: what the line is, and the innermost box whose item holds it or -1."""
+
+    boxes: list[Box]
+    headings: list[Heading]
+    fences: list[Fence]
+    kinds: bytearray
+    owners: list[int]
+    unclosed_html: int | None = None
+    """Line of a comment or raw HTML block that runs to the end of the file without its end mark."""
+
+
+@dataclass(slots=True)
+class _Container:
+    width: int
+    """How far a line must be indented beyond the container around to belong to this item; -1 for a block quote."""
+    owner: int
+
+
+_PARAGRAPH: Final = 1
+_FENCED: Final = 2
+_INDENTED: Final = 3
+_RAW: Final = 4
+
+
+@dataclass(slots=True)
+class _Scan:
+    lines: Sequence[str]
+    kinds: bytearray
+    owners: list[int]
+    boxes: list[Box] = field(default_factory=list)
+    headings: list[Heading] = field(default_factory=list)
+    fences: list[Fence] = field(default_factory=list)
+    stack: list[_Container] = field(default_factory=list)
+    quotes: int = 0
+    leaf: int = 0
+    leaf_start: int = 0
+    empty_item: int = -1
+    """Line of the innermost item while it has no content yet."""
+    fence_mark: str = ""
+    fence_info: str = ""
+    html_end: str | re.Pattern[str] | None = None
+    """What ends the open HTML block; None: a blank line."""
+    html_folds: bool = False
+    folded: bool = False
+    """Inside a list that CommonMark takes for part of an HTML block."""
+
+    def line(self, number: int, text: str) -> None:
+        """Take one more line: match the open containers, then continue the open leaf or start new blocks."""
+        start = _LEADING.match(text).end()  # type: ignore[union-attr]
+        column = start if "\t" not in text[:start] else _column(text, start)
+        blank = start == len(text) or text[start] in "\r\n"
+        base = matched = 0
+        for container in self.stack:
+            width = container.width
+            if width < 0:
+                if blank or text[start] != ">" or column - base > 3:
+                    break
+                start, base, column = _past_quote(text, start, column)
+                blank = start == len(text) or text[start] in "\r\n"
+            elif blank:
+                if self.empty_item >= 0 and container is self.stack[-1]:
+                    break
+            elif column - base >= width:
+                base += width
+            else:
+                break
+            matched += 1
+        if self.leaf > _PARAGRAPH and self._continue_leaf(number, text, start, column - base, blank, matched):
+            return
+        if blank:
+            self._blank(number, matched)
+        else:
+            self._start_blocks(number, text, start, column, base, matched)
+
+    def _continue_leaf(self, number: int, text: str, start: int, indent: int, blank: bool, matched: int) -> bool:
+        """Whether the line belonged to the open code or HTML block. Closes the block when it ends here or before."""
+        if matched < len(self.stack):
+            self._close_leaf(number)
+            return False
+        owner = self.stack[-1].owner if self.stack else -1
+        if self.leaf == _FENCED:
+            self.kinds[number], self.owners[number] = CODE, owner
+            mark = self.fence_mark
+            if indent <= 3 and text.startswith(mark, start) and not text[start:].strip(" \t\r\n" + mark[0]):
+                self.leaf = 0
+                self.fences.append(Fence(self.leaf_start, number + 1, self.fence_info, True))
+            return True
+        if self.leaf == _INDENTED:
+            if not blank and indent < 4:
+                self.leaf = 0
+                return False
+            self.kinds[number], self.owners[number] = (BLANK if blank else CODE), owner
+            return True
+        if self.html_end is None:
+            if blank:
+                self.leaf = 0
+                return False
+            if self.html_folds and _begins_with_box(text, start):
+                self.leaf = 0
+                self.folded = True
+                return False
+        self.kinds[number], self.owners[number] = HTML, owner
+        if _ends_html(self.html_end, text, start):
+            self.leaf = 0
+        return True
+
+    def _close_leaf(self, number: int) -> None:
+        if self.leaf == _FENCED:
+            self.fences.append(Fence(self.leaf_start, number, self.fence_info, False))
+        self.leaf = 0
+
+    def _blank(self, number: int, matched: int) -> None:
+        self.leaf = 0
+        self.folded = False
+        self._close_to(matched)
+        self.kinds[number] = BLANK
+        self.owners[number] = self.stack[-1].owner if self.stack else -1
+
+    def _close_to(self, matched: int) -> None:
+        if matched < len(self.stack):
+            if self.quotes:
+                self.quotes -= sum(container.width < 0 for container in self.stack[matched:])
+            del self.stack[matched:]
+            self.empty_item = -1
+
+    def _start_blocks(self, number: int, text: str, start: int, column: int, base: int, matched: int) -> None:  # noqa: PLR0912
+        """Open the blocks that begin on this line, outermost first, down to its leaf.
+
+        Longer than other functions: one branch for each kind of block start, in the order of the specification.
+        """
+        stack = self.stack
+        lazy = self.leaf == _PARAGRAPH
+        in_item = False
+        while True:
+            sign = text[start]
+            indent = column - base
+            if indent >= 4 and not lazy:
+                self._close_to(matched)
+                self._open(number, _INDENTED, CODE)
+                return
+            if indent < 4:
+                if sign == ">":
+                    self._close_to(matched)
+                    stack.append(_Container(-1, stack[-1].owner if stack else -1))
+                    self.quotes += 1
+                    self.leaf, self.empty_item, lazy, in_item = 0, -1, False, False
+                    matched += 1
+                    start, base, column = _past_quote(text, start, column)
+                    if start == len(text) or text[start] in "\r\n":
+                        self.kinds[number], self.owners[number] = BLANK, stack[-1].owner
+                        return
+                    continue
+                if sign == "#" and (found := _ATX.match(text, start)):
+                    self._close_to(matched)
+                    self._heading(number, len(found[1]), (found[2] or "").strip(), in_item)
+                    return
+                if sign in "`~" and (found := _FENCE.match(text, start)):
+                    self._close_to(matched)
+                    self._open(number, _FENCED, CODE)
+                    self.fence_mark = found[1] or found[3]
+                    self.fence_info = (found[2] or found[4] or "").strip()
+                    return
+                if sign == "<" and self._html(number, text, start, lazy, matched):
+                    return
+                if lazy and sign in "=-" and matched == len(stack) and _SETEXT.match(text, start):
+                    self._setext(number, 1 if sign == "=" else 2)
+                    return
+                if sign in "*-_" and _BREAK.match(text, start):
+                    self._close_to(matched)
+                    self.leaf, self.empty_item = 0, -1
+                    self.kinds[number] = ITEM if in_item else BREAK
+                    self.owners[number] = stack[-1].owner if stack else -1
+                    return
+                if (sign in "-+*" or "0" <= sign <= "9") and (found := _MARKER.match(text, start)):
+                    end = found.end()
+                    content = _LEADING.match(text, end).end()  # type: ignore[union-attr]
+                    empty = content == len(text) or text[content] in "\r\n"
+                    if not (lazy and matched == len(stack) and (empty or (end - start > 1 and text[start : end - 1] != "1"))):
+                        marker_end = column + end - start
+                        content_column = marker_end + content - end if "\t" not in text[end:content] else _column(text, content)
+                        spaces = content_column - marker_end
+                        self._close_to(matched)
+                        width = indent + end - start + (spaces if 0 < spaces < 5 and not empty else 1)
+                        stack.append(_Container(width, stack[-1].owner if stack else -1))
+                        matched += 1
+                        self.leaf, lazy, in_item = 0, False, True
+                        self.kinds[number], self.owners[number] = ITEM, stack[-1].owner
+                        if empty:
+                            self.empty_item = number
+                            return
+                        self.empty_item = -1
+                        start, column, base = content, content_column, base + width
+                        continue
+            break
+        if lazy:
+            self.kinds[number] = CONTINUATION
+            self.owners[number] = stack[-1].owner if stack else -1
+            return
+        self._close_to(matched)
+        self._paragraph(number, text, start, in_item)
+
+    def _paragraph(self, number: int, text: str, start: int, in_item: bool) -> None:
+        begins_item = in_item or self.empty_item >= 0
+        self.leaf, self.leaf_start, self.empty_item = _PARAGRAPH, number, -1
+        if begins_item and text[start] == "[" and (found := _box_at(text, start)):
+            container = self.stack[-1]
+            self.boxes.append(
+                Box(
+                    number,
+                    found[1],
+                    found.start(1),
+                    found.end(),
+                    len(self.stack) - self.quotes - 1,
+                    container.owner,
+                    self.folded,
+                )
+            )
+            container.owner = len(self.boxes) - 1
+            self.kinds[number] = ITEM
+        elif in_item:
+            self.kinds[number] = ITEM
+        self.owners[number] = self.stack[-1].owner if self.stack else -1
+
+    def _open(self, number: int, leaf: int, kind: int) -> None:
+        self.leaf, self.leaf_start, self.empty_item = leaf, number, -1
+        self.kinds[number] = kind
+        self.owners[number] = self.stack[-1].owner if self.stack else -1
+
+    def _heading(self, number: int, level: int, text: str, in_item: bool) -> None:
+        self.leaf, self.empty_item = 0, -1
+        self.kinds[number] = ITEM if in_item else HEADING
+        self.owners[number] = self.stack[-1].owner if self.stack else -1
+        if not self.stack:
+            self.headings.append(Heading(number, level, text))
+
+    def _setext(self, number: int, level: int) -> None:
+        first = self.leaf_start
+        self.leaf = 0
+        self.kinds[number] = HEADING
+        self.owners[number] = self.stack[-1].owner if self.stack else -1
+        if not self.stack:
+            self.kinds[first:number] = bytes([HEADING]) * (number - first)
+            self.headings.append(Heading(first, level, " ".join(line.strip() for line in self.lines[first:number])))
+
+    def _html(self, number: int, text: str, start: int, lazy: bool, matched: int) -> bool:
+        end: str | re.Pattern[str] | None = None
+        folds = False
+        if text.startswith("<!--", start):
+            end = "-->"
+        elif text.startswith("<?", start):
+            end = "?>"
+        elif text.startswith("<![CDATA[", start):
+            end = "]]>"
+        elif text.startswith("<!", start) and text[start + 2 : start + 3].isalpha():
+            end = ">"
+        elif _HTML_RAW.match(text, start):
+            end = _HTML_RAW_END
+        elif found := _HTML_BLOCK.match(text, start):
+            folds = found[1].lower() in _FOLDING_TAGS
+        elif lazy or not _HTML_TAG.match(text, start):
+            return False
+        self._close_to(matched)
+        self._open(number, _RAW, HTML)
+        self.html_end, self.html_folds = end, folds
+        if _ends_html(end, text, start):
+            self.leaf = 0
+        return True
+
+
+def scan(lines: Sequence[str]) -> Blocks:
+    """The block structure of lines as `split_lines` gives them. Takes any text; linear in its length."""
+    count = len(lines)
+    state = _Scan(lines, bytearray(count), [-1] * count)
+    first = _front_matter_end(lines)
+    state.kinds[:first] = bytes([FRONT_MATTER]) * first
+    take = state.line
+    for number in range(first, count):
+        take(number, lines[number])
+    unclosed = None
+    if state.leaf == _FENCED:
+        state.fences.append(Fence(state.leaf_start, count, state.fence_info, False))
+    elif state.leaf == _RAW and state.html_end is not None:
+        unclosed = state.leaf_start
+    return Blocks(state.boxes, state.headings, state.fences, state.kinds, state.owners, unclosed)
+
+
+def _front_matter_end(lines: Sequence[str]) -> int:
+    """The first line behind YAML front matter, 0 without one.
+
+    Two thematic breaks look the same, so the first line that is neither blank nor a comment must be a key.
+    """
+    if not lines or lines[0].removeprefix("\ufeff").rstrip() != "---":
+        return 0
+    seen = False
+    for number in range(1, min(len(lines), _FRONT_MATTER_LIMIT)):
+        line = lines[number].rstrip()
+        if line in ("---", "..."):
+            return number + 1 if seen else 0
+        if not seen and line and not line.startswith("#"):
+            if not _FRONT_MATTER_KEY.match(line):
+                return 0
+            seen = True
+    return 0
+
+
+def _column(text: str, end: int) -> int:
+    """The column of a character, with tab stops at every fourth."""
+    column = 0
+    for char in text[:end]:
+        column = column + 4 - column % 4 if char == "\t" else column + 1
+    return column
+
+
+def _past_quote(text: str, start: int, column: int) -> tuple[int, int, int]:
+    """Behind a `>`: (start of the content, base column of the quote, column of the content)."""
+    content = _LEADING.match(text, start + 1).end()  # type: ignore[union-attr]
+    base = column + 2 if content > start + 1 else column + 1
+    return content, base, _column(text, content) if "\t" in text[:content] else column + content - start
+
+
+def _box_at(text: str, start: int) -> re.Match[str] | None:
+    """The box at this place. One letter or digit other than x is a tag, not a box."""
+    found = _BOX.match(text, start)
+    if found is None:
+        return None
+    mark = found[1]
+    return found if mark in "xX" or not mark[0].isalnum() else None
+
+
+def _begins_with_box(text: str, start: int) -> bool:
+    marker = _MARKER.match(text, start)
+    if marker is None:
+        return False
+    content = _LEADING.match(text, marker.end()).end()  # type: ignore[union-attr]
+    return text.startswith("[", content) and _box_at(text, content) is not None
+
+
+def _ends_html(end: str | re.Pattern[str] | None, text: str, start: int) -> bool:
+    if end is None:
+        return False
+    return end in text[start:] if isinstance(end, str) else end.search(text, start) is not None
