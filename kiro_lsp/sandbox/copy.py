@@ -145,10 +145,13 @@ class Copy:
 
     def lay_out(self, buffers: Mapping[str, bytes]) -> None:
         cloner = Cloner()
+        listed = listing.scan(self.root, trusted=self.trusted)
         descriptor = files.open_root(self.root) if os.open in os.supports_dir_fd else None
         try:
-            for entry in listing.scan(self.root, trusted=self.trusted):
+            for entry in listed:
                 try:
+                    if paths.holds_secrets(entry.path):
+                        raise PathRefused("it may hold secrets, which no command is given")
                     if entry.kind == "link":
                         self._link(entry.path)
                     elif entry.path not in buffers:
@@ -158,8 +161,12 @@ class Copy:
         finally:
             if descriptor is not None:
                 os.close(descriptor)
+        counted = {entry.path for entry in listed}
         for path, data in buffers.items():
-            self._put(path, data, files.mode_of(self.root, path))
+            mode = files.mode_of(self.root, path)
+            # An open document that is ignored on disk stays out like any ignored file; a new one is in.
+            if (path in counted or mode is None) and not paths.holds_secrets(path):
+                self._put(path, data, mode)
         self._settle()
 
     def update(self, staged: Iterable[FileChange]) -> None:

@@ -25,7 +25,6 @@ HARDENED: Final = (
     "-c", "core.pager=cat",
     "--no-pager",
     "--no-optional-locks",
-    "--literal-pathspecs",
 )  # fmt: skip
 """Options before the subcommand."""
 

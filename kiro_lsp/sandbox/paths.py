@@ -24,6 +24,7 @@ from kiro_lsp.errors import PathRefused
 
 LONGEST_PATH: Final = 4096
 LONGEST_COMPONENT: Final = 255
+_TEMPLATE_ENDINGS: Final = frozenset({"example", "sample", "template", "dist", "defaults", "schema"})
 _MOST_LINKS: Final = 40
 
 _SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{1,31}:/?/?")
@@ -146,6 +147,16 @@ def is_git(component: str) -> bool:
     visible = "".join(character for character in component if not _is_ignorable(character))
     folded = unicodedata.normalize("NFKC", visible).casefold().rstrip(". ")
     return folded == ".git" or re.fullmatch(r"git~[0-9]+", folded) is not None
+
+
+def holds_secrets(path: str) -> bool:
+    """Whether a file is an environment file by its name. Agents and commands are not given these; templates of them
+    they are.
+    """
+    name = path.rpartition("/")[2].casefold()
+    if name in (".env", ".envrc"):
+        return True
+    return name.startswith(".env.") and name.rpartition(".")[2] not in _TEMPLATE_ENDINGS
 
 
 def _is_ignorable(character: str) -> bool:

@@ -104,6 +104,11 @@ class Toolbox:
                 continue
             resolve = paths.resolve if parameter.type == "file" else paths.resolve_folder
             about = values[parameter.name] = resolve(self._run.root, values[parameter.name])
+        if about is not None and paths.holds_secrets(about):
+            raise PathRefused(
+                f"{about} may hold secrets and is not given to agents.",
+                hint="Use an example file such as .env.example.",
+            )
         if tool.writes and about is not None and about.casefold() in self._guarded:
             raise PathRefused(
                 f"{about} is the task file. Its boxes are ticked by the tool after the person accepted the change, "

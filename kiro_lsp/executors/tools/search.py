@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from kiro_lsp.executors.protocol import RunContext
 from kiro_lsp.executors.tools.arguments import Arguments, BadArguments
 from kiro_lsp.executors.tools.definition import Parameter, Tool, ToolResult
+from kiro_lsp.sandbox import paths
 
 SHOWN = 200
 _WIDEST = 300
@@ -22,6 +23,7 @@ async def _execute(args: Arguments, run: RunContext) -> ToolResult:
         found = await run.search(pattern, under=under, limit=SHOWN + 1)
     except ValueError as error:
         raise BadArguments(f"{error}. Set literal to true to look for the text as it is.") from error
+    found = [match for match in found if not paths.holds_secrets(match.path)]
     where = f" under {under}" if under else ""
     if not found:
         return ToolResult(

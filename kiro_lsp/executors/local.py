@@ -1,0 +1,241 @@
+"""LocalRun: a run context without engine, store or editor, for planners that call an executor by themselves.
+
+    result = await executor.execute(ExecutorRequest(root_dir=root, ticket_markdown=text), LocalRun(root))
+
+Nothing is written to the root: what the executor did is in `changes()`. Questions are denied unless there is somebody
+to answer, spending is counted and not limited, nothing survives the process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import os
+import shlex
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Final
+from uuid import uuid4
+
+from kiro_lsp.budget import Usage
+from kiro_lsp.changes.model import ChangeSet, FileChange
+from kiro_lsp.changes.overlay import Overlay
+from kiro_lsp.errors import PathRefused
+from kiro_lsp.events import Billing, Chunk, File, Isolation, OptionKind, Phase, RunEvent, UsageReport
+from kiro_lsp.executors.protocol import CommandResult, Match, Question, Spend
+from kiro_lsp.sandbox import copy, files, paths, processes, search
+
+READ_LIMIT = 50 * 1024 * 1024
+Answer = Callable[[Question], str | Awaitable[str]]
+
+COMMAND_OPTIONS: Final[tuple[tuple[str, str, OptionKind], ...]] = (
+    ("once", "Allow once", "allow-once"),
+    ("deny", "Deny", "deny"),
+)
+
+
+class LocalRun:
+    """A `RunContext` over a folder.
+
+    `staged` are changes to start with; `answer` gets every question and returns the id of an option; `trusted` says
+    whether git may be asked which files count; `guarded` are root-relative paths that cannot be changed. Use it as an
+    asynchronous context manager, or call `close`, when commands may have run: they leave a copy of the folder behind.
+    """
+
+    def __init__(
+        self,
+        root: Path | str,
+        staged: Iterable[FileChange] = (),
+        *,
+        answer: Answer | None = None,
+        trusted: bool = False,
+        guarded: Iterable[str] = (),
+        environ: Mapping[str, str] | None = None,
+        billing: Billing = "metered",
+    ) -> None:
+        self.events: list[RunEvent] = []
+        self.usage = Usage(0, 0, 0)
+        self._run_id = uuid4().hex
+        self._root = Path(root)
+        self._answer = answer
+        self._trusted = trusted
+        self._guarded = frozenset(guarded)
+        self._environ = os.environ if environ is None else environ
+        self._billing = billing
+        self._overlay = Overlay(self._base, self._mode)
+        for change in staged:
+            self._overlay.take(change)
+        self._lock = asyncio.Lock()
+        self._copy: copy.Copy | None = None
+        self._copies: str | None = None
+
+    @property
+    def run_id(self) -> str:
+        return self._run_id
+
+    @property
+    def root(self) -> Path:
+        return self._root
+
+    def changes(self) -> ChangeSet:
+        """What differs from what the run first saw, in path order."""
+        return ChangeSet(self._overlay.staged())
+
+    # Files
+
+    async def read(self, path: str) -> bytes:
+        relative = paths.resolve(self._root, path)
+        async with self._lock:
+            data = await asyncio.to_thread(self._overlay.read, relative)
+        if data is None:
+            raise FileNotFoundError(f"There is no file {relative}.")
+        return data
+
+    async def write(self, path: str, data: bytes) -> None:
+        relative = self._changeable(path)
+        async with self._lock:
+            await asyncio.to_thread(self._overlay.write, relative, data)
+        self._report(relative)
+
+    async def delete(self, path: str) -> None:
+        relative = self._changeable(path)
+        async with self._lock:
+            if await asyncio.to_thread(self._overlay.read, relative) is None:
+                raise FileNotFoundError(f"There is no file {relative}.")
+            await asyncio.to_thread(self._overlay.delete, relative)
+        self._report(relative)
+
+    async def list(self, under: str = "") -> list[str]:
+        prefix = paths.resolve_folder(self._root, under)
+        found = set(await asyncio.to_thread(files.list_files, self._root, trusted=self._trusted))
+        for change in self._overlay.staged():
+            if change.proposed is None:
+                found.discard(change.path)
+            else:
+                found.add(change.path)
+        return sorted(path for path in found if not prefix or path == prefix or path.startswith(f"{prefix}/"))
+
+    async def search(self, pattern: str, *, under: str = "", limit: int = 200) -> Sequence[Match]:
+        listed = await self.list(under)
+        staged = {change.path: change.proposed for change in self._overlay.staged() if change.proposed is not None}
+        contents = {path: staged[path] for path in listed if path in staged}
+        return await asyncio.to_thread(search.search_files, self._root, listed, pattern, limit, contents)
+
+    # Commands
+
+    async def run_command(self, argv: Sequence[str], *, cwd: str = "", timeout: float | None = None) -> CommandResult:
+        relative = paths.resolve_folder(self._root, cwd)
+        title = f"Run in a copy of the project (not sandboxed): {shlex.join(argv)}"
+        option = await self.ask(Question("command", title, COMMAND_OPTIONS))
+        if option != "once":
+            raise PermissionError(f"The person did not allow the command {shlex.join(argv)}.")
+        self.emit(Phase("running", shlex.join(argv)))
+        async with self._lock:
+            workspace = await asyncio.to_thread(self._laid_out)
+            try:
+                ended = await processes.run(
+                    argv,
+                    cwd=workspace.path / relative,
+                    env=self._environ,
+                    timeout=timeout,
+                    on_output=lambda text: self.emit(Chunk(text)),
+                    outside=(self._root, workspace.path),
+                )
+            finally:
+                absorbed = await asyncio.to_thread(workspace.absorb)
+                for change in absorbed:
+                    if change.path not in self._guarded:
+                        self._overlay.take(change)
+        for change in absorbed:
+            self._report(change.path)
+        return CommandResult(ended.exit_code, ended.output, ended.truncated, ended.seconds)
+
+    def _laid_out(self) -> copy.Copy:
+        staged = self._overlay.staged()
+        if self._copy is None:
+            self._copies = tempfile.mkdtemp(prefix="kiro-lsp-")
+            folder = Path(self._copies) / self._run_id
+            self._copy = copy.materialise(self._root, staged, {}, folder, trusted=self._trusted)
+            self.emit(Isolation("copy", "not restricted: not sandboxed"))
+        else:
+            self._copy.update(staged)
+        return self._copy
+
+    async def close(self) -> None:
+        """Remove the copy that commands ran in."""
+        if self._copy is not None:
+            await asyncio.to_thread(self._copy.remove)
+            self._copy = None
+        if self._copies is not None:
+            await asyncio.to_thread(shutil.rmtree, self._copies, ignore_errors=True)
+            self._copies = None
+
+    async def __aenter__(self) -> LocalRun:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    # Events, questions, money
+
+    def emit(self, event: RunEvent) -> None:
+        self.events.append(event)
+
+    async def ask(self, question: Question) -> str:
+        """The answer, if it is one of the options; else the option that denies, or the last one."""
+        options = [identifier for identifier, _label, _kind in question.options]
+        if self._answer is not None:
+            given = self._answer(question)
+            option = await given if inspect.isawaitable(given) else given
+            if option in options:
+                return option
+        return next((identifier for identifier, _label, kind in question.options if kind == "deny"), options[-1])
+
+    def spend(self, model: str, at_most: Usage) -> AbstractAsyncContextManager[Spend]:  # noqa: ARG002  # no price is looked up
+        """Counts into `usage`; unknown usage counts as reserved. There is no cap, and no price."""
+        return self._spending(at_most)
+
+    @asynccontextmanager
+    async def _spending(self, at_most: Usage) -> AsyncIterator[Spend]:
+        request = _Request()
+        try:
+            yield request
+        finally:
+            self.usage += at_most if request.usage is None else request.usage
+            total = self.usage
+            self.emit(UsageReport(total.input_tokens, total.output_tokens, total.cached_tokens, None, self._billing))
+
+    # Staging
+
+    def _changeable(self, path: str) -> str:
+        relative = paths.resolve(self._root, path)
+        if relative in self._guarded:
+            raise PathRefused(f"{relative} is guarded: it cannot be changed by this run.")
+        return relative
+
+    def _report(self, path: str) -> None:
+        change = self._overlay.change(path)
+        if change is not None:
+            self.emit(File(change.action, change.path, change.to))
+
+    def _base(self, path: str) -> bytes | None:
+        return files.safe_read(self._root, path, READ_LIMIT)
+
+    def _mode(self, path: str) -> int | None:
+        return files.mode_of(self._root, path)
+
+
+class _Request:
+    """One counted request."""
+
+    def __init__(self) -> None:
+        self.usage: Usage | None = None
+
+    async def used(self, usage: Usage) -> None:
+        self.usage = usage
