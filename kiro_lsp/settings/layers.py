@@ -14,7 +14,7 @@ from typing import Any
 
 from kiro_lsp.settings.definitions import BY_KEY, DEFINITIONS, NEVER_FROM_PROJECT, SECTIONS, Definition
 from kiro_lsp.settings.model import Layer, SettingProblem, Severity
-from kiro_lsp.settings.toml_lines import KeyPath, Place, key_places
+from kiro_lsp.settings.toml_lines import KeyPath, Place, key_places, unfinished_place
 from kiro_lsp.settings.values import Wrong, coerce, coerce_text
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
@@ -211,7 +211,11 @@ def _problem(path: str, place: Place, code: str, message: str, severity: Severit
 def _syntax_problem(error: Any, text: str, path: str) -> SettingProblem:
     line, column = max(getattr(error, "lineno", 1) - 1, 0), max(getattr(error, "colno", 1) - 1, 0)
     lines = text.split("\n")
-    # The end of the text is often reported past the last line.
+    if line >= len(lines) or not any(rest.strip() for rest in (lines[line][column:], *lines[line + 1 :])):
+        # For what is never closed the parser names the end of the text; the opening is what must be found.
+        place = unfinished_place(text.replace("\r\n", "\n"))
+        if place is not None:
+            line, column = place.line, place.column
     line = min(line, len(lines) - 1)
     reason = getattr(error, "msg", None) or str(error)
     message = f"This file is not valid TOML ({reason}): all of it is ignored and the defaults are used."

@@ -20,7 +20,10 @@ MARK = "[redacted]"
 _SHORTEST = 8
 """Values shorter than this are words, not secrets: replacing them would spoil every text."""
 _HELD_AT_MOST = 16_384
-_OPEN_BLOCK = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----(?:(?!-----END)[\s\S])*\Z")
+_OPEN_BLOCK = re.compile(
+    r"-----BEGIN (?:[A-Z ]{0,40}-{0,5}\Z"
+    r"|[A-Z ]*PRIVATE KEY-----(?![\s\S]*-----END [A-Z ]*PRIVATE KEY-----)[\s\S]*\Z)"
+)
 
 _SHAPES: tuple[str, ...] = (
     r"sk-(?:ant|proj|svcacct|or|lf)-[A-Za-z0-9_-]{16,}",
@@ -127,7 +130,7 @@ class Redactor:
         return RedactedStream(self)
 
     def safe_end(self, text: str) -> int:
-        """Up to where a text can be shown when more may follow: no secret begins before this place and ends after it."""
+        """Up to where a text can be shown when more may follow: no secret begins before it and ends after it."""
         held = 0
         for length in range(min(len(text), self._longest - 1), 0, -1):
             tail = text[-length:]

@@ -43,6 +43,18 @@ def key_places(text: str) -> dict[KeyPath, Place]:
     return reader.places
 
 
+def unfinished_place(text: str) -> Place | None:
+    """Where a text stops making sense to this reader, for parsers that only say "end of document". None: nowhere."""
+    reader = _Reader(text)
+    try:
+        reader.document()
+    except IndexError:
+        return reader.place(len(text.rstrip()), len(text.rstrip()) + 1)
+    except (ValueError, RecursionError):
+        return reader.place(reader.at, reader.at + 1)
+    return None
+
+
 class _Reader:
     def __init__(self, text: str) -> None:
         self.text = text
@@ -84,7 +96,7 @@ class _Reader:
                 raise ValueError
             self.at = match.end()
             path = (*path, _segment(match[0]))
-            self.places.setdefault(path, self._place(start, self.at))
+            self.places.setdefault(path, self.place(start, self.at))
             self._skip(_SPACE)
             if not self.text.startswith(".", self.at):
                 return path
@@ -94,12 +106,13 @@ class _Reader:
     def _value(self, path: KeyPath) -> None:
         sign = self.text[self.at]
         if sign in "\"'":
-            for pattern in (_MULTI_BASIC, _MULTI_LITERAL, _BASIC, _LITERAL):
-                match = pattern.match(self.text, self.at)
-                if match is not None:
-                    self.at = match.end()
-                    return
-            raise ValueError
+            several = self.text.startswith(sign * 3, self.at)
+            pattern = {'"': (_BASIC, _MULTI_BASIC), "'": (_LITERAL, _MULTI_LITERAL)}[sign][several]
+            match = pattern.match(self.text, self.at)
+            if match is None:
+                raise ValueError
+            self.at = match.end()
+            return
         if sign == "[":
             self.at += 1
             self._items("]", path)
@@ -127,7 +140,7 @@ class _Reader:
         if match is not None:
             self.at = match.end()
 
-    def _place(self, start: int, end: int) -> Place:
+    def place(self, start: int, end: int) -> Place:
         low, high = 0, len(self.line_starts)
         while high - low > 1:
             middle = (low + high) // 2
