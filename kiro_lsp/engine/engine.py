@@ -213,6 +213,7 @@ class Engine:
         by: str = "editor",
         confirmed: bool = False,
         trust: Literal["ask", "once", "refuse"] = "ask",
+        allowed_commands: Sequence[Sequence[str]] = (),
     ) -> str:
         """A new run of the same task with the same agent, from zero."""
         record = self.store.run(run_id)
@@ -226,6 +227,7 @@ class Engine:
                 by=by,
                 confirmed=confirmed,
                 trust=trust,
+                allowed_commands=allowed_commands,
             )
         )
 

@@ -90,7 +90,6 @@ def _runs(verbs: Any) -> None:
     retry = _verb(verbs, "retry", "run the task of a run again", json=True)
     _run(retry)
     _run_options(retry)
-    retry.add_argument("--fresh", action="store_true", help="do not tell the agent what the earlier run did")
     cancel = _verb(verbs, "cancel", "stop a run; what it has staged stays reviewable", json=True)
     _run(cancel)
     answer = _verb(verbs, "answer", "answer a question that a run is waiting on", json=True)

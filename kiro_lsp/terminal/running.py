@@ -62,8 +62,10 @@ def run(args: argparse.Namespace, console: Console) -> int:
 def retry(args: argparse.Namespace, console: Console) -> int:
     """Run the task of an earlier run again."""
 
+    allowed = tuple(argv_of(text) for text in args.allow_command)
+
     async def start(engine: Engine, trust: TrustMode) -> str:
-        return await engine.retry(args.run, by=BY, confirmed=True, trust=trust)
+        return await engine.retry(args.run, by=BY, confirmed=True, trust=trust, allowed_commands=allowed)
 
     return with_engine(lambda engine: _carry_out(engine, start, args, console))
 
