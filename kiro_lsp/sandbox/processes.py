@@ -244,6 +244,8 @@ class _Command:
         if stdin is None or stdout is None or stderr is None:
             raise RuntimeError("the supervisor was started without pipes")
         reading = asyncio.create_task(self._read(stdout))
+        # A listener that fails stops the reading; nobody wants the command's work then.
+        reading.add_done_callback(lambda read: stdin.close() if not read.cancelled() and read.exception() else None)
         try:
             with contextlib.suppress(ConnectionError):
                 stdin.write(json.dumps(self.order).encode() + b"\n")
@@ -261,6 +263,9 @@ class _Command:
         finally:
             reading.cancel()
             stdin.close()
+            if not stdout.at_eof():
+                # Somebody who escaped still holds the pipe; there is no public way to close our end of it.
+                self.process._transport.close()  # type: ignore[attr-defined]
         return status
 
     async def _read(self, stdout: asyncio.StreamReader) -> None:

@@ -93,7 +93,13 @@ def test_repositories_inside_are_looked_into_without_their_git_folder(project: P
 @pytest.mark.parametrize("trusted", [True, False], ids=["git", "walk"])
 def test_links_count_when_they_lead_to_a_file_inside(project: Path, trusted: bool) -> None:
     (project.parent / "outside").write_text("secret")
-    for name, target in {"in": "src/app.py", "out": "../outside", "folder": "src", "gone": "nowhere", "loop": "loop"}.items():
+    for name, target in {
+        "in": "src/app.py",
+        "out": "../outside",
+        "folder": "src",
+        "gone": "nowhere",
+        "loop": "loop",
+    }.items():
         (project / f"link-{name}").symlink_to(target)
     os.mkfifo(project / "pipe")
     extra = set(listing.list_files(project, trusted=trusted)) - set(EXPECTED)
@@ -165,5 +171,9 @@ def test_ignore_files_that_are_broken_links_or_huge_do_no_harm(tmp_path: Path) -
 
 
 def test_git_says_which_candidates_are_ignored(project: Path) -> None:
-    assert git.ignored(project, ["a.log", "src/x.py", "build/x", "excluded-here"]) == {"a.log", "build/x", "excluded-here"}
+    assert git.ignored(project, ["a.log", "src/x.py", "build/x", "excluded-here"]) == {
+        "a.log",
+        "build/x",
+        "excluded-here",
+    }
     assert git.ignored(project.parent, ["a.log"]) == frozenset()

@@ -103,29 +103,37 @@ REFUSED = [
     # the root itself, and nothing
     "", ".", "./", "src/..", "/",
     # leaving it
-    "..", "../x", "../ws-evil/x", "src/../../x", "src/../..", "a/./../..", "src/deep/../../../outside/secret", "/etc/passwd",
+    "..", "../x", "../ws-evil/x", "src/../../x", "src/../..", "a/./../..", "src/deep/../../../outside/secret",
+    "/etc/passwd",
     # links
-    "out/secret", "out-file", "out-absolute", "out-chain/secret", "src/out-deep", "sibling/x", "around", "dangling-out",
+    "out/secret", "out-file", "out-absolute", "out-chain/secret", "src/out-deep", "sibling/x", "around",
+    "dangling-out",
     "loop-a", "loop-b/x", "self", "hooks/config", "proc/etc/passwd", "nul-device",
     # /proc and descriptors
     "/proc/self/root/etc/passwd", "/proc/self/cwd/x", "/proc/self/environ", "/dev/fd/0", "/dev/stdin",
     # homes, variables, schemes, encodings
-    "~", "~/x", "~root/x", "$HOME/x", "${HOME}/x", "$(id)/x", "%USERPROFILE%/x", "%APPDATA%", "file:///etc/passwd", "file:x",
-    "FILE:/x", "http://x/y", "vscode-vfs://github/x", "untitled:Untitled-1", "%2e%2e%2fx", "src/%2e%2e/x", "%252e%252e/x",
+    "~", "~/x", "~root/x", "$HOME/x", "${HOME}/x", "$(id)/x", "%USERPROFILE%/x", "%APPDATA%", "file:///etc/passwd",
+    "file:x",
+    "FILE:/x", "http://x/y", "vscode-vfs://github/x", "untitled:Untitled-1", "%2e%2e%2fx", "src/%2e%2e/x",
+    "%252e%252e/x",
     "%c0%ae%c0%ae/x", "x%00.txt", "a%2fb", "a%5Cb",
     # characters
-    "a\0b", "a\nb", "a\rb", "a\x1b[0mb", "a\tb", "a\x7f", "a\x85b", "a\u2028b", "\udcff.txt", "a\u202etxt.exe", "a\u2066b", "a\u200fb",
+    "a\0b", "a\nb", "a\rb", "a\x1b[0mb", "a\tb", "a\x7f", "a\x85b", "a\u2028b", "\udcff.txt", "a\u202etxt.exe",
+    "a\u2066b", "a\u200fb",
     "a\u00adb", "a\ufeffb", "a\U000e0041b",
     # trailing dots and spaces
     "a.", "a. ", "a ", "...", ". ", "src./app.py", "src /app.py", "x/.../y",
     # Windows
-    "a\\b", "..\\x", "src\\..\\..\\x", "C:x", "C:\\x", "c:/x", "\\\\?\\C:\\x", "\\\\.\\pipe\\x", "\\\\server\\share", "//server/share",
-    "//?/C:/x", "a:stream", "a.txt::$DATA", "x::$INDEX_ALLOCATION", "GIT~1/config", "PROGRA~1/x", "LONGNA~12.TXT", "CON", "con.txt", "NUL",
+    "a\\b", "..\\x", "src\\..\\..\\x", "C:x", "C:\\x", "c:/x", "\\\\?\\C:\\x", "\\\\.\\pipe\\x", "\\\\server\\share",
+    "//server/share",
+    "//?/C:/x", "a:stream", "a.txt::$DATA", "x::$INDEX_ALLOCATION", "GIT~1/config", "PROGRA~1/x", "LONGNA~12.TXT",
+    "CON", "con.txt", "NUL",
     "nul.tar.gz", "COM1", "com1.txt", "LPT9", "aux.", "aux.c", "PRN.md", "src/CON/x", "conin$", "COM¹", "nul .txt",
     # look-alikes
     "．．/x", "․․/x", "‥/x", "…", "a／b", "a＼b", "a∕b", "a⁄b", "a∖b", "a⧸b",
     # .git in every disguise
-    ".git", ".git/config", ".GIT/config", ".Git", "src/.git/hooks/x", ".git./x", ".git /x", "git~1", ".g\u200cit/config", ".gi\u200dt",
+    ".git", ".git/config", ".GIT/config", ".Git", "src/.git/hooks/x", ".git./x", ".git /x", "git~1",
+    ".g\u200cit/config", ".gi\u200dt",
     ".git\u200d/x", ".ｇｉｔ/config", ".git\ufe0f/x", ".git\u034f/x", ".git::$INDEX_ALLOCATION/config",
     # sizes, a file used as a folder, git pathspec magic
     "a" * 256, "ä" * 128, "a/" * 2048 + "a", "src/app.py/x", ":(top)x", ":!x", ":/x",
@@ -147,12 +155,12 @@ def test_an_absolute_path_inside_the_root_becomes_relative_under_either_name_of_
 ) -> None:
     alias = tmp_path / "alias"
     alias.symlink_to(root)
-    for given, spelled in ((root, root), (alias, alias), (alias, root)):
-        check(given, f"{spelled}/src/app.py", "src/app.py")
-        check(given, f"{spelled}/src/../AGENTS.md", "AGENTS.md")
-        check(given, f"{spelled}/../outside/secret", None)
-        check(given, f"{spelled}-evil/x", None)
-        assert paths.resolve_folder(given, str(spelled)) == ""
+    for opened, spelled in ((root, root), (alias, alias), (alias, root)):
+        check(opened, f"{spelled}/src/app.py", "src/app.py")
+        check(opened, f"{spelled}/src/../AGENTS.md", "AGENTS.md")
+        check(opened, f"{spelled}/../outside/secret", None)
+        check(opened, f"{spelled}-evil/x", None)
+        assert paths.resolve_folder(opened, str(spelled)) == ""
 
 
 def test_the_root_is_a_folder_but_not_a_file(root: Path) -> None:
@@ -180,8 +188,8 @@ def test_on_windows_an_absolute_path_may_use_either_slash_and_any_case() -> None
 def test_where_case_does_not_count_the_name_on_disk_wins() -> None:
     names = ["README.md", "Tasks.md", unicodedata.normalize("NFD", "naïve.md")]
     check_name = {"readme.MD": "README.md", "Tasks.md": "Tasks.md", "naïve.md": names[2], "new.md": "new.md"}
-    for given, expected in check_name.items():
-        assert paths.true_name("anywhere", given, lambda _folder: names) == expected
+    for name, expected in check_name.items():
+        assert paths.true_name("anywhere", name, lambda _folder: names) == expected
 
 
 def test_environment_files_hold_secrets_and_their_templates_do_not() -> None:
@@ -191,9 +199,12 @@ def test_environment_files_hold_secrets_and_their_templates_do_not() -> None:
 
 
 _TOKENS = st.sampled_from(
-    ["..", ".", "", "/", "src", "app.py", "out", "chain", "up", "hooks", "~", "$HOME", "%2e", "\\", ":", "C:", "a ", "b.", "．", "∕"]
-    + ["\0", "\n", "\u202e", "\u200d", "GIT~1", ".git", ".GIT", "con", "file:", "//", "loop-a", "proc", "self", "around", "é", "\udc80"]
-)
+    [
+        "..", ".", "", "/", "src", "app.py", "out", "chain", "up", "hooks", "~", "$HOME", "%2e", "\\", ":", "C:", "a ", "b.", "．",
+        "∕", "\0", "\n", "\u202e", "\u200d", "GIT~1", ".git", ".GIT", "con", "file:", "//", "loop-a", "proc", "self", "around",
+        "é", "\udc80",
+    ]
+)  # fmt: skip
 
 
 @settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -1,4 +1,6 @@
-"""The process oracle: which processes of a test still live, seen through /proc, and waiting for them without sleeping blindly."""
+"""The process oracle: which processes of a test still live, seen through /proc, and waiting for them without sleeping
+blindly.
+"""
 
 from __future__ import annotations
 
