@@ -265,7 +265,7 @@ class Engine:
         return loaded
 
     def _pick(self, loaded: LoadedSettings, start: StartRun) -> AgentInfo:
-        known = registry.agents(loaded.settings, self.environ, loaded.secrets)
+        known = registry.agents(loaded.settings, loaded.secrets)
         if start.agent is None:
             agent = registry.recommended(known, loaded.settings)
             if agent is None:
@@ -304,9 +304,9 @@ class Engine:
             loaded = workspace.settings()
             agent = self._pick(loaded, start)
             handle.agent, handle.settings = agent, loaded.settings
-            handle.agent_settings = registry.settings_of(agent, loaded.settings)
+            handle.agent_settings = registry.settings_for(agent.name, loaded.settings, model=agent.model)
             handle.redactor = Redactor(loaded.secrets.values())
-            handle.executor_environ = registry.environ_of(agent, handle.agent_settings, self.environ, loaded.secrets)
+            handle.executor_environ = registry.environ_of(handle.agent_settings, self.environ, loaded.secrets)
             handle.command_environ = programs.reduced_environ(self.environ, (workspace.root,))
             handle.allowed_digests = workspace.allowed_commands(loaded.settings, start.allowed_commands)
             handle.stage.trusted = True
@@ -463,11 +463,10 @@ class Engine:
     def live(self, root: Path) -> list[LiveRun]:
         """The newest run of every task of a project that has one; what lenses show."""
         newest: dict[tuple[str, str], LiveRun] = {}
-        labels = {info.name: info.label for info in registry.known()}
-        for record in self.runs(root):
+                for record in self.runs(root):
             key = (record.path, record.task_key)
             if key not in newest:
-                newest[key] = self._live(record, labels.get(record.agent, record.agent))
+                newest[key] = self._live(record, registry.label_of(record.agent))
         return list(newest.values())
 
     def _live(self, record: RunRecord, label: str) -> LiveRun:

@@ -213,7 +213,7 @@ class Workspace:
     def agents(self) -> list[AgentInfo]:
         """Every way to run a task that is known here, available or not, with the reason."""
         loaded = self.settings()
-        return registry.agents(loaded.settings, self.environ, loaded.secrets)
+        return registry.agents(loaded.settings, loaded.secrets)
 
     def recommended(self) -> AgentInfo | None:
         """The agent that a plain click would use, None when nothing is available."""

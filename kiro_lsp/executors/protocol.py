@@ -18,7 +18,7 @@ from typing import Literal, Protocol
 
 from kiro_lsp.budget import Usage
 from kiro_lsp.events import Billing, OptionKind, RunEvent, Way
-from kiro_lsp.sandbox.search import Match as Match  # part of this interface
+from kiro_lsp.sandbox.search import Match as Match  # noqa: PLC0414  # part of this interface
 from kiro_lsp.settings import AgentSettings, Settings
 from kiro_lsp.spec.intent import IntentContract, Prompt
 

@@ -1,0 +1,195 @@
+"""What an apply will do to each file, decided before anything is written.
+
+A target says what a path should hold now and what it shall hold; the plan says whether the editor or the disk gets it,
+and names every file that is not what it was. It looks, and never writes.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from kiro_lsp.changes.lineends import BOM, bytes_in_form_of, in_form_of, same_text, text_of
+from kiro_lsp.changes.review import Content
+from kiro_lsp.engine.disk import Change, Disk, Seen
+from kiro_lsp.store import JournalFile
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One path to bring from `before` to `after`.
+
+    `from_editor`: the contents are texts of a document, so marks and line ends of the file on the disk are its own.
+    `force`: whatever is there now is taken for `before`. `exact`: a file that comes back gets exactly its old mode.
+    """
+
+    path: str
+    before: Content
+    after: Content
+    folders: tuple[str, ...] = ()
+    from_editor: bool = False
+    force: bool = False
+    exact: bool = False
+
+
+@dataclass(slots=True)
+class Plan:
+    """Files for the journal, in the order in which they are written; reasons for those that cannot be."""
+
+    files: list[JournalFile] = field(default_factory=list)
+    conflicts: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        return tuple(sorted({file.path for file in self.files}))
+
+    def edits(self, root: Path) -> dict[Path, tuple[str, str]]:
+        """The open documents to edit, with their old and new text."""
+        return {
+            root / file.path: ((file.before or b"").decode("utf-8", "surrogatepass"), (file.after or b"").decode())
+            for file in self.files
+            if file.where == "buffer"
+        }
+
+
+def plan(root: Path, documents: Mapping[str, str], targets: Iterable[Target]) -> Plan:
+    """Look at every target. `documents` has the texts of those that are open. Raises OSError when the disk fails."""
+    disk, found = Disk(root, "plan"), Plan()
+    wanted = list(targets)
+    arriving = _Arriving(disk, [target.path for target in wanted if target.after.data is not None])
+    for target in wanted:
+        text = documents.get(target.path)
+        seen = disk.look(target.path)
+        if text is not None and target.after.data is not None:
+            reason = _plan_document(found, disk, target, text, seen)
+        else:
+            reason = _plan_file(found, disk, target, text, seen)
+        if reason is None and seen.data is None and target.after.data is not None:
+            reason = arriving.collision(target.path)
+        if reason is not None:
+            found.conflicts[target.path] = reason
+    if found.conflicts:
+        found.files.clear()
+    return found
+
+
+def _plan_document(found: Plan, disk: Disk, target: Target, text: str, seen: Seen) -> str | None:
+    """An open document gets its text from the editor, and its mode, if that changes, from us."""
+    after = text_of(target.after.data)
+    if after is None:
+        return "it is open in the editor and would become binary; close it there first"
+    if seen.obstacle is not None:
+        return _in_the_way(seen)
+    if seen.data is not None and is_read_only(disk, target.path, seen):
+        return "it is read-only"
+    if target.before.data is None and not target.force:
+        before = "" if seen.data is None else None
+    else:
+        before = text if target.force else text_of(target.before.data)
+    if not same_text(text, after):
+        formed = None if before is None else in_form_of(after, before, text)
+        if formed is None:
+            return "it was changed in the editor since the run read it"
+        encoded = text.encode("utf-8", "surrogatepass")
+        found.files.append(JournalFile(target.path, "buffer", encoded, formed.encode("utf-8", "surrogatepass")))
+    return _plan_mode(found, target, seen)
+
+
+def _plan_mode(found: Plan, target: Target, seen: Seen) -> str | None:
+    """The permission bits of a file whose content the editor has."""
+    wanted = target.after.mode
+    if seen.data is None or wanted is None or os.name == "nt" or seen.mode == wanted:
+        return None
+    if target.before.mode is None or target.before.mode == wanted:
+        return None
+    if seen.mode != target.before.mode and not target.force:
+        return "its permissions changed since the run read it"
+    found.files.append(JournalFile(target.path, "disk", seen.data, seen.data, seen.mode, wanted))
+    return None
+
+
+def _plan_file(found: Plan, disk: Disk, target: Target, text: str | None, seen: Seen) -> str | None:
+    if seen.obstacle is not None:
+        return _in_the_way(seen)
+    change = _change(target, seen)
+    if change.is_done(seen):
+        return None
+    if text is not None and seen.data is not None and not _is_text_of(text, seen.data):
+        return "it has unsaved changes in the editor"
+    if not change.is_undone(seen):
+        return _how_it_differs(change, seen)
+    if seen.data is not None and is_read_only(disk, target.path, seen):
+        return "it is read-only"
+    folders = disk.missing_folders(target.path) if change.after is not None else target.folders
+    found.files.append(
+        JournalFile(target.path, "disk", change.before, change.after, change.before_mode, change.after_mode, folders)
+    )
+    return None
+
+
+def _change(target: Target, seen: Seen) -> Change:
+    """The change of the file as it lies there: its mark is kept, and what an editor saved may have other line ends."""
+    before, after = target.before, target.after
+    change = Change(
+        target.path, before.data, after.data, before.mode, after.mode, target.folders, exact_mode=target.exact
+    )
+    if target.force:
+        change = replace(change, before=seen.data, before_mode=seen.mode)
+    elif seen.data is not None and (
+        after.data is None or None in (before.mode, after.mode) or before.mode == after.mode
+    ):
+        # The mode is no part of this change: whatever the person gave the file meanwhile, it keeps.
+        change = replace(change, before_mode=seen.mode, after_mode=None)
+    if target.force:
+        return change
+    if before.data is None or seen.data is None or seen.data == before.data:
+        return change
+    only_mark = seen.data == BOM.encode() + before.data
+    if not only_mark and not target.from_editor:
+        return change
+    if after.data is None:
+        same = bytes_in_form_of(before.data, before.data, seen.data)
+        return replace(change, before=seen.data) if same == seen.data else change
+    formed = bytes_in_form_of(after.data, before.data, seen.data)
+    return change if formed is None else replace(change, before=seen.data, after=formed)
+
+
+def is_read_only(disk: Disk, path: str, seen: Seen) -> bool:
+    """Whether the person could not write this file in an editor. (The superuser may, whatever the bits say.)"""
+    return not (seen.mode or 0) & stat.S_IWUSR or not os.access(disk.root.joinpath(*path.split("/")), os.W_OK)
+
+
+def _in_the_way(seen: Seen) -> str:
+    obstacle = seen.obstacle or ""
+    return f"it {obstacle}" if obstacle.startswith("cannot") else f"it is {obstacle}"
+
+
+def _is_text_of(text: str, data: bytes) -> bool:
+    on_disk = text_of(data)
+    return on_disk is not None and same_text(text, on_disk)
+
+
+def _how_it_differs(change: Change, seen: Seen) -> str:
+    if change.before is None:
+        return "it was created by somebody else meanwhile"
+    if seen.data is None:
+        return "it was deleted or moved since the run read it"
+    if seen.data == change.before:
+        return "its permissions changed since the run read it"
+    return "it changed since the run read it"
+
+
+class _Arriving:
+    """New files whose names some system would take for one that exists, or for each other's."""
+
+    def __init__(self, disk: Disk, paths: list[str]) -> None:
+        self._disk, self._paths = disk, paths
+
+    def collision(self, path: str) -> str | None:
+        twin = self._disk.collision(path) or next(
+            (other for other in self._paths if other != path and other.casefold() == path.casefold()), None
+        )
+        return None if twin is None else f"its name differs from {twin} in upper and lower case only"
