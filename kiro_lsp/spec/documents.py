@@ -160,7 +160,7 @@ def select(dialect: str, task_path: str, docs: Mapping[str, str]) -> Selection:
     placed: dict[str, tuple[int, Role]] = {}
     for path in docs:
         for order, item in enumerate(patterns):
-            if path != task_path and _role_of(path, item) is not None and matches(path, item.pattern):
+            if path != task_path and _role_of(path, item) is not None and matches(path, item.pattern, anchored=True):
                 placed[path] = (order, item.role)
                 break
     touched = {
@@ -192,14 +192,14 @@ def applies(document: ContextDocument, files: Sequence[str], words: str) -> bool
     )
 
 
-def matches(path: str, pattern: str) -> bool:
+def matches(path: str, pattern: str, *, anchored: bool = False) -> bool:
     """Glob match of a root-relative path: `*` and `?` stay in one name, `**` spans folders, `{a,b}` is either.
 
-    A pattern without a slash matches a name at any depth, as editors and git read it.
+    A pattern without a slash matches a name at any depth, as editors and git read it, unless it is `anchored`.
     """
     path = path.removeprefix("./")
     for each in _braces(pattern.removeprefix("./").removeprefix("/")):
-        wanted_parts = each.split("/") if "/" in each or "**" in each else ["**", each]
+        wanted_parts = each.split("/") if anchored or "/" in each or "**" in each else ["**", each]
         if len(wanted_parts) == 1 and "**" in wanted_parts[0]:
             wanted_parts = ["**", wanted_parts[0].replace("**", "*")]
         if _match_parts(path.split("/"), wanted_parts):
@@ -209,7 +209,7 @@ def matches(path: str, pattern: str) -> bool:
 
 def front_matter(text: str) -> tuple[dict[str, str | tuple[str, ...]], str]:
     """The keys of a YAML front matter (texts and flat lists; anything else is passed over) and the text after it."""
-    match = re.match(r"\ufeff?\s*---[ \t]*\r?\n(.*?)(?:^|\n)---[ \t]*(?:\r?\n|$)", text, re.DOTALL)
+    match = re.match(r"\ufeff?\s*---[ \t]*\r?\n(.*?)^---[ \t]*(?:\r?\n|\Z)", text, re.DOTALL | re.MULTILINE)
     if match is None:
         return {}, text
     found: dict[str, str | tuple[str, ...]] = {}
@@ -335,10 +335,10 @@ def _braces(pattern: str, *, depth: int = 4) -> list[str]:
 
 
 def _scalar(value: str) -> str:
-    value = value.strip()
-    if len(value) >= 2 and value[0] == value[-1] and value[0] in "\"'":
-        return value[1:-1]
-    return re.sub(r"\s+#.*$", "", value)
+    quoted = re.match(r"\s*(?:\"([^\"]*)\"|'([^']*)')\s*(?:#.*)?$", value)
+    if quoted is not None:
+        return quoted[1] if quoted[1] is not None else quoted[2]
+    return re.sub(r"(?:^|\s+)#.*$", "", value).strip()
 
 
 def _list_items(inner: str) -> list[str]:

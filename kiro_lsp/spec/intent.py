@@ -13,6 +13,7 @@ from decimal import Decimal
 from typing import Any
 
 from kiro_lsp.spec import unicode
+from kiro_lsp.spec.documents import select
 from kiro_lsp.spec.model import Task, TaskList
 from kiro_lsp.spec.prompt import (
     LeftOut,
@@ -94,6 +95,8 @@ def intent_of(
 ) -> IntentContract:
     """What a run of this task is for. `docs` are the spec's documents as they are now, path → text."""
     plain = {path: unicode.strip(text.replace("\r\n", "\n").replace("\r", "\n")) for path, text in docs.items()}
+    if task_path:
+        plain = {item.path: item.text for item in select(task_list.dialect, task_path, plain).stable}
     found, _ = requirements_of(task_list, task, requirement_index(plain))
     goal = f"{task.id} {task.title}" if task.id else task.title
     return IntentContract(

@@ -11,6 +11,7 @@ means is requirements.py.
 from __future__ import annotations
 
 import re
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -118,7 +119,7 @@ def build_prompt(
     sent = {document.path for document in selection.stable}
     stable_hidden = tuple(item for item in hidden if item.path in sent)
     notes = _notes(left_out, stable_hidden)
-    index = requirement_index(cleaned)
+    index = requirement_index({document.path: document.text for document in selection.stable})
     part = _TaskPart(task_list, task, task_path, index, note, tuple(target_files))
     prompt = Prompt(SYSTEM, fitted, "", left_out, 0, limit_tokens, notes, hidden)
     room = limit_tokens - estimate_tokens(prompt.stable_text)
@@ -279,7 +280,9 @@ class _TaskPart:
 
     def _statement(self) -> None:
         written = unicode.strip(own_prompt(self.task))
-        body = unicode.strip(_without_prompt(self.task.body) if written else self.task.body).strip("\n")
+        body = textwrap.dedent(unicode.strip(_without_prompt(self.task.body) if written else self.task.body)).strip(
+            "\n"
+        )
         if written:
             self._block("Instructions written for this task", written)
         if body.strip():
@@ -293,7 +296,7 @@ class _TaskPart:
                 parts.append(
                     f"- [{child.mark or ' '}] {f'{child.id} ' if child.id else ''}{unicode.strip(child.title)}"
                 )
-                body = unicode.strip(_without_prompt(child.body)).strip("\n")
+                body = textwrap.dedent(unicode.strip(_without_prompt(child.body))).strip("\n")
                 parts.extend("  " + line for line in body.split("\n") if line.strip())
             self._block("Its parts, all of which belong to this task", "\n".join(parts))
         parent = next((other for other in self.task_list.tasks if other.key == self.task.parent), None)

@@ -47,7 +47,9 @@ _CODED = re.compile(
 _CODED_TITLE = re.compile(
     rf"^[*_`~\[(\s]*(?P<id>{CODE}|\d+\.\d+(?:\.\d+)*[a-z]?)(?![\w-]|\.\d)[*_`~\])]*\s*[:：.)\-–—]*\s*(?P<title>.*)$"
 )
-_ITEM = re.compile(r"^(?P<indent>\s*)(?:(?P<number>\d{1,3})[.)、]|(?P<bullet>[-*+]))\s*(?P<text>\S.*)$")
+_ITEM = re.compile(
+    r"^(?P<indent>\s*)(?:(?P<number>\d{1,3})(?:[.)](?=\s)|、)|(?P<bullet>[-*+])(?=\s))\s*(?P<text>\S.*)$"
+)
 _FENCE = re.compile(r"^ {0,3}(`{3,}|~{3,})")
 
 
@@ -95,9 +97,15 @@ class RequirementIndex:
         return tuple(found.values()), tuple(unresolved)
 
     def mentioned(self, text: str) -> tuple[Requirement, ...]:
-        """Requirements without a number whose whole name stands in a text."""
+        """Requirements without a number that a text speaks of: by their whole name, or by their capability's folder."""
         folded = " ".join(text.casefold().split())
-        return tuple(entry for name, entry in self.names.items() if entry.named and len(name) >= 8 and name in folded)
+        hits = []
+        for name, entry in self.names.items():
+            capability = entry.path.split("/")[-2].casefold() if "/specs/" in entry.path else ""
+            by_folder = "-" in capability and (capability in folded or capability.replace("-", " ") in folded)
+            if entry.named and (by_folder or (len(name) >= 8 and name in folded)):
+                hits.append(entry)
+        return tuple(hits)
 
     def _one(self, ref: str) -> tuple[list[Requirement], list[str]]:
         ref = ref.strip().strip("_*` ")
@@ -122,13 +130,15 @@ class RequirementIndex:
         for key in keys_of(ref):
             if key in self.entries:
                 return [self.entries[key]]
-        # A criterion that its requirement does not number: the whole requirement is the honest answer.
-        number = keys_of(ref)[-1]
-        owner = number.rpartition(".")[0]
-        if owner in self.entries and not self.entries[owner].owner:
-            return [self.entries[owner]]
-        below = number.count(".") + 1
-        return [e for key, e in self.entries.items() if key.startswith(f"{number}.") and key.count(".") == below]
+        for key in keys_of(ref):
+            # A criterion that its requirement does not number: the whole requirement is the honest answer.
+            owner = self.entries.get(key.rpartition(".")[0])
+            if owner is not None and not owner.owner:
+                return [owner]
+            below = [entry for other, entry in self.entries.items() if other.rpartition(".")[0] == key]
+            if below:
+                return below
+        return []
 
     def _span(self, first: str, last: str) -> list[Requirement]:
         """From one id to another, in the order of their numbers."""
@@ -238,7 +248,7 @@ class _Document:
         entry = Requirement(shown or ref, _plain_title(section.title), text, self.path, section.line)
         self.index.entries.setdefault(keys_of(ref)[0] if not ref[:1].isdigit() else number_key(ref), entry)
         numbered = _NUMBERED_TITLE.match(section.title)
-        if numbered is not None:
+        if numbered is not None and numbered["title"].strip():
             self.index.names.setdefault(_name_key(numbered["title"]), entry)
 
     def _name(self, name: str, section: _Section, *, shown: str, named: bool = False) -> None:
