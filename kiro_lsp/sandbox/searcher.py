@@ -20,6 +20,9 @@ ALARM: Final = 14
 
 TOO_SLOW: Final = 3
 LARGEST_FILE: Final = 50 * 1024 * 1024
+LONGEST_LINE: Final = 10_000
+"""Characters of a line that are looked at: usual patterns take quadratic time on the one line of a minified file."""
+
 _ARGUMENT_BYTES: Final = 24_000 if sys.platform == "win32" else 400_000
 
 
@@ -77,7 +80,7 @@ def matching_lines(data: bytes, expression: re.Pattern[str]) -> Iterator[tuple[i
     if lines[-1] == "":
         lines.pop()
     for number, line in enumerate(lines, 1):
-        plain = line.removesuffix("\r")
+        plain = line.removesuffix("\r")[:LONGEST_LINE]
         if expression.search(plain):
             yield number, plain
 
