@@ -8,11 +8,14 @@ is not used because it is quadratic on real files; nothing here knows text encod
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_left
 from collections.abc import Hashable, Sequence
 
 Range = tuple[int, int, int, int]
 """Old start, old end, new start, new end: 0-based, half-open."""
+
+_END = re.compile(r"\r\n|\r")
 
 _STEPS = 400_000
 """Inner steps of Myers' algorithm that one comparison may take in all: about a fifth of a second."""
@@ -163,3 +166,21 @@ def _merged(ranges: list[Range]) -> list[Range]:
         else:
             merged.append((a0, a1, b0, b1))
     return merged
+
+
+def is_mixture(actual: str, old: str, new: str) -> bool:
+    """Whether `actual` is `old` with some of the changes towards `new` made, and nothing else.
+
+    Line ends do not count: editors have their own. The two extremes are mixtures too.
+    """
+    mixed, before, after = (_END.sub("\n", text).split("\n") for text in (actual, old, new))
+    # Where a reading of `actual` can stand after each range, taken in its old or in its new form.
+    places = {0}
+    position = 0
+    for a0, a1, b0, b1 in [*hunk_ranges(before, after), (len(before), len(before), len(after), len(after))]:
+        kept = before[position:a0]
+        places = {place + len(kept) for place in places if mixed[place : place + len(kept)] == kept}
+        forms = (before[a0:a1], after[b0:b1])
+        places = {place + len(form) for place in places for form in forms if mixed[place : place + len(form)] == form}
+        position = a1
+    return len(mixed) in places

@@ -336,6 +336,7 @@ class _Write:
         self._paths = planned.paths
         self._edits = planned.edits(root)
         self._disk = Disk(root, journal.token)
+        self._swapped: set[int] = set()
         self._changes = [
             (
                 number,
@@ -391,7 +392,7 @@ class _Write:
 
     def _write(self) -> None:
         """Lay everything beside its place first: a full disk shows before the first file changes."""
-        for step in (self._disk.lay, self._disk.swap):
+        for step in (self._disk.lay, self._swap):
             for number, change in self._changes:
                 try:
                     step(change, number)
@@ -409,12 +410,28 @@ class _Write:
             self._disk.sweep(change, number)
         point("apply.swept")
 
+    def _swap(self, change: Change, number: int) -> None:
+        self._swapped.add(number)
+        try:
+            self._disk.swap(change, number)
+        except Changed:
+            # What is there now is somebody else's, also where it equals what we wanted.
+            self._swapped.discard(number)
+            raise
+
+    def _put_back(self) -> dict[str, str]:
+        conflicts = recovery.put_back(self._disk, [entry for entry in self._changes if entry[0] in self._swapped])
+        for number, change in self._changes:
+            if number not in self._swapped:
+                self._disk.sweep(change.reversed(), number)
+        return conflicts
+
     async def _back(self, message: str, conflicts: dict[str, str]) -> Outcome:
         """Everything back as it was; what cannot go back is named, and tried again by the next apply."""
         stuck: dict[str, str] = {}
         unfinished = ""
         try:
-            stuck = await asyncio.to_thread(recovery.put_back, self._disk, self._changes)
+            stuck = await asyncio.to_thread(self._put_back)
         except OSError as error:
             unfinished = (
                 f" {self._relative(error)} could not be put back yet ({error.strerror}): its old content is kept and is"
