@@ -19,7 +19,7 @@ from kiro_lsp.spec import documents, unicode
 from kiro_lsp.spec.documents import ContextDocument
 from kiro_lsp.spec.instructions import SYSTEM
 from kiro_lsp.spec.model import Task, TaskList
-from kiro_lsp.spec.references import references_in
+from kiro_lsp.spec.references import codes_in, references_in
 from kiro_lsp.spec.requirements import Requirement, RequirementIndex, index_requirements, requirement_paths
 
 DEFAULT_LIMIT = 48_000
@@ -146,16 +146,20 @@ def requirements_of(
 ) -> tuple[tuple[Requirement, ...], tuple[str, ...]]:
     """What a task refers to, itself or through its sub-tasks, and the references that no document answers to."""
     family = (task, *children_of(task_list, task))
-    refs: dict[str, None] = {}
+    declared: dict[str, None] = {}
+    in_passing: dict[str, None] = {}
     for member in family:
         words = f"{member.title}\n{member.body}"
-        refs.update(dict.fromkeys((*member.requirements, *references_in(words))))
+        declared.update(dict.fromkeys((*member.requirements, *references_in(words))))
+        in_passing.update(dict.fromkeys(codes_in(words)))
         if member.story:
-            refs[member.story if not member.story.isdigit() else f"US{member.story}"] = None
-    found, missing = index.resolve(refs)
+            in_passing[f"US{member.story}" if member.story.isdigit() else member.story] = None
+    found, missing = index.resolve(declared)
+    # A code in a sentence may be about anything; only what the task declares is missed when no document has it.
+    passing, _ = index.resolve(in_passing)
     mentioned = index.mentioned(" ".join(f"{member.title} {member.body} {member.section or ''}" for member in family))
-    known = {(entry.path, entry.line) for entry in found}
-    return (*found, *(entry for entry in mentioned if (entry.path, entry.line) not in known)), missing
+    entries = {(entry.path, entry.line): entry for entry in (*found, *passing, *mentioned)}
+    return tuple(entries.values()), missing
 
 
 def children_of(task_list: TaskList, task: Task) -> tuple[Task, ...]:

@@ -86,7 +86,7 @@ _KEY_LINE = re.compile(
     rf"(?im)^[\s>*+-]*[_*]*(?:{REQUIREMENT_WORDS}|validates|验证|covers|spec refs?)[_*]*\s*"
     r"[:：][_*]*\s*(?P<value>[^\n]+)$"
 )
-_BRACKETED = re.compile(r"[\[【]\s*(?:req(?:uirement)?s?\s*[:：]\s*)?(?P<ids>[^\]】\n]{1,80})[\]】]", re.IGNORECASE)
+_BRACKETED = re.compile(r"[\[【]\s*req(?:uirement)?s?\s*[:：]\s*(?P<ids>[^\]】\n]{1,80})[\]】]", re.IGNORECASE)
 _CODE_IN_TEXT = re.compile(
     r"(?<![\w/.-])(?:FR|NFR|SC|REQ|AC|US|TR|BR|UC|IR|SR|CR|QR|NF|EC)-?(?:[A-Z]{1,8}-)?\d+(?:\.\d+)*[a-z]?(?![\w-])"
 )
@@ -97,19 +97,19 @@ _CODE_RANGE = re.compile(
 
 
 def references_in(text: str) -> tuple[str, ...]:
-    """References in a task's own words: `_Requirements: …_`, `**Validates: …**`, `[FR-004]`, `(SC-001 to SC-003)`."""
-    found: dict[str, None] = {}
-    for match in _KEY_LINE.finditer(text):
-        found[match["value"].strip(" _*")] = None
+    """What a task's own lines declare: `_Requirements: …_`, `**Validates: …**`, `[req: 1.2]`."""
+    found = {match["value"].strip(" _*"): None for match in _KEY_LINE.finditer(text)}
+    found.update({match["ids"].strip(): None for match in _BRACKETED.finditer(text)})
+    return tuple(found)
+
+
+def codes_in(text: str) -> tuple[str, ...]:
+    """Codes that a task's words mention in passing: `[FR-004]`, `(SC-001 through SC-003)`."""
     ranges = [match.span() for match in _CODE_RANGE.finditer(text)]
-    for match in _CODE_RANGE.finditer(text):
-        found[match[0]] = None
+    found = {match[0]: None for match in _CODE_RANGE.finditer(text)}
     for match in _CODE_IN_TEXT.finditer(text):
         if not any(start <= match.start() < end for start, end in ranges):
             found[match[0]] = None
-    for match in _BRACKETED.finditer(text):
-        if re.fullmatch(r"\s*\d+\.\d+(?:\s*,\s*\d+\.\d+)*\s*", match["ids"]):
-            found[match["ids"]] = None
     return tuple(found)
 
 

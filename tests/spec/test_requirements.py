@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kiro_lsp.spec.references import parts_of, references_in
+from kiro_lsp.spec.references import codes_in, parts_of, references_in
 from kiro_lsp.spec.requirements import index_requirements
 
 KIRO = """\
@@ -240,24 +240,26 @@ def test_openspec_requirements_are_found_by_name_with_their_scenarios() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "refs"),
+    ("text", "declared", "in_passing"),
     [
-        ("- _Requirements: 1.1, 1.2_\n", ("1.1, 1.2",)),
-        ("  _需求：1.1、1.2_", ("1.1、1.2",)),
-        ("**Validates: Requirements 2.4, 2.5**", ("Requirements 2.4, 2.5",)),
-        ("- Requirements: FR10", ("FR10",)),
-        ("Implement [FR-004] and (SC-001 through SC-003)", ("SC-001 through SC-003", "FR-004")),
-        ("see [1.2, 1.3]", ("1.2, 1.3",)),
-        ("in src/FR-1/file and v1.2.3", ()),
+        ("- _Requirements: 1.1, 1.2_\n", ("1.1, 1.2",), ()),
+        ("  _需求：1.1、1.2_", ("1.1、1.2",), ()),
+        ("**Validates: Requirements 2.4, 2.5**", ("Requirements 2.4, 2.5",), ()),
+        ("- Requirements: FR10", ("FR10",), ("FR10",)),
+        ("Implement [FR-004] and (SC-001 through SC-003)", (), ("SC-001 through SC-003", "FR-004")),
+        ("see [req: 1.2, 1.3]", ("1.2, 1.3",), ()),
+        ("- _DependsOn: [7.3]_ in src/FR-1/file and v1.2.3", (), ()),
     ],
 )
-def test_references_in_a_tasks_own_words(text: str, refs: tuple[str, ...]) -> None:
-    assert references_in(text) == refs
+def test_references_in_a_tasks_own_words(text: str, declared: tuple[str, ...], in_passing: tuple[str, ...]) -> None:
+    assert references_in(text) == declared
+    assert codes_in(text) == in_passing
 
 
 @given(st.text(max_size=80), st.text(max_size=200))
 def test_no_reference_and_no_document_can_break_it(ref: str, text: str) -> None:
     references_in(text)
+    codes_in(text)
     parts_of(ref)
     for document in (text, KIRO + text, text + SPEC):
         index = index_requirements([("requirements.md", document), ("specs/a/spec.md", text)])
