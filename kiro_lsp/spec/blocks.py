@@ -30,7 +30,7 @@ BREAK: Final = 8
 
 _LEADING: Final = re.compile(r"[ \t]*")
 _MARKER: Final = re.compile(r"(?:[-+*]|\d{1,9}[.)])(?=[ \t\r\n]|$)")
-_ATX: Final = re.compile(r"(#{1,6})(?:[ \t]+(.*?))?(?:[ \t]+#+)?[ \t]*[\r\n]*$")
+_ATX: Final = re.compile(r"#{1,6}(?=[ \t\r\n]|$)")
 _SETEXT: Final = re.compile(r"(?:=+|-+)[ \t]*[\r\n]*$")
 _BREAK: Final = re.compile(r"(?:(?:\*[ \t]*){3,}|(?:-[ \t]*){3,}|(?:_[ \t]*){3,})[\r\n]*$")
 _FENCE: Final = re.compile(r"(`{3,})([^`\r\n]*)[\r\n]*$|(~{3,})([^\r\n]*)[\r\n]*$")
@@ -50,6 +50,8 @@ _HTML_TAG: Final = re.compile(
 _FOLDING_TAGS: Final = frozenset({"details", "summary"})
 _BOX: Final = re.compile(r"\[([^\r\n\]]\ufe0f?|\]\ufe0f?(?=\])|)\](?![(\[:])")
 _FRONT_MATTER_KEY: Final = re.compile(r"[A-Za-z_\"'][^\r\n:]{0,80}:(?:[ \t\r\n]|$)")
+_DEEPEST: Final = 100
+"""Containers inside each other; what goes deeper is text. Keeps hostile lines such as `- > - > …` linear."""
 _FRONT_MATTER_LIMIT: Final = 2000
 """Lines; a closing `---` further down belongs to something else."""
 
@@ -226,6 +228,8 @@ class _Scan:
         while True:
             sign = text[start]
             indent = column - base
+            if len(stack) >= _DEEPEST and matched >= _DEEPEST:
+                break
             if indent >= 4 and not lazy:
                 self._close_to(matched)
                 self._open(number, _INDENTED, CODE)
@@ -244,7 +248,7 @@ class _Scan:
                     continue
                 if sign == "#" and (found := _ATX.match(text, start)):
                     self._close_to(matched)
-                    self._heading(number, len(found[1]), (found[2] or "").strip(), in_item)
+                    self._heading(number, found.end() - start, _heading_text(text[found.end() :]), in_item)
                     return
                 if sign in "`~" and (found := _FENCE.match(text, start)):
                     self._close_to(matched)
@@ -267,9 +271,13 @@ class _Scan:
                     end = found.end()
                     content = _LEADING.match(text, end).end()  # type: ignore[union-attr]
                     empty = content == len(text) or text[content] in "\r\n"
-                    if not (lazy and matched == len(stack) and (empty or (end - start > 1 and text[start : end - 1] != "1"))):
+                    if not (
+                        lazy and matched == len(stack) and (empty or (end - start > 1 and text[start : end - 1] != "1"))
+                    ):
                         marker_end = column + end - start
-                        content_column = marker_end + content - end if "\t" not in text[end:content] else _column(text, content)
+                        content_column = (
+                            marker_end + content - end if "\t" not in text[end:content] else _column(text, content)
+                        )
                         spaces = content_column - marker_end
                         self._close_to(matched)
                         width = indent + end - start + (spaces if 0 < spaces < 5 and not empty else 1)
@@ -417,6 +425,13 @@ def _box_at(text: str, start: int) -> re.Match[str] | None:
         return None
     mark = found[1]
     return found if mark in "xX" or not mark[0].isalnum() else None
+
+
+def _heading_text(text: str) -> str:
+    """The text of an ATX heading without a closing row of `#`."""
+    text = text.strip()
+    bare = text.rstrip("#")
+    return bare.rstrip() if not bare or bare[-1] in " \t" else text
 
 
 def _begins_with_box(text: str, start: int) -> bool:

@@ -79,6 +79,9 @@ class TaskList:
     tasks: tuple[Task, ...]
     problems: tuple[Problem, ...]
     waves: tuple[tuple[str, ...], ...] = ()
+    """Task ids that may run together, in order, from the file's own dependency graph."""
+    legend: Mapping[str, TaskStatus | None] = field(default_factory=dict)
+    """Marks that the file itself explains; None for one that says "will not be done"."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,24 +14,25 @@ from typing import Final
 
 _T: Final = r"T\d{1,5}(?:\.\d+)*[A-Za-z]?"
 _NUMBER: Final = r"\d{1,6}[A-Za-z]?(?:\.\d{1,6}[A-Za-z]?){0,12}"
-_CODE: Final = r"(?:[A-Z][A-Z0-9]{0,11}(?:-[A-Z]{1,8})*-?\d{1,6}(?:[.-]\d{1,6}){0,6}[a-z]?|[a-z]{2,10}-\d{1,5}(?:\.\d+)*[a-z]?)"
+_CODE: Final = (
+    r"(?:[A-Z][A-Z0-9]{0,11}(?:-[A-Z]{1,8})*-?\d{1,6}(?:[.-]\d{1,6}){0,6}[a-z]?|[a-z]{2,10}-\d{1,5}(?:\.\d+)*[a-z]?)"
+)
 ID: Final = rf"(?:{_T}|{_CODE}|{_NUMBER})"
 _TASK_WORD: Final = (
     r"(?:(?:sub-?)?task|tarea|tarefa|aufgabe|t[âa]che|compito|taak|zadanie|görev|задача|任务|任務|タスク|작업|태스크)"
 )
-_OPENERS: Final = r"(?:\*\*|__|~~|`|\[|\*|_)*"
+_OPENERS: Final = r"(?:\*\*|__|~~|`|\[|\*|_){0,4}"
 _START: Final = re.compile(
     rf"(?P<open>{_OPENERS})(?:(?P<word>{_TASK_WORD})\s{{0,3}}[#№]?\s?)?(?P<id>{ID})"
     rf"(?:\s?[-–—]\s?(?P<to>{_T}|\d+(?:\.\d+)*[a-z]?|[A-Z]{{1,8}}-?\d+)(?![\w]|\.\d))?"
-    r"(?P<star>\\?\*(?=[ \t]))?(?P<mid>\\?[.:：、)）])?(?P<close>(?:\*\*|__|~~|`|\]|\*|_)*)(?P<sep>\\?[.:：、)）])?"
+    r"(?P<star>\\?\*(?=[ \t]))?(?P<mid>\\?[.:：、)）])?(?P<close>(?:\*\*|__|~~|`|\]|\*|_){{0,4}})(?P<sep>\\?[.:：、)）])?"
     r"(?=[ \t\[（(【「]|$|(?<=[:：、)）\]`*])|(?<=\.)(?=[^\x00-\x7f]))",
     re.IGNORECASE,
 )
 _EXACT: Final = re.compile(rf"{ID}")
-_TAG: Final = re.compile(r"\s*(?:\[([A-Z][^\[\]`\r\n]{0,60})\](?!\()|\((P)\))(?![/\w.])")
+_TAG: Final = re.compile(r"\s{0,4}(?:\[([A-Z][^\[\]`\r\n]{0,60})\](?!\()|\((P)\))(?![/\w.])")
 _STORY: Final = re.compile(r"(?:US|User ?Story ?)-?(\d+)", re.IGNORECASE)
-_COMMENT: Final = re.compile(r"\s*<!--.*?(?:-->|$)")
-_LAST_TAG: Final = re.compile(r"\s*(?:\[P\]|\(P\))\s*$")
+_COMMENT: Final = re.compile(r"<!--.*?(?:-->|$)")
 _DASH: Final = re.compile(r"^[-–—][ \t]+")
 _UNIT: Final = re.compile(
     r"(?:%|x\b|×|hours?\b|hrs?\b|h\b|min(?:ute)?s?\b|sec(?:ond)?s?\b|ms\b|s\b|days?\b|weeks?\b|[kmg]i?b\b|px\b|mm\b|cm\b"
@@ -112,7 +113,7 @@ def _certainty(found: re.Match[str], text: str) -> int:
     identifier: str = found["id"]
     opened, closed = _SIGNS.findall(found["open"]), found["close"]
     separator = found["mid"] or found["sep"]
-    if "[" in opened and "]" not in closed or ("`" in opened and "`" not in closed):
+    if ("[" in opened and "]" not in closed) or ("`" in opened and "`" not in closed):
         return NONE
     if ("]" in closed and "[" not in opened) or (not opened and closed):
         return NONE
@@ -167,7 +168,7 @@ def _tagged(text: str) -> tuple[str, bool, str | None]:
             at = found.end()
     rest = text[at:].strip()
     if rest.endswith(("[P]", "(P)")):
-        parallel, rest = True, _LAST_TAG.sub("", rest)
+        parallel, rest = True, rest[:-3].rstrip()
     return _DASH.sub("", " ".join([*kept, rest]).strip()), parallel, story
 
 

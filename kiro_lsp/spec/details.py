@@ -1,0 +1,417 @@
+"""What stands below a task: metadata in every form, and the references in it.
+
+Metadata is `_Key: value_`, `**Key**: value` or `Key: value` with a key from a closed list, in any language; keys are
+kept as they are written. References (requirements, dependencies, files) are read from it and from the title.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
+
+from kiro_lsp.spec.titles import ID
+
+_KEY: Final = r"[^\W\d_][^_*:：`|\[\]\r\n]{0,39}"
+_BULLET: Final = re.compile(r"(?:[-*+]|\d{1,3}[.)])[ \t]+")
+_ITALIC: Final = re.compile(rf"_({_KEY}?)\s{{0,4}}[:：]")
+_ITALIC_INNER: Final = re.compile(rf"(?<![\w_])_({_KEY}?)\s{{0,4}}[:：]")
+_BOLD: Final = re.compile(
+    rf"(?:\*\*|__)_?({_KEY}?)_?\s{{0,4}}(?:[:：]\s{{0,4}}(?:\*\*|__)|(?:\*\*|__)\s{{0,4}}[:：])(.*)$", re.DOTALL
+)
+_BOLD_LINE: Final = re.compile(rf"\*\*({_KEY}?)[:：](.*?)\*\*", re.DOTALL)
+_PLAIN_KEYS: Final = (
+    r"files?|file\(s\)|files? to (?:modify|create|change)|purpose|leverage|requirements?|prompt|note|notes|verification|verify"
+    r"|tests?|test files?|dependencies|depends(?: on)?|dependency|blocked by|blocked|status|completion|acceptance(?: criteria)?"
+    r"|success(?: criteria)?|role|restrictions|context|instructions|ref|priority|estimate[d]?|effort|parallel"
+    r"|文件|檔案|目的|需求|依赖|复用|参考|验收标准|验证|完成标准|ファイル|要件|依存|完了条件|完了|検証|파일|목적|요구사항|의존성"
+    r"|файлы?|цель|требования|зависимости|arquivos?|archivos?|requisitos|depende de|dependências|dependencias|dateien|fichiers?"
+)
+_PLAIN: Final = re.compile(rf"({_PLAIN_KEYS})\s{{0,4}}[:：](.*)$", re.IGNORECASE | re.DOTALL)
+_CLOSING: Final = re.compile(r"(?<=[^\s_])_+(?![^\W_])")
+
+REQUIREMENT_KEYS: Final = re.compile(
+    r"(?:requirements?|reqs?|covers|satisfies|implements|traces?(?: to)?|需求|要求|要件|対応要件|요구\s?사항|требовани[яе]|requisitos?"
+    r"|requerimientos?|requerimentos?|requisiti|anforderung(?:en)?|exigences?|vereisten|wymagania)\Z",
+    re.IGNORECASE,
+)
+_VALIDATES_KEYS: Final = re.compile(r"(?:validates?|验证|驗證|検証|검증|valida|проверяет)\Z", re.IGNORECASE)
+DEPENDENCY_KEYS: Final = re.compile(
+    r"(?:depends|depends[ -]?on|dependson|dependenc(?:y|ies)|deps|blocked by|prerequisites?|after|依赖|依存|依存関係|前置|前置任务|前提"
+    r"|의존성?|선행|зависимости|зависит от|depende de|dependências?|dependencias?|abhängigkeit(?:en)?|hängt ab von|dépend(?:ances| de))\Z",
+    re.IGNORECASE,
+)
+FILE_KEYS: Final = re.compile(
+    r"(?:(?:target |test |source |affected |modified |new )?files?|file\(s\)|files? to (?:modify|create|change)|file path|path"
+    r"|paths|location|文件|檔案|文件路径|ファイル|対象ファイル|파일|файлы?|archivos?|arquivos?|datei(?:en)?|fichiers?)\Z",
+    re.IGNORECASE,
+)
+
+_NOTHING: Final = re.compile(
+    r"(?:n/?a|none|nothing|no|[-–—]|tbd|无|無|なし|없음|нет|ninguno|nenhuma?|keine?)\b", re.IGNORECASE
+)
+_REF_WORD: Final = re.compile(
+    r"(?:requirements?|reqs?\.?|需求|要求|要件|요구\s?사항|требовани[яейюх]+|requisitos?|requerimientos?|anforderung(?:en)?|exigences?)"
+    r"\s{0,4}[#№:：]?\s{0,4}(?=\d)",
+    re.IGNORECASE,
+)
+_REF_SPLIT: Final = re.compile(r"[,，、;；&]|\s(?:and|und|y|e|et|и)\s|和|及び|および|및")
+_CODE_REF: Final = r"[A-Z]{1,10}(?:-[A-Z]{1,10})?[- ]?\d+(?:[.-]\d+)*[a-z]?"
+_REF: Final = re.compile(rf"(?:\d+(?:\.\d+)*[a-z]?|{_CODE_REF})\Z")
+_REF_RUN: Final = re.compile(
+    rf"(?:\d+(?:\.\d+)*[a-z]?|{_CODE_REF})(?:\s{{0,4}}[-–—~〜～]\s{{0,4}}(?:\d+(?:\.\d+)*[a-z]?|{_CODE_REF}))?(?=\s|$)"
+)
+_RANGE: Final = re.compile(r"\s{0,4}[-–—~〜～]\s{0,4}")
+_PARENTHESES: Final = re.compile(r"[(（][^()（）]*[)）]")
+_TITLE_REF: Final = re.compile(r"(?<![\w-])(?:FR|NFR|SC|REQ|AC|TR|BR|RF|RNF|RN|CR|QR)-\d+(?:\.\d+)*[a-z]?(?!\w)")
+_TITLE_REF_GROUP: Final = re.compile(r"\(([^()]*)\)|\[([^\[\]]*)\]")
+_TAGGED_REF: Final = re.compile(r"\[req:\s*([^\]\s]+)\]", re.IGNORECASE)
+
+_ID_TOKEN: Final = re.compile(
+    rf"(?<![A-Za-z0-9_.#/-])(?:(?P<word>task|任务|タスク|작업|задача|tarea|tarefa|aufgabe)?\s{{0,2}}#?(?P<id>{ID}))"
+    rf"(?:\s{{0,2}}[-–—~〜～]\s{{0,2}}(?P<to>{ID}))?(?![A-Za-z0-9_/]|[.-][A-Za-z0-9_])",
+    re.IGNORECASE,
+)
+_DEPENDS_IN_TITLE: Final = re.compile(
+    r"[(（\[][^()（）\[\]]{0,40}?(?:\b(?:depends?(?:\s+on)?|after|blocked\s+by|requires|needs|depende\s+de|зависит\s+от)\b|依赖|依存|前置)"
+    r"([^()（）\[\]]*)[)）\]]",
+    re.IGNORECASE,
+)
+_DEPENDS_SENTENCE: Final = re.compile(
+    r"(?:^|[.;。\s*_(（-])(?:depends?\s+on|depends|dependencies|blocked\s+by|依赖(?:于)?|依存)\s*\**[:：]\s*\**([^.;。()]*(?:\.\d[^.;。()]*)*)",
+    re.IGNORECASE,
+)
+_DEPENDS_PLAIN: Final = re.compile(r"\bdepends?\s+on\s+((?:[^.;()]|\.(?=\d))*)", re.IGNORECASE)
+_ARROW_END: Final = re.compile(rf"(?:→|⇒|⟵|←|->)\s*((?:{ID})(?:\s*(?:,|、|，|&|\band\b|\+)\s*(?:{ID}))*)\s*[).）]?\s*$")
+_SURE_ID: Final = re.compile(
+    r"(?:T\d{1,5}(?:\.\d+)*[A-Za-z]?|\d+(?:\.\d+)+[A-Za-z]?|[A-Z]{1,12}(?:-[A-Z]{1,8})*-\d+(?:\.\d+)*)\Z"
+)
+
+_EXTENSIONS: Final = (
+    "py|pyi|ts|tsx|js|jsx|mjs|cjs|mts|cts|json|jsonc|json5|toml|yaml|yml|md|mdx|rst|txt|rs|go|java|kt|kts|swift|rb|php|cs|fs"
+    "|c|h|cc|cpp|cxx|hpp|m|mm|scala|clj|ex|exs|erl|hs|ml|lua|r|jl|dart|vue|svelte|astro|html|htm|css|scss|sass|less|sql|sh"
+    "|bash|zsh|fish|ps1|bat|cmd|xml|gradle|tf|proto|graphql|gql|prisma|ini|cfg|conf|env|lock|csv|tsv|svg|png|ipynb|unity"
+    "|prefab|asset|asmdef|csproj|sln|blade|twig|hbs|ejs|pug|feature|bicep|dockerfile|example|template|snap|wasm|rhai|mdc"
+)
+_KNOWN_NAME: Final = re.compile(
+    rf"(?:[\w@.+\-\[\](){{}}$~]+\.(?:{_EXTENSIONS})|(?:Dockerfile|Makefile|Justfile|Procfile|Gemfile|Rakefile|LICENSE|CODEOWNERS)"
+    r"|\.(?:gitignore|npmrc|env(?:\.\w+)?|editorconfig|dockerignore|eslintrc(?:\.\w+)?|prettierrc(?:\.\w+)?|gitattributes|nvmrc))\Z",
+    re.IGNORECASE,
+)
+_BACKTICKED: Final = re.compile(r"`([^`\r\n]+)`")
+_LINKED: Final = re.compile(r"\[([^\[\]\r\n]+)\]\([^()\r\n]*\)")
+_LINE_SUFFIX: Final = re.compile(r"(?::\d+(?:[-–:]\d+)?|#L\d+(?:-L?\d+)?)\Z")
+_BARE: Final = re.compile(r"[^\s`,;，；、\"'“”‘’<>|]+")
+_TRAILING: Final = ".:!?)。"
+
+
+def read_metadata(lines: Sequence[str]) -> dict[str, str]:
+    """Key → value of the metadata in body lines (without the lines of code blocks and comments).
+
+    A repeated key keeps all its values, one a line. A key with nothing behind it takes the deeper bullets below it.
+    """
+    found: dict[str, list[str]] = {}
+    inside_prompt: dict[str, str] = {}
+    count = len(lines)
+    at = 0
+    while at < count:
+        line = lines[at]
+        at += 1
+        text = line.strip()
+        if ":" not in text and "：" not in text:
+            continue
+        bullet = _BULLET.match(text)
+        if bullet is not None:
+            text = text[bullet.end() :]
+        if text.startswith("_") and not text.startswith("__") and _ITALIC.match(text):
+            text, at = _joined(text, lines, at)
+            (key, value), *more = _italics(text)
+            found.setdefault(key, []).append(value)
+            if key.lower() == "prompt":
+                inside_prompt.update(more)
+            else:
+                for key, value in more:
+                    found.setdefault(key, []).append(value)
+            continue
+        pair = _pair(text)
+        if pair is None:
+            continue
+        key, value = pair
+        if not value:
+            value, at = _below(line, lines, at)
+        found.setdefault(key, []).append(value)
+    metadata = {key: "\n".join(value for value in values if value) for key, values in found.items()}
+    present = {key.lower() for key in metadata}
+    return metadata | {key: value for key, value in inside_prompt.items() if key.lower() not in present}
+
+
+def begins_metadata(text: str) -> bool:
+    """Whether a continuation line is metadata of its own and not more of a wrapped title."""
+    text = text.strip()
+    if text.startswith("_"):
+        return _ITALIC.match(text) is not None
+    return text.startswith("**") and (_BOLD.match(text) is not None)
+
+
+def _pair(text: str) -> tuple[str, str] | None:
+    if text.startswith(("**", "__")):
+        match = _BOLD.match(text) or _BOLD_LINE.match(text)
+    else:
+        match = _PLAIN.match(text)
+    return (match[1].strip(), match[2].strip()) if match is not None else None
+
+
+def _indent(line: str) -> int:
+    return len(line) - len(line.lstrip())
+
+
+def _below(line: str, lines: Sequence[str], at: int) -> tuple[str, int]:
+    """The deeper lines below a key that has no value of its own, without their bullets; and where they end."""
+    values = []
+    while at < len(lines) and lines[at].strip() and _indent(lines[at]) > _indent(line):
+        values.append(_BULLET.sub("", lines[at].strip(), count=1))
+        at += 1
+    return "\n".join(values), at
+
+
+def _joined(text: str, lines: Sequence[str], at: int) -> tuple[str, int]:
+    """An italic entry with the further lines that it needs to come to its closing underscore."""
+    if _CLOSING.search(text):
+        return text, at
+    joined, end = [text], at
+    while end < len(lines):
+        more = lines[end].strip()
+        if not more or _BULLET.match(more) or begins_metadata(more):
+            break
+        joined.append(more)
+        end += 1
+        if more.endswith("_"):
+            break
+    return "\n".join(joined), end
+
+
+def _italics(text: str) -> Iterable[tuple[str, str]]:
+    """(key, value) of every `_Key: value_` in a text that begins with one."""
+    first = _ITALIC.match(text)
+    if first is None:
+        return
+    if first[1].strip().lower() == "prompt":
+        value = _closed(text[first.end() :])
+        yield first[1].strip(), value
+        for inner in _ITALIC_INNER.finditer(text, first.end()):
+            tail = text[inner.end() :]
+            closing = _CLOSING.search(tail)
+            yield inner[1].strip(), (tail[: closing.start()] if closing else tail.partition("|")[0]).strip()
+        return
+    starts = [first, *_ITALIC_INNER.finditer(text, first.end())]
+    for number, start in enumerate(starts):
+        end = starts[number + 1].start() if number + 1 < len(starts) else len(text)
+        yield start[1].strip(), _closed(text[start.end() : end])
+
+
+def _closed(value: str) -> str:
+    """A value up to its last closing underscore; what stands behind that is no part of it."""
+    end = None
+    for closing in _CLOSING.finditer(value):
+        end = closing.start()
+    if end is None:
+        return value.strip().removesuffix("_").strip()
+    return value[:end].strip()
+
+
+# Requirements
+
+
+def requirement_refs(value: str) -> list[str]:
+    """References in a Requirements value, in its order: `1.1`, `12.1-12.8`, `FR-001`, `All`; prose is one reference."""
+    plain = _PARENTHESES.sub(" ", value).strip().strip("[]").strip()
+    if not plain or _NOTHING.match(plain):
+        return []
+    found: list[str] = []
+    other: list[str] = []
+    for piece in _REF_SPLIT.split(plain.replace("\n", ", ")):
+        text = _REF_WORD.sub("", piece.strip(" \t.*_`。")).strip()
+        if not text:
+            continue
+        runs = _refs_in_run(text)
+        if runs:
+            found.extend(runs)
+        else:
+            other.append(text)
+    if not found and other:
+        return [plain] if len(other) > 1 and not all(len(text) <= 24 for text in other) else other
+    return [*found, *(text for text in other if len(text) <= 40)]
+
+
+def _refs_in_run(text: str) -> list[str]:
+    refs = []
+    at = 0
+    while at < len(text):
+        match = _REF_RUN.match(text, at)
+        if match is None:
+            return refs if refs and not re.match(r"\d|[A-Z]{2,}-?\d", text[at:]) else ([] if not refs else refs)
+        refs.append(_RANGE.sub("-", match[0]) if not _REF.match(match[0]) else match[0])
+        at = match.end()
+        while at < len(text) and text[at].isspace():
+            at += 1
+    return refs
+
+
+def requirements_of(title: str, metadata: Mapping[str, str]) -> tuple[str, ...]:
+    """Every requirement that a task refers to, each once, in the order in which they stand."""
+    found: dict[str, None] = {}
+    if "(" in title or "[" in title:
+        for group in _TITLE_REF_GROUP.finditer(title):
+            found.update(dict.fromkeys(_TITLE_REF.findall(group[1] or group[2] or "")))
+        found.update(dict.fromkeys(match[1] for match in _TAGGED_REF.finditer(title)))
+    for key, value in metadata.items():
+        if REQUIREMENT_KEYS.match(key) or (_VALIDATES_KEYS.match(key) and _speaks_of_requirements(value)):
+            found.update(dict.fromkeys(requirement_refs(value)))
+    return tuple(found)
+
+
+def _speaks_of_requirements(value: str) -> bool:
+    return _REF_WORD.search(value) is not None or _REF_RUN.match(value) is not None
+
+
+# Dependencies
+
+
+def ids_in(value: str, known: Sequence[str] | Mapping[str, object], *, strict: bool = True) -> list[str]:
+    """Task ids in a text. `strict` wants those that the file has, or shapes that can be nothing else."""
+    found: list[str] = []
+    for match in _ID_TOKEN.finditer(value):
+        identifier = match["id"]
+        alone = match["word"] is not None or value.strip() == match[0].strip()
+        if identifier.isdigit() and not (identifier in known and (alone or _is_list(value))):
+            continue
+        if identifier in known or (not strict and _SURE_ID.match(identifier)):
+            found.append(identifier)
+        elif match["to"] is None:
+            continue
+        if match["to"] is not None:
+            found.extend(other for other in _between(identifier, match["to"], known) if other not in found)
+    return found
+
+
+def _is_list(value: str) -> bool:
+    return re.fullmatch(r"[\s\d.,、，;&\[\]]*(?:and[\s\d]*)?", value) is not None
+
+
+def _between(first: str, last: str, known: Iterable[str]) -> list[str]:
+    """The known ids of a range such as T002-T012, both ends included."""
+    low, high = _parts(first), _parts(last)
+    if low is None or high is None or low[0] != high[0]:
+        return []
+    return [
+        identifier
+        for identifier in known
+        if (parts := _parts(identifier)) is not None and parts[0] == low[0] and low[1] <= parts[1] <= high[1]
+    ]
+
+
+def _parts(identifier: str) -> tuple[str, tuple[int, ...]] | None:
+    match = re.fullmatch(r"([A-Za-z-]*?)-?(\d+(?:\.\d+)*)[A-Za-z]?", identifier)
+    return (match[1], tuple(int(part) for part in match[2].split("."))) if match else None
+
+
+def dependencies_of(
+    own: str | None, title: str, metadata: Mapping[str, str], known: Mapping[str, object]
+) -> tuple[str, ...]:
+    """Ids that a task says it depends on: in metadata, in parentheses, after `Depends on:`, after an arrow at the end."""
+    found: dict[str, None] = {}
+    for key, value in metadata.items():
+        if DEPENDENCY_KEYS.match(key):
+            found.update(dict.fromkeys(ids_in(value, known, strict=False)))
+    low = title.lower()
+    if "(" in title or "（" in title or "[" in title:
+        for group in _DEPENDS_IN_TITLE.finditer(title):
+            found.update(dict.fromkeys(ids_in(group[1], known, strict=False)))
+    if "depend" in low or "block" in low or "依" in title:
+        for sentence in (*_DEPENDS_SENTENCE.finditer(title), *_DEPENDS_PLAIN.finditer(title)):
+            found.update(dict.fromkeys(ids_in(sentence[1], known, strict=False)))
+    if "→" in title or "->" in title or "←" in title or "⇒" in title:
+        arrow = _ARROW_END.search(title[-200:])
+        if arrow is not None and own is not None:
+            found.update(dict.fromkeys(ids_in(arrow[1], known)))
+    found.pop(own or "", None)
+    return tuple(found)
+
+
+# Files
+
+
+def files_of(title: str, metadata: Mapping[str, str]) -> tuple[str, ...]:
+    """Paths that a task names: in its title, backticked or bare, and behind `File:` and its relatives."""
+    found: dict[str, None] = {}
+    if "/" in title or "." in title or "`" in title:
+        found.update(dict.fromkeys(paths_in(title)))
+    for key, value in metadata.items():
+        if FILE_KEYS.match(key):
+            found.update(dict.fromkeys(paths_in(value, listed=True)))
+    return tuple(found)
+
+
+def paths_in(text: str, *, listed: bool = False) -> list[str]:
+    """Paths in a text, as they are written, without line numbers. `listed`: the text is a list of files."""
+    found: list[str] = []
+
+    def from_backticks(match: re.Match[str]) -> str:
+        inside = match[1].strip()
+        if len(inside) > 2000:
+            return " "
+        if " " not in inside or listed:
+            found.extend(path for piece in re.split(r"[,\s]+", inside) if (path := _path(piece, quoted=True)))
+        return " "
+
+    rest = _BACKTICKED.sub(from_backticks, text)
+    rest = _LINKED.sub(lambda match: f" {match[1]} ", rest)
+    for word in _BARE.findall(rest):
+        if len(word) < 400 and ("." in word or "/" in word):
+            found.extend(path for path in [_path(_unwrapped(word), quoted=False)] if path)
+    return found
+
+
+def _unwrapped(word: str) -> str:
+    """A word without the brackets and marks around it; brackets that belong to a route folder stay."""
+    while word:
+        if word[0] in "(*_“【（" and not (word[0] == "(" and ")/" in word) and not (word[0] == "_" and word[-1] != "_"):
+            word = word[1:]
+        elif word[-1] in "*】）" or (word[-1] == ")" and word.count(")") > word.count("(")) or word[-1] in ".:!?。":
+            word = word[:-1]
+        elif word[0] == "[" and "]" not in word:
+            word = word[1:]
+        elif word[-1] == "]" and "[" not in word:
+            word = word[:-1]
+        else:
+            break
+    return word
+
+
+def _path(word: str, *, quoted: bool) -> str | None:
+    word = _LINE_SUFFIX.sub("", word.strip().strip("'\""))
+    if len(word) < 3 or len(word) > 300 or "://" in word or word.startswith(("-", "@", "http", "#", "$", "~~")):
+        return None
+    if any(sign in word for sign in "=`<>|;^%\\\"'") and not re.match(r"[A-Za-z]:\\", word):
+        return None
+    name = word.rstrip("/").rpartition("/")[2]
+    if "/" in word:
+        if _KNOWN_NAME.match(name):
+            return word
+        if (
+            quoted
+            and not word.startswith("/")
+            and re.fullmatch(r"[\w.@+\-\[\](){}*~/$]+", word)
+            and "(" not in word[:1]
+        ):
+            if name.endswith(")") or (word.count("/") == 1 and word.split("/")[0].isupper()):
+                return None
+            return word
+        return word if word.endswith("/") and not word.startswith("/") and word.count("/") > 1 else None
+    if re.fullmatch(rf"[\w.\-+]+\.(?:{_EXTENSIONS})", name, re.IGNORECASE) or _KNOWN_NAME.match(name):
+        if not quoted and (
+            not re.search(r"[A-Za-z]", name.rpartition(".")[0]) or re.fullmatch(r"(?:[A-Z][a-z]+\.js|e\.g|i\.e)", name)
+        ):
+            return None
+        return name if not name.endswith("()") else None
+    return None

@@ -1,0 +1,191 @@
+"""What is odd in a task file, said as problems: where it is, what it means for the tasks, and what to do about it."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Final
+
+from kiro_lsp.spec.blocks import CODE, HTML, ITEM, TEXT
+from kiro_lsp.spec.dialects import in_spec_workflow
+from kiro_lsp.spec.marks import is_writable
+from kiro_lsp.spec.model import Dialect, Problem, Severity, Task
+from kiro_lsp.spec.reading import Reading
+
+_OF_ONE_KIND: Final = 50
+"""Problems of one code; a broken file needs no thousand copies of one message."""
+_BOX_LINE: Final = re.compile(r"[ \t>]*(?:[-*+]|\d{1,9}[.)])[ \t]+\[(?:[^\r\n\]\w]|[xX]|)\](?![(\[:])")
+_BARE_BOX: Final = re.compile(r"[ \t]*\[(?:[ xX~\-/!]|)\][ \t]+\S")
+_WIDE_BOX: Final = re.compile(r"[ \t>]*(?:[-*+]|\d{1,9}[.)])[ \t]+(\[(?:[ \t]+[xX]?[ \t]*|[xX][ \t]+)\])(?=[ \t*\\])")
+_INLINE_BOXES: Final = re.compile(r"\[[ xX]\][ \t]+\S")
+_HEADING_BOX: Final = re.compile(r"(?:[-*+][ \t]+)?\[(?:[^\r\n\]\w]|[xX]|)\](?![(\[:])")
+
+
+def of_file(text: str, reading: Reading) -> list[Problem]:
+    """Problems of the file's structure."""
+    return list(_limited(_structure(text, reading)))
+
+
+def of_tasks(tasks: Sequence[Task], reading: Reading, dialect: Dialect, path: str) -> list[Problem]:
+    """Problems of the tasks that were found."""
+    return list(_limited(_tasks(tasks, reading, dialect, path)))
+
+
+def _limited(problems: Iterable[Problem]) -> Iterator[Problem]:
+    count: Counter[str] = Counter()
+    for problem in problems:
+        count[problem.code] += 1
+        if count[problem.code] <= _OF_ONE_KIND:
+            yield problem
+
+
+def _say(line: int, code: str, severity: Severity, message: str, column: int = 0) -> Problem:
+    return Problem(line, column, code, severity, message)
+
+
+def _structure(text: str, reading: Reading) -> Iterator[Problem]:
+    if not text.strip("\ufeff \t\r\n"):
+        yield _say(0, "empty-file", "information", "This file is empty: it has no tasks yet.")
+        return
+    lines, blocks = reading.lines, reading.blocks
+    for fence in blocks.fences:
+        if not fence.closed:
+            hidden = sum(1 for line in lines[fence.start + 1 : fence.end] if _BOX_LINE.match(line))
+            swallowed = f" {hidden} boxes below it are part of it and no tasks." if hidden else ""
+            yield _say(
+                fence.start,
+                "unclosed-fence",
+                "warning" if hidden else "information",
+                f"This code block is never closed.{swallowed} Close it with the same characters, on a line of their own.",
+            )
+    if blocks.unclosed_html is not None:
+        hidden = sum(1 for line in lines[blocks.unclosed_html :] if _BOX_LINE.match(line))
+        yield _say(
+            blocks.unclosed_html,
+            "unclosed-comment",
+            "warning" if hidden else "information",
+            f"This comment or raw HTML is never closed; {hidden} boxes below it are no tasks. Close it.",
+        )
+    yield from _boxes_elsewhere(reading)
+    for line in reading.doubled:
+        yield _say(line, "doubled-box", "warning", "This task has two boxes; the first one counts. Remove the other.")
+    for box in reading.boxes:
+        if box.folded:
+            yield _say(
+                box.line,
+                "details-box",
+                "warning",
+                "Markdown takes this box for raw HTML, since no empty line stands between it and the tag above; it is "
+                "counted all the same. Put an empty line below the tag.",
+                box.mark_column,
+            )
+
+
+def _boxes_elsewhere(reading: Reading) -> Iterator[Problem]:
+    """Lines that look like tasks and are none."""
+    blocks = reading.blocks
+    boxes = {box.line for box in blocks.boxes}
+    for number, line in enumerate(reading.lines):
+        if "[" not in line or blocks.kinds[number] in (CODE, HTML):
+            continue
+        if number in boxes:
+            if "· [" in line or "- [" in line[8:]:
+                continue
+        elif wide := _WIDE_BOX.match(line):
+            yield _say(
+                number,
+                "malformed-box",
+                "warning",
+                f"{wide[1]} is no box: one character, or one space, belongs between the brackets. Write [ ] or [x].",
+                wide.start(1),
+            )
+        elif blocks.kinds[number] <= TEXT + 1 and _BARE_BOX.match(line):
+            yield _say(
+                number,
+                "box-without-bullet",
+                "warning",
+                "This box is no list item, so it is no task. Put “- ” before it.",
+            )
+        elif blocks.kinds[number] == ITEM and len(_INLINE_BOXES.findall(line[:2000])) > 1:
+            yield _say(
+                number,
+                "several-boxes",
+                "information",
+                "Several boxes on one line: none of them is a task. Give each its own list item.",
+            )
+
+
+def _tasks(tasks: Sequence[Task], reading: Reading, dialect: Dialect, path: str) -> Iterator[Problem]:
+    first: dict[str, Task] = {}
+    by_key = {task.key: task for task in tasks}
+    for task in tasks:
+        if task.id is not None and (earlier := first.setdefault(task.id, task)) is not task:
+            yield _say(
+                task.line,
+                "duplicate-id",
+                "warning",
+                f"The id {task.id} is taken by line {earlier.line + 1}; this task is known as {task.key}. Number one of them anew.",
+            )
+        yield from _of_task(task, dialect, path)
+        parent = by_key.get(task.parent or "")
+        if (
+            parent is not None
+            and parent.status == "done"
+            and task.status != "done"
+            and not task.criterion
+            and not task.withdrawn
+        ):
+            yield _say(
+                task.line,
+                "open-below-done",
+                "information",
+                f"This task is not done, but the task above it, {parent.key} on line {parent.line + 1}, is marked done.",
+            )
+    if tasks and any(task.mark_column is not None for task in tasks):
+        for heading in reading.blocks.headings:
+            if _HEADING_BOX.match(heading.text):
+                yield _say(
+                    heading.line,
+                    "heading-box",
+                    "information",
+                    "The box in this heading is not counted, since the file has tasks in lists. Make it a list item to count it.",
+                )
+
+
+def _of_task(task: Task, dialect: Dialect, path: str) -> Iterator[Problem]:
+    column = task.mark_column
+    if column is None:
+        in_table = "|" in task.body and task.end_line == task.line + 1 and task.body.count("\n") == 0
+        code, what = ("table-task", "table row") if in_table else ("heading-task", "heading")
+        yield _say(
+            task.line,
+            code,
+            "information",
+            f"This task is a {what}, not a list item with a box: it can be run, but its status is yours to write.",
+        )
+    elif not is_writable(task.mark, column):
+        yield _say(
+            task.line,
+            "unwritable-mark",
+            "information",
+            f"The mark [{task.mark}] is no plain character: it is read as “{task.status}” and never written. Use [ ] or [x].",
+            column,
+        )
+    elif task.status == "unknown":
+        yield _say(
+            task.line,
+            "unknown-mark",
+            "information",
+            f"The mark [{task.mark}] has no fixed meaning in a {dialect} file: the task counts as not done. A legend in the "
+            f"file, such as `[{task.mark}] in progress`, `[x] done`, gives it one.",
+            column,
+        )
+    elif task.mark == "X" and in_spec_workflow(path):
+        yield _say(
+            task.line,
+            "lost-mark",
+            "warning",
+            "spec-workflow does not see a task marked [X]: write [x].",
+            column,
+        )

@@ -1,0 +1,110 @@
+"""Where a task stands: the headings above it, and the task above it by number or by indentation."""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_right
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from kiro_lsp.spec.blocks import Box, Heading
+from kiro_lsp.spec.titles import Title
+
+_NUMBERED: Final = re.compile(r"(?:\*\*)?(\d+)(?:[.)、：:](?!\d)|\s)")
+
+
+class Sections:
+    """The headings of a file, asked by line."""
+
+    def __init__(self, headings: Sequence[Heading]) -> None:
+        self._starts = [heading.line for heading in headings]
+        self._paths: list[tuple[str, ...]] = []
+        stack: list[tuple[int, str]] = []
+        for heading in headings:
+            while stack and stack[-1][0] >= heading.level:
+                stack.pop()
+            stack.append((heading.level, heading.text))
+            self._paths.append(tuple(text for _, text in stack))
+
+    def path(self, line: int) -> tuple[str, ...]:
+        """The texts of the headings above a line, outermost first."""
+        at = bisect_right(self._starts, line) - 1
+        return self._paths[at] if at >= 0 else ()
+
+    def numbered(self, items: Iterable[tuple[Box, Title]]) -> int:
+        """How many tasks `N.M` stand under a heading `N. …`, as OpenSpec groups them."""
+        count = 0
+        for box, title in items:
+            path = self.path(box.line)
+            if path and title.id is not None and (match := _NUMBERED.match(path[-1])):
+                count += title.id.startswith(f"{match[1]}.")
+        return count
+
+
+def parents_of(ids: Sequence[str | None], around: Sequence[int]) -> list[int]:
+    """For each task the index of its parent, -1 without one: `2` for `2.1` wherever that stands, else the item around it.
+
+    Of several tasks with the parent's id the nearest one above is meant, else the first one below.
+    """
+    first: dict[str, int] = {}
+    for number, identifier in enumerate(ids):
+        if identifier is not None:
+            first.setdefault(identifier, number)
+    latest: dict[str, int] = {}
+    parents: list[int] = []
+    for number, identifier in enumerate(ids):
+        parent = -1
+        if identifier is not None:
+            prefix = identifier.rpartition(".")[0]
+            while prefix and parent < 0:
+                parent = latest.get(prefix, first.get(prefix, -1))
+                prefix = prefix.rpartition(".")[0]
+            latest[identifier] = number
+        parents.append(parent if parent >= 0 and parent != number else around[number])
+    return _without_cycles(parents, around)
+
+
+def _without_cycles(parents: list[int], around: Sequence[int]) -> list[int]:
+    """A task inside its own sub-task would be its own ancestor; there the indentation decides."""
+    state = bytearray(len(parents))
+    for start in range(len(parents)):
+        trail = []
+        number = start
+        while number >= 0 and not state[number]:
+            state[number] = 1
+            trail.append(number)
+            number = parents[number]
+        if number >= 0 and state[number] == 1:
+            parents[number] = around[number] if around[number] != parents[number] else -1
+            if _leads_to(parents, parents[number], number):
+                parents[number] = -1
+        for passed in trail:
+            state[passed] = 2
+    return parents
+
+
+def _leads_to(parents: Sequence[int], start: int, goal: int) -> bool:
+    number = start
+    for _ in range(len(parents)):
+        if number < 0:
+            return False
+        if number == goal:
+            return True
+        number = parents[number]
+    return True
+
+
+def depths_of(parents: Sequence[int]) -> list[int]:
+    """How many tasks are above each one."""
+    depths = [-1] * len(parents)
+    for start in range(len(parents)):
+        trail = []
+        number = start
+        while number >= 0 and depths[number] < 0:
+            trail.append(number)
+            number = parents[number]
+        depth = depths[number] if number >= 0 else -1
+        for passed in reversed(trail):
+            depth += 1
+            depths[passed] = depth
+    return depths

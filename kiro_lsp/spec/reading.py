@@ -1,0 +1,180 @@
+"""From blocks to tasks: what each box of a file is, what belongs to it, and what stands around it.
+
+One `Reading` holds a file's lines and blocks while its tasks are put together; nothing of it survives in the result.
+Boxes are decided by blocks.py, titles by titles.py, details by details.py; here they are joined.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from kiro_lsp.spec.blocks import BLANK, BREAK, CONTINUATION, HEADING, ITEM, TEXT, Blocks, Box, Heading
+from kiro_lsp.spec.details import begins_metadata
+from kiro_lsp.spec.dialects import explains_mark, is_legend_heading
+from kiro_lsp.spec.titles import Title, read_title, settle
+
+CRITERIA: Final = re.compile(
+    r"(?:success|acceptance|completion|exit|done|quality|validation|verification|review)\s+(?:criteri|check|gates?\b)"
+    r"|definition[ -]of[ -]done|\bDoD\b|acceptance\s+tests?\b|\bacceptance\s*[:：*]*$|crit[eé]rios? d[eo]|criterios? de|критери"
+    r"|erfolgskriteri|abnahmekriteri|crit[eè]res d|验收|驗收|完成标准|成功标准|受け?入れ?(?:基準|条件)|完了(?:条件|基準)|완료\s?조건|수락\s?기준|수용\s?기준",
+    re.IGNORECASE,
+)
+_LABEL: Final = re.compile(
+    r"(?:[-*+][ \t]+|\d+[.)][ \t]+)?(?:\*\*|__)?[^\r\n]{1,80}?[:：]?(?:\*\*|__)?[ \t]*[:：]?[ \t]*$"
+)
+_DOUBLED: Final = re.compile(r"[ \t]+[-*+][ \t]+\[(?:[^\r\n\]\w]|[xX ]|)\](?![(\[:])")
+_OPTIONAL: Final = re.compile(r"(?:\*|\\\*)(?=[ \t]|$)")
+
+
+@dataclass(slots=True)
+class Reading:
+    """A file's lines and blocks, and what was found out about its boxes so far (one entry a box)."""
+
+    lines: Sequence[str]
+    blocks: Blocks
+    boxes: list[Box] = field(default_factory=list)
+    """Boxes that are tasks or criteria; those of a legend are left out."""
+    titles: list[Title] = field(default_factory=list)
+    optional: list[bool] = field(default_factory=list)
+    doubled: list[int] = field(default_factory=list)
+    """Lines with a second box behind the first."""
+    legend_lines: set[int] = field(default_factory=set)
+    own_lines: list[list[int]] = field(default_factory=list)
+    """Lines below the title that belong to the item itself and not to a task inside it."""
+    title_ends: list[int] = field(default_factory=list)
+    parents: list[int] = field(default_factory=list)
+    """Index of the innermost box around, -1 for none."""
+
+    def read(self) -> None:
+        """Titles, bodies and nesting of every box."""
+        legend = set(self._legend_boxes())
+        self.legend_lines = {self.blocks.boxes[number].line for number in legend}
+        renumber: list[int] = []
+        raw: list[Title] = []
+        for number, box in enumerate(self.blocks.boxes):
+            if number in legend:
+                renumber.append(-1)
+                continue
+            renumber.append(len(self.boxes))
+            parent = box.parent
+            self.parents.append(renumber[parent] if parent >= 0 else -1)
+            self.boxes.append(box)
+            text, end, optional = self._title_text(number, box)
+            title = read_title(text)
+            raw.append(title)
+            self.optional.append(optional or title.optional)
+            self.title_ends.append(end)
+            self.own_lines.append([])
+        self.titles = settle(raw)
+        self._collect_bodies(renumber)
+
+    def _title_text(self, number: int, box: Box) -> tuple[str, int, bool]:
+        """(text of the title with its wrapped lines, first line behind it, whether a star makes it optional)."""
+        line = self.lines[box.line]
+        start = box.after
+        optional = False
+        if line.startswith(("*", "\\*"), start) and (star := _OPTIONAL.match(line, start)):
+            optional, start = True, star.end()
+        if box.mark and line.find("[", start) > 0 and (second := _DOUBLED.match(line, start)):
+            self.doubled.append(box.line)
+            start = second.end()
+        text = line[start:].strip()
+        end = box.line + 1
+        kinds, owners, count = self.blocks.kinds, self.blocks.owners, len(self.lines)
+        if end < count and kinds[end] == CONTINUATION and owners[end] == number:
+            parts = [text]
+            while end < count and kinds[end] == CONTINUATION and owners[end] == number:
+                more = self.lines[end].strip().lstrip(">").strip()
+                if begins_metadata(more):
+                    break
+                parts.append(more)
+                end += 1
+            text = " ".join(part for part in parts if part)
+        return text, end, optional
+
+    def _collect_bodies(self, renumber: Sequence[int]) -> None:
+        owners = self.blocks.owners
+        ends = self.title_ends
+        own = self.own_lines
+        for number, owner in enumerate(owners):
+            if owner >= 0 and (task := renumber[owner]) >= 0 and number >= ends[task]:
+                own[task].append(number)
+        for lines in own:
+            while lines and self.blocks.kinds[lines[-1]] == BLANK:
+                lines.pop()
+
+    def _legend_boxes(self) -> Iterator[int]:
+        """Boxes that explain marks: a list under a legend's heading whose titles are names of a status."""
+        path: list[Heading] = [heading for heading in self.blocks.headings if is_legend_heading(heading.text)]
+        if not path:
+            return
+        starts = [heading.line for heading in self.blocks.headings]
+        for number, box in enumerate(self.blocks.boxes):
+            at = bisect_right(starts, box.line) - 1
+            if at >= 0 and is_legend_heading(self.blocks.headings[at].text):
+                if explains_mark(self.lines[box.line][box.after :].strip(" \t\r\n:=→–—-")):
+                    yield number
+
+    def body(self, number: int) -> str:
+        """The lines of a task's own body, without the indentation that all share and without trailing blanks."""
+        return dedented([self.lines[line] for line in self.own_lines[number]])
+
+    def detail_lines(self, number: int) -> list[str]:
+        """Body lines that can hold metadata: code blocks, comments and wrapped titles of other items excluded."""
+        kinds = self.blocks.kinds
+        return [self.lines[line] for line in self.own_lines[number] if kinds[line] in (TEXT, CONTINUATION, ITEM, BLANK)]
+
+    def end_line(self, number: int) -> int:
+        """First line behind the title and the part of the body that follows it directly."""
+        end = self.title_ends[number]
+        for line in self.own_lines[number]:
+            if line != end and any(self.blocks.kinds[between] != BLANK for between in range(end, line)):
+                break
+            end = line + 1
+        return end
+
+    def criteria_lines(self) -> list[bool]:
+        """For each box: whether it stands under a heading or label that announces criteria."""
+        headings = self.blocks.headings
+        under = [False] * len(headings)
+        stack: list[tuple[int, bool]] = []
+        for at, heading in enumerate(headings):
+            while stack and stack[-1][0] >= heading.level:
+                stack.pop()
+            under[at] = (bool(stack) and stack[-1][1]) or CRITERIA.search(heading.text) is not None
+            stack.append((heading.level, under[at]))
+        box_lines = {box.line for box in self.blocks.boxes}
+        found: list[bool] = []
+        starts = [heading.line for heading in headings]
+        labelled = False
+        previous = 0
+        for box in self.boxes:
+            for line in range(previous, box.line):
+                kind = self.blocks.kinds[line]
+                if kind in (HEADING, BREAK):
+                    labelled = False
+                elif kind in (TEXT, ITEM) and line not in box_lines and (label := self._label(line)):
+                    labelled = CRITERIA.search(label) is not None
+            previous = box.line + 1
+            at = bisect_right(starts, box.line) - 1
+            found.append(labelled or (at >= 0 and under[at]))
+        return found
+
+    def _label(self, line: int) -> str:
+        """The text of a line that announces what follows, "" if it is an ordinary one."""
+        text = self.lines[line].strip()
+        if len(text) > 100 or not (text.startswith(("*", "_", "-", "+")) or text.endswith((":", "：", "**"))):
+            return ""
+        return text if _LABEL.match(text) and (text.rstrip("*_ ").endswith((":", "：")) or "**" in text) else ""
+
+
+def dedented(lines: Sequence[str]) -> str:
+    """Lines as one text with LF ends, without the indentation that all of them share."""
+    plain = [line.rstrip("\r\n") for line in lines]
+    indents = [len(line) - len(line.lstrip(" \t")) for line in plain if line.strip()]
+    common = min(indents, default=0)
+    return "\n".join(line[common:] if line.strip() else "" for line in plain)
