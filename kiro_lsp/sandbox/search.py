@@ -48,8 +48,9 @@ def search_files(
     """The first `limit` matching lines, by path and line. Blocking; a match lies within one line.
 
     `listed` are resolved paths below the root; `contents` are the bytes of those that are not as on disk (staged, or
-    open in the editor). Binary files (with a NUL) have no lines. Lines end at `\\n` or `\\r\\n`; bytes that are not
-    UTF-8 are replaced. Raises ValueError for a pattern that is wrong, or that takes longer than `seconds`.
+    open in the editor). Binary files (with a NUL) have no lines. Lines end at `\\n` or `\\r\\n`, only their first
+    10,000 characters count, and bytes that are not UTF-8 are replaced. Raises ValueError for a pattern that is wrong,
+    or that takes longer than `seconds`.
     """
     if len(pattern) > LONGEST_PATTERN:
         raise ValueError(f"the pattern is longer than {LONGEST_PATTERN} characters")

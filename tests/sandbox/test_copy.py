@@ -180,7 +180,7 @@ def test_a_touched_or_rewritten_equal_file_is_no_change(make: Make) -> None:
 def test_a_clock_too_coarse_to_tell_is_made_up_for_by_reading(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     laid = make()
     laid._exact_clock = False
-    same = {path: stamp for path, stamp in laid._manifest.items()}
+    same = dict(laid._manifest)
     (laid.path / "src/app.py").write_bytes(b"print(7)\n")
     same["src/app.py"] = copy._Stamp.of((laid.path / "src/app.py").lstat())
     laid._manifest = same

@@ -33,10 +33,11 @@ CONTENTS: dict[str, bytes] = {
 }
 
 PATTERNS = [
-    "main", "^def", r"\bmain\b", r"main\(\)", "words$", "^first", "(?i)MAIN", "(?i)istanbul", "(?i)kelvin|STRASSE", r"\w+", r"^\w+ \w+$",
-    r"\d", r"\D$", r"[^a-z]", "[a-cx-z]+", r"caf.", r"caf.$", r"caf\W", r"\s\S", r"tab\sh", r"here\sfile", "a[0]", r"a\[0\]", r"\{b\}",
-    "(?P<x>o)ne", "(?:t)wo", "on?e", "x{3,5}y*m", "main|three", "", "^$", r"\.", r"c\.d", "日本", "при.ет", "[日п]", "(?=main)", r"(m)ai\w\b",
-    r"\\", "&&", "# i", "- j", "~", r"\-", "[-x]j", "[]x]", "[^]]$", r"e\)", "main2", "n.ïve", "na.ve", r"[\w]+ [\d]", r"[^\w]", "m++", "ma{1}in", "two\\ w",
+    "main", "^def", r"\bmain\b", r"main\(\)", "words$", "^first", "(?i)MAIN", "(?i)istanbul", "(?i)kelvin|STRASSE",
+    r"\w+", r"^\w+ \w+$", r"\d", r"\D$", r"[^a-z]", "[a-cx-z]+", r"caf.", r"caf.$", r"caf\W", r"\s\S", r"tab\sh",
+    r"here\sfile", "a[0]", r"a\[0\]", r"\{b\}", "(?P<x>o)ne", "(?:t)wo", "on?e", "x{3,5}y*m", "main|three", "", "^$",
+    r"\.", r"c\.d", "日本", "при.ет", "[日п]", "(?=main)", r"(m)ai\w\b", r"\\", "&&", "# i", "- j", "~", r"\-", "[-x]j",
+    "[]x]", "[^]]$", r"e\)", "main2", "n.ïve", "na.ve", r"[\w]+ [\d]", r"[^\w]", "m++", "ma{1}in", "two\\ w",
     r"\Amain", r"main\Z", "(main", "[z-a]", "*x", "x**", r"\x6dain", "(?i:MAIN)", "(?x) main", "ı",
 ]  # fmt: skip
 
@@ -110,8 +111,10 @@ def test_most_patterns_are_given_to_ripgrep() -> None:
 
 
 _PIECES = st.sampled_from(
-    ["a", "b", "i", "m", "é", "ſ", " ", ".", "^", "$", "|", "(", ")", "(?:", "[ab]", "[^a]", "[a-c]", r"\w", r"\W", r"\d", r"\s", r"\S"]
-    + [r"\b", r"\B", "*", "+", "?", "*?", "{1,2}", r"\.", "-", r"\t", r"[\w-]", "²", "İ", "]", "}"]
+    [
+        "a", "b", "i", "m", "é", "ſ", " ", ".", "^", "$", "|", "(", ")", "(?:", "[ab]", "[^a]", "[a-c]", r"\w", r"\W", r"\d",
+        r"\s", r"\S", r"\b", r"\B", "*", "+", "?", "*?", "{1,2}", r"\.", "-", r"\t", r"[\w-]", "²", "İ", "]", "}",
+    ]
 )  # fmt: skip
 _LINES = st.lists(st.text(alphabet="abimIéſıİ² .\t-_1\x1c\u2028½", max_size=8), max_size=4)
 
@@ -183,7 +186,7 @@ def test_links_out_of_the_root_and_pipes_give_nothing(ripgrep: bool, tmp_path: P
 
 def test_a_pattern_that_would_never_end_is_stopped_and_the_process_is_gone(tmp_path: Path) -> None:
     (tmp_path / "a").write_text("a" * 5000 + "b\n")
-    with pytest.raises(ValueError, match="longer than 0.5 seconds"):
+    with pytest.raises(ValueError, match=r"longer than 0\.5 seconds"):
         search.search_files(tmp_path, ["a"], r"(?=a)(a|aa)+$", 10, seconds=0.5)
 
 
@@ -199,7 +202,7 @@ def test_a_wrong_pattern_is_a_value_error_that_quotes_it(pattern: str, root: Pat
     if pattern.startswith("((") and re.compile(pattern):
         assert search.search_files(root, ["empty"], pattern, 10) == []
         return
-    with pytest.raises(ValueError, match="pattern|regular expression"):
+    with pytest.raises(ValueError, match=r"pattern|regular expression"):
         search.search_files(root, ["a.py"], pattern, 10)
 
 
