@@ -12,9 +12,12 @@ from typing import Final
 
 NANO: Final = 10**9
 
-UNKNOWN_INPUT_PER_MTOK: Final = Decimal(30)
-UNKNOWN_OUTPUT_PER_MTOK: Final = Decimal(150)
-"""What is reserved for a model without a known price: above every list price that genai-prices knew when this was set."""
+UNKNOWN_PRICES: Final = (
+    ("claude", Decimal(30), Decimal(150)),
+    ("", Decimal(150), Decimal(600)),
+)
+"""Beginning of a model's name, then dollars for a million tokens in and out: what is reserved for a model without a known
+price. No list price that genai-prices knows of that family is higher (a test compares them)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +58,17 @@ def from_nano(nano: int) -> str:
 
 
 def cost_nano(model: str, usage: Usage, provider: str | None = None) -> int | None:
-    """What a usage costs in nano-dollars, rounded up; None when the model's price is not known."""
+    """What a usage costs in nano-dollars, rounded up.
+
+    None when the model's price is not known, or when the numbers cannot be true: a report that makes no sense is charged
+    like one that never came.
+    """
     from genai_prices import Usage as PricedUsage
     from genai_prices import calc_price
 
+    counts = (usage.input_tokens, usage.output_tokens, usage.cached_tokens, usage.cache_write_tokens)
+    if min(counts) < 0 or usage.cached_tokens + usage.cache_write_tokens > usage.input_tokens:
+        return None
     priced = PricedUsage(
         input_tokens=usage.input_tokens,
         output_tokens=usage.output_tokens,
@@ -72,14 +82,16 @@ def cost_nano(model: str, usage: Usage, provider: str | None = None) -> int | No
 
 
 def worst_case_nano(model: str, at_most: Usage, provider: str | None = None) -> int:
-    """What is reserved for a request: its price if all input were written to the cache and all output used."""
+    """What is reserved for a request: its price if all input were written to the cache and all output used.
+
+    A model without a known price is reserved for at the dearest price of its family. Raises ValueError for negative tokens.
+    """
     plain = Usage(at_most.input_tokens, at_most.output_tokens)
     cached = Usage(at_most.input_tokens, at_most.output_tokens, 0, at_most.input_tokens)
     known = [nano for usage in (plain, cached) if (nano := cost_nano(model, usage, provider)) is not None]
     if known:
         return max(known)
-    million = 10**6
-    dollars = (
-        at_most.input_tokens * UNKNOWN_INPUT_PER_MTOK + at_most.output_tokens * UNKNOWN_OUTPUT_PER_MTOK
-    ) / million
-    return to_nano(dollars)
+    per_input, per_output = next(
+        (per_input, per_output) for name, per_input, per_output in UNKNOWN_PRICES if model.lower().startswith(name)
+    )
+    return to_nano((at_most.input_tokens * per_input + at_most.output_tokens * per_output) / 10**6)

@@ -267,6 +267,9 @@ _TYPE_OF: Final[dict[type, str]] = {
 }
 _CLASS_OF: Final = {name: cls for cls, name in _TYPE_OF.items()}
 
+EVENT_TYPES: Final = frozenset(_CLASS_OF)
+"""The `type` words of the wire that this version knows."""
+
 _OPTIONAL: Final = frozenset({"reason", "detail", "path", "to"})
 """Fields that stay away from the wire when they are None; `cost` is null there, because null says something."""
 

@@ -7,15 +7,15 @@ from collections.abc import Sequence
 from concurrent.futures import Future
 from datetime import UTC, datetime
 
-import orjson
-
 from kiro_lsp.store.database import Database
+from kiro_lsp.store.encoding import dump, load
 
 
 class Consents(Database):
     """The part of the store that knows what was granted. `root` is the real path of a project."""
 
     def trust(self, root: str, digest: str) -> Future[None]:
+        """Trust a project as long as its digest stays the same."""
         return self._execute("INSERT OR REPLACE INTO trust VALUES (?, ?, ?)", root, digest, _now())
 
     def revoke_trust(self, root: str) -> Future[None]:
@@ -39,7 +39,7 @@ class Consents(Database):
 
     def allow_argv(self, root: str, digest: str, argv: Sequence[str]) -> Future[None]:
         """Allow exactly this command in this project until it is forbidden."""
-        text = orjson.dumps(list(argv)).decode()
+        text = dump(list(argv))
         return self._execute("INSERT OR REPLACE INTO allowed_argv VALUES (?, ?, ?, ?)", root, digest, text, _now())
 
     def forbid_argv(self, root: str, digest: str) -> Future[None]:
@@ -50,7 +50,7 @@ class Consents(Database):
         rows = self.read(
             lambda db: db.execute("SELECT digest, argv FROM allowed_argv WHERE root=? ORDER BY at", (root,)).fetchall()
         )
-        return {digest: tuple(orjson.loads(argv)) for digest, argv in rows}
+        return {digest: tuple(load(argv)) for digest, argv in rows}
 
     def _execute(self, statement: str, *values: str) -> Future[None]:
         def job(db: sqlite3.Connection) -> None:

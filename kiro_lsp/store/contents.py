@@ -7,28 +7,34 @@ import sqlite3
 from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import Future
 from datetime import UTC, datetime
-from typing import Any
-
-import orjson
+from typing import Any, Final
 
 from kiro_lsp.changes.model import ChangeSet, Decision, FileChange
-from kiro_lsp.errors import StoreError
+from kiro_lsp.errors import RunRefused, StaleRevision, StoreError
 from kiro_lsp.store.database import Database
+from kiro_lsp.store.encoding import dump, load
 from kiro_lsp.store.model import Journal, JournalFile, JournalState
 
 Decisions = Mapping[str, Mapping[str, Decision]]
 """Path → hunk id → decision; a hunk that is not named is pending."""
+
+_STAGING: Final = ("queued", "running", "waiting", "verifying")
+_OPEN: Final = ("PREPARED", "APPLYING")
 
 
 class Contents(Database):
     """The part of the store that keeps file contents."""
 
     def stage(self, run_id: str, change: FileChange) -> Future[None]:
-        """Keep a staged file; a second call for the same path replaces what is proposed. Durable."""
+        """Keep a staged file; a second call for the same path replaces what is proposed. Durable.
+
+        Only while the run works: after that its change set is what people review, and stays. Raises RunRefused then.
+        """
 
         def job(db: sqlite3.Connection) -> None:
+            before = _forget(db, run_id, change.path)
             db.execute(
-                "INSERT OR REPLACE INTO changes VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                "INSERT INTO changes VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
                 (
                     run_id,
                     change.path,
@@ -40,16 +46,13 @@ class Contents(Database):
                     change.to,
                 ),
             )
+            drop_unused(db, before)
 
         return self.submit(job)
 
     def unstage(self, run_id: str, path: str) -> Future[None]:
-        """Forget a staged file that is again as it was."""
-
-        def job(db: sqlite3.Connection) -> None:
-            db.execute("DELETE FROM changes WHERE run_id=? AND path=?", (run_id, path))
-
-        return self.submit(job)
+        """Forget a staged file that is again as it was. Raises RunRefused as `stage` does."""
+        return self.submit(lambda db: drop_unused(db, _forget(db, run_id, path)))
 
     def changes(self, run_id: str) -> ChangeSet:
         """The change set as it was staged, in path order. Raises StoreError when a content was damaged."""
@@ -69,8 +72,21 @@ class Contents(Database):
         return self.read(query)
 
     def decide(self, run_id: str, decisions: Decisions, revision: int) -> Future[None]:
-        """Record what was decided and move the review to `revision`. Durable."""
-        return self.submit(lambda db: _decide(db, run_id, decisions, revision))
+        """Record what was decided and move the review to `revision`. Durable. Raises StaleRevision (in the Future) when
+
+        somebody else has moved it that far already.
+        """
+
+        def job(db: sqlite3.Connection) -> None:
+            row = db.execute("SELECT revision FROM runs WHERE run_id=?", (run_id,)).fetchone()
+            if row is None or row[0] >= revision:
+                raise StaleRevision(
+                    f"The review of run {run_id} has moved on; nothing was decided.",
+                    hint="Look again and decide on what is there now.",
+                )
+            _decide(db, run_id, decisions, revision)
+
+        return self.submit(job)
 
     def decisions(self, run_id: str) -> tuple[Decisions, int]:
         """What was decided so far, and the revision of the review."""
@@ -98,7 +114,7 @@ class Contents(Database):
                     journal.run_id,
                     journal.kind,
                     journal.state,
-                    orjson.dumps(_plain(journal.decisions)).decode(),
+                    dump(_plain(journal.decisions)),
                     journal.revision,
                     journal.created_at or datetime.now(UTC).isoformat(timespec="milliseconds"),
                 ),
@@ -117,7 +133,7 @@ class Contents(Database):
                         _keep(db, file.after),
                         file.before_mode,
                         file.after_mode,
-                        orjson.dumps(list(file.made_dirs)).decode(),
+                        dump(list(file.made_dirs)),
                     ),
                 )
             return identifier
@@ -125,16 +141,25 @@ class Contents(Database):
         return self.submit(job)
 
     def journal_state(self, identifier: int, state: JournalState) -> Future[None]:
-        """Move a journal on. VERIFIED records its decisions in the same transaction. Durable."""
+        """Move a journal on. VERIFIED records its decisions in the same transaction. Durable.
+
+        Saying the same twice is no harm; leaving VERIFIED, ROLLED_BACK or CONFLICT is a StoreError.
+        """
 
         def job(db: sqlite3.Connection) -> None:
+            row = db.execute(
+                "SELECT run_id, state, decisions, revision FROM journals WHERE id=?", (identifier,)
+            ).fetchone()
+            if row is None:
+                raise StoreError(f"There is no journal {identifier}.")
+            run_id, now, decisions, revision = row
+            if now == state:
+                return
+            if now not in _OPEN:
+                raise StoreError(f"Journal {identifier} of run {run_id} is {now} already: it cannot become {state}.")
             db.execute("UPDATE journals SET state=? WHERE id=?", (state, identifier))
-            if state == "VERIFIED":
-                run_id, decisions, revision = db.execute(
-                    "SELECT run_id, decisions, revision FROM journals WHERE id=?", (identifier,)
-                ).fetchone()
-                if revision:
-                    _decide(db, run_id, orjson.loads(decisions), revision)
+            if state == "VERIFIED" and revision:
+                _decide(db, run_id, load(decisions), revision)
 
         return self.submit(job)
 
@@ -174,15 +199,37 @@ def _journal(db: sqlite3.Connection, row: Sequence[Any]) -> Journal:
                 _content(db, after),
                 before_mode,
                 after_mode,
-                tuple(orjson.loads(dirs)),
+                tuple(load(dirs)),
             )
             for path, where, before, after, before_mode, after_mode, dirs in files
         ),
         state,
-        orjson.loads(decisions),
+        load(decisions),
         revision,
         identifier,
         created_at,
+    )
+
+
+def _forget(db: sqlite3.Connection, run_id: str, path: str) -> list[str]:
+    """Take a path out of a working run's change set; returns the contents that it named."""
+    row = db.execute("SELECT state FROM runs WHERE run_id=?", (run_id,)).fetchone()
+    if row is None or row[0] not in _STAGING:
+        state = "not known" if row is None else row[0]
+        raise RunRefused(f"Run {run_id} is {state}: its changes are what they are.", code="not-live")
+    named = db.execute("SELECT base, proposed FROM changes WHERE run_id=? AND path=?", (run_id, path)).fetchone()
+    db.execute("DELETE FROM changes WHERE run_id=? AND path=?", (run_id, path))
+    return [digest for digest in named or () if digest is not None]
+
+
+def drop_unused(db: sqlite3.Connection, digests: Collection[str]) -> None:
+    """Delete those contents that no change set and no journal names any more."""
+    db.executemany(
+        "DELETE FROM blobs WHERE hash=?1 AND NOT EXISTS (SELECT 1 FROM changes WHERE base=?1)"
+        " AND NOT EXISTS (SELECT 1 FROM changes WHERE proposed=?1)"
+        " AND NOT EXISTS (SELECT 1 FROM journal_files WHERE before=?1)"
+        " AND NOT EXISTS (SELECT 1 FROM journal_files WHERE after=?1)",
+        [(digest,) for digest in digests],
     )
 
 
@@ -202,7 +249,12 @@ def _keep(db: sqlite3.Connection, data: bytes | None) -> str | None:
     if data is None:
         return None
     digest = hashlib.sha256(data).hexdigest()
-    db.execute("INSERT OR IGNORE INTO blobs VALUES (?, ?)", (digest, data))
+    db.execute(
+        "INSERT INTO blobs (hash, data) VALUES (?, ?)"
+        # A stored content that was damaged is mended by the same content coming again.
+        " ON CONFLICT (hash) DO UPDATE SET data=excluded.data WHERE data IS NOT excluded.data",
+        (digest, data),
+    )
     return digest
 
 

@@ -1,9 +1,10 @@
-"""One SQLite file: schema, one writer thread, read connections. Knows rows, not what they mean.
+"""One SQLite file: opening it, one writer thread, read connections. Knows rows, not what they mean.
 
 All writes of a process go through one thread that groups what is waiting into one transaction; a Future is resolved only
 after its commit, so what was acknowledged survives a crash. WAL lets everybody read meanwhile. A transaction with a durable
 job is synced to disk (synchronous=FULL), one with text chunks only is not (NORMAL: it survives a killed process, and may be
-lost in a power cut).
+lost in a power cut). A failure is told to those who asked and to nobody else, and the next transaction starts afresh: when
+there is room, rights or a folder again, work goes on.
 """
 
 from __future__ import annotations
@@ -13,71 +14,25 @@ import queue
 import sqlite3
 import sys
 import threading
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from kiro_lsp.errors import StoreError
+from kiro_lsp.store import damage, locks, schema
 
 T = TypeVar("T")
 Job = Callable[[sqlite3.Connection], T]
 
-SCHEMA_VERSION: Final = 1
 BUSY_SECONDS: Final = 10
+CHECKED_AT_OPENING: Final = 4 * 1024 * 1024
+"""Files up to this size are checked whenever they are opened (a few milliseconds); larger ones show damage when they are read."""
 _GROUP_AT_MOST: Final = 256
 _FILE: Final = "kiro-lsp.db"
-
-_SCHEMA: Final = """
-CREATE TABLE runs (
-    run_id TEXT PRIMARY KEY, root TEXT NOT NULL, path TEXT NOT NULL, task_key TEXT NOT NULL, title TEXT NOT NULL,
-    task_id TEXT, agent TEXT NOT NULL, way TEXT NOT NULL, model TEXT NOT NULL, billing TEXT NOT NULL,
-    state TEXT NOT NULL, started_at TEXT NOT NULL, ended_at TEXT, anchor TEXT NOT NULL, owner TEXT,
-    replay INTEGER NOT NULL, reason TEXT NOT NULL, note TEXT, cost TEXT, input_tokens INTEGER NOT NULL DEFAULT 0,
-    output_tokens INTEGER NOT NULL DEFAULT 0, cached_tokens INTEGER NOT NULL DEFAULT 0,
-    revision INTEGER NOT NULL DEFAULT 1, intent TEXT
-);
-CREATE INDEX runs_by_root ON runs(root, started_at);
-CREATE TABLE events (
-    row INTEGER PRIMARY KEY AUTOINCREMENT, run_id TEXT NOT NULL, seq INTEGER NOT NULL, at TEXT NOT NULL,
-    type TEXT NOT NULL, body TEXT NOT NULL, UNIQUE(run_id, seq)
-);
-CREATE TABLE blobs (hash TEXT PRIMARY KEY, data BLOB NOT NULL) WITHOUT ROWID;
-CREATE TABLE changes (
-    run_id TEXT NOT NULL, path TEXT NOT NULL, action TEXT NOT NULL, base TEXT, proposed TEXT, base_mode INTEGER,
-    mode INTEGER, renamed_to TEXT, PRIMARY KEY(run_id, path)
-) WITHOUT ROWID;
-CREATE TABLE decisions (
-    run_id TEXT NOT NULL, path TEXT NOT NULL, hunk TEXT NOT NULL, decision TEXT NOT NULL,
-    PRIMARY KEY(run_id, path, hunk)
-) WITHOUT ROWID;
-CREATE TABLE journals (
-    id INTEGER PRIMARY KEY AUTOINCREMENT, run_id TEXT NOT NULL, kind TEXT NOT NULL, state TEXT NOT NULL,
-    decisions TEXT NOT NULL, revision INTEGER NOT NULL, created_at TEXT NOT NULL
-);
-CREATE INDEX journals_by_run ON journals(run_id);
-CREATE TABLE journal_files (
-    journal INTEGER NOT NULL, position INTEGER NOT NULL, path TEXT NOT NULL, place TEXT NOT NULL, before TEXT,
-    after TEXT, before_mode INTEGER, after_mode INTEGER, made_dirs TEXT NOT NULL, PRIMARY KEY(journal, position)
-) WITHOUT ROWID;
-CREATE TABLE control (
-    id INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT NOT NULL, run_id TEXT, args TEXT NOT NULL, addressee TEXT,
-    by TEXT NOT NULL, taken_by TEXT, result TEXT, created_at TEXT NOT NULL
-);
-CREATE TABLE holders (root TEXT PRIMARY KEY, owner TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE trust (root TEXT PRIMARY KEY, digest TEXT NOT NULL, at TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE consents (root TEXT PRIMARY KEY, at TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE allowed_argv (
-    root TEXT NOT NULL, digest TEXT NOT NULL, argv TEXT NOT NULL, at TEXT NOT NULL, PRIMARY KEY(root, digest)
-) WITHOUT ROWID;
-CREATE TABLE ledger (
-    id INTEGER PRIMARY KEY AUTOINCREMENT, run_id TEXT NOT NULL, root TEXT NOT NULL, agent TEXT NOT NULL,
-    day TEXT NOT NULL, reserved INTEGER NOT NULL, charged INTEGER, unknown INTEGER NOT NULL DEFAULT 0
-);
-CREATE INDEX ledger_by_day ON ledger(day);
-CREATE INDEX ledger_by_run ON ledger(run_id);
-"""
+_WAL_KEPT: Final = 16 * 1024 * 1024
 
 
 def state_dir(environ: Mapping[str, str]) -> Path:
@@ -90,6 +45,24 @@ def state_dir(environ: Mapping[str, str]) -> Path:
     return platformdirs.user_state_path("kiro-lsp")
 
 
+@dataclass(slots=True)
+class _Request:
+    """A job on its way to the writer thread."""
+
+    job: Job[Any]
+    durable: bool
+    future: Future[Any]
+
+
+@dataclass(slots=True)
+class _Mend:
+    """A reader met damage in this generation of the file; the writer thread deals with it."""
+
+    generation: int
+    error: sqlite3.Error
+    future: Future[Any] = field(default_factory=Future)
+
+
 class Database:
     """An open store file. Thread-safe; `close` waits for what was submitted."""
 
@@ -98,206 +71,355 @@ class Database:
         self.notices: list[str] = []
         """What went wrong with the file and was mended, for the person to hear once."""
         self._path = directory / _FILE
-        self._local = threading.local()
-        self._readers: list[sqlite3.Connection] = []
-        self._readers_lock = threading.Lock()
-        self._jobs: queue.SimpleQueue[tuple[Job[Any], bool, Future[Any]] | None] = queue.SimpleQueue()
+        self._identity = (0, 0)
+        self._generation = 0
+        self._readers: list[tuple[int, sqlite3.Connection]] = []
+        self._watcher: tuple[int, sqlite3.Connection] | None = None
+        self._watching = threading.Lock()
+        self._submitting = threading.Lock()
+        self._requests: queue.SimpleQueue[_Request | _Mend | None] = queue.SimpleQueue()
         self._closed = False
-        self._prepare_folder()
-        self._writer_connection = self._open_writer()
+        self._waits_for_disk = True
+        self._connection: sqlite3.Connection | None = self._open()
         self._writer = threading.Thread(target=self._write_forever, name="store writer", daemon=True)
         self._writer.start()
 
     def submit(self, job: Job[T], *, durable: bool = True) -> Future[T]:
         """Run `job` in the writer thread, inside a transaction. The Future is resolved after the commit.
 
-        A job that raises is rolled back alone. Failures of the file itself arrive as StoreError.
+        A job that raises is rolled back alone; it may be run twice when another one in its group failed, so it does nothing
+        but SQL. Failures of the file arrive as StoreError. What was submitted is written, also when nobody waits for it any
+        more: the Future cannot be cancelled.
         """
         future: Future[T] = Future()
-        if self._closed:
-            future.set_exception(StoreError("the store is closed"))
-            return future
-        self._jobs.put((job, durable, future))
+        future.set_running_or_notify_cancel()
+        with self._submitting:
+            if not self._closed:
+                self._requests.put(_Request(job, durable, future))
+                return future
+        future.set_exception(StoreError("the store is closed"))
         return future
 
     def read(self, query: Job[T]) -> T:
-        """Run a short query on this thread's read connection. Raises StoreError."""
+        """Run a short query in this thread; all that it reads is of one moment. Raises StoreError."""
         try:
-            return query(self._reader())
+            with self._reader() as connection:
+                connection.execute("BEGIN")
+                result = query(connection)
+                connection.execute("COMMIT")
+                return result
         except sqlite3.Error as error:
-            raise _store_error(error, self._path) from error
+            raise self._failure(error) from error
 
     def data_version(self) -> int:
-        """Changes whenever another connection has committed; cheap enough to ask ten times a second."""
-        version: int = self.read(lambda db: db.execute("PRAGMA data_version").fetchone()[0])
-        return version
+        """Changes whenever something was committed, here or elsewhere; cheap enough to ask ten times a second."""
+        with self._watching:
+            try:
+                generation = self._current_generation()
+                if self._watcher is None or self._watcher[0] != generation:
+                    if self._watcher is not None:
+                        self._watcher[1].close()
+                    self._watcher = generation, self._connect()
+                version: int = self._watcher[1].execute("PRAGMA data_version").fetchone()[0]
+            except sqlite3.Error as error:
+                raise self._failure(error) from error
+            return generation << 40 | version
 
     def close(self) -> None:
-        if self._closed:
-            return
-        self._closed = True
-        self._jobs.put(None)
+        """Write what was submitted, then let go of the file."""
+        with self._submitting:
+            if self._closed:
+                return
+            self._closed = True
+            self._requests.put(None)
         self._writer.join()
-        with self._readers_lock:
-            for connection in self._readers:
-                connection.close()
-            self._readers.clear()
+        with self._watching:
+            if self._watcher is not None:
+                self._watcher[1].close()
+                self._watcher = None
+        while self._readers:
+            self._readers.pop()[1].close()
 
     # Opening
 
+    def _open(self) -> sqlite3.Connection:
+        """The writer's connection to a whole file of the current schema. Raises StoreError."""
+        self._prepare_folder()
+        try:
+            if not self._path.exists():
+                os.close(os.open(self._path, os.O_CREAT | os.O_RDWR, 0o600))
+            self._identity = self._identity_on_disk()
+            try:
+                return self._open_file()
+            except sqlite3.Error as error:
+                if not damage.is_damaged(error):
+                    raise
+                self._replace_damaged(error)
+                return self._open_file()
+        except sqlite3.Error as error:
+            raise damage.store_error(error, self._path) from error
+        except OSError as error:
+            raise self._folder_error(error) from error
+
     def _prepare_folder(self) -> None:
         try:
-            self.directory.mkdir(parents=True, exist_ok=True)
-            if sys.platform != "win32":
-                os.chmod(self.directory, 0o700)
+            if not self.directory.is_dir():
+                self.directory.mkdir(parents=True, exist_ok=True)
+                if sys.platform != "win32":
+                    os.chmod(self.directory, 0o700)
         except OSError as error:
-            raise StoreError(
-                f"The state folder {self.directory} cannot be used: {error.strerror or error}.",
-                hint="Free the place, or name another one in KIRO_LSP_STATE_DIR.",
-            ) from error
+            raise self._folder_error(error) from error
 
-    def _open_writer(self) -> sqlite3.Connection:
-        try:
-            return self._connect_writer()
-        except sqlite3.DatabaseError as error:
-            if isinstance(error, sqlite3.OperationalError) and not _is_corrupt(error):
-                raise _store_error(error, self._path) from error
-            self._set_aside(error)
-            return self._connect_writer()
+    def _folder_error(self, error: OSError) -> StoreError:
+        return StoreError(
+            f"The state folder {self.directory} cannot be used: {error.strerror or error}.",
+            hint="Free the place, or name another one in KIRO_LSP_STATE_DIR.",
+        )
 
-    def _connect_writer(self) -> sqlite3.Connection:
-        created = not self._path.exists()
-        if created and sys.platform != "win32":
-            os.close(os.open(self._path, os.O_CREAT | os.O_RDWR, 0o600))
-        connection = sqlite3.connect(self._path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+    def _open_file(self) -> sqlite3.Connection:
+        connection = self._connect(writes=True)
         try:
-            connection.execute("PRAGMA journal_mode=WAL")
-            self._migrate(connection)
+            version = schema.version_of(connection)
+            schema.refuse_newer(version, self._path)
+            mode = connection.execute("PRAGMA journal_mode").fetchone()[0]
+            if version < len(schema.MIGRATIONS) or mode != "wal":
+                with locks.opening(self.directory / "opening.lock"):
+                    mode = self._set_up(connection)
+            connection.execute(f"PRAGMA journal_size_limit={_WAL_KEPT}")
+            self._waits_for_disk = mode != "wal"
+            self._check(connection)
+            self._identity = self._identity_on_disk()
         except BaseException:
             connection.close()
             raise
         return connection
 
-    def _migrate(self, connection: sqlite3.Connection) -> None:
-        connection.execute("BEGIN IMMEDIATE")
-        (version,) = connection.execute("PRAGMA user_version").fetchone()
-        if version > SCHEMA_VERSION:
-            connection.execute("ROLLBACK")
-            raise StoreError(
-                f"{self._path} was written by a newer kiro-lsp (schema {version}, this one knows {SCHEMA_VERSION}).",
-                hint="Update kiro-lsp, or name another folder in KIRO_LSP_STATE_DIR.",
-            )
-        if version == 0:
-            for statement in _SCHEMA.split(";"):
-                if statement.strip():
-                    connection.execute(statement)
-            connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
-        connection.execute("COMMIT")
-        connection.execute("SELECT count(*) FROM runs").fetchone()
+    def _set_up(self, connection: sqlite3.Connection) -> str:
+        if schema.version_of(connection) == 0:
+            connection.execute("PRAGMA auto_vacuum=INCREMENTAL")
+        mode: str = connection.execute("PRAGMA journal_mode=WAL").fetchone()[0]
+        schema.migrate(connection, self._path)
+        if mode != "wal":
+            self.notices.append(f"{self.directory} has no write-ahead log (a network folder?): saving is slower there.")
+        return mode
 
-    def _set_aside(self, error: sqlite3.DatabaseError) -> None:
-        """A damaged file is kept under another name, and work goes on with an empty one."""
-        kept = self._path.with_name(f"{_FILE}.damaged-{time.strftime('%Y%m%d-%H%M%S')}")
-        for suffix in ("", "-wal", "-shm"):
-            part = self._path.with_name(_FILE + suffix)
-            if part.exists():
-                part.replace(kept.with_name(kept.name + suffix))
-        self.notices.append(
-            f"The record of runs was damaged ({error}); it was kept as {kept}, and a new one was begun."
+    def _check(self, connection: sqlite3.Connection) -> None:
+        connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        if self._path.stat().st_size <= CHECKED_AT_OPENING:
+            found = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+            if found != "ok":
+                raise damage.Damaged(found)
+
+    def _connect(self, *, writes: bool = False) -> sqlite3.Connection:
+        connection = sqlite3.connect(
+            f"{self._path.absolute().as_uri()}?mode=rw",
+            uri=True,
+            timeout=BUSY_SECONDS,
+            isolation_level=None,
+            check_same_thread=False,
         )
+        if not writes:
+            connection.execute("PRAGMA query_only=ON")
+        return connection
+
+    # A file that is gone, replaced or damaged
+
+    def _identity_on_disk(self) -> tuple[int, int]:
+        status = os.stat(self._path)
+        return status.st_dev, status.st_ino
+
+    def _current_generation(self) -> int:
+        """Counts the files that this store has had. Raises StoreError when the one in use was removed or replaced."""
+        with suppress(OSError):
+            if self._identity_on_disk() == self._identity:
+                return self._generation
+        if threading.current_thread() is not self._writer:
+            # The writer thread opens the new file; readers come after it.
+            self.submit(lambda _db: None).result()
+            return self._generation
+        return -1
+
+    def _failure(self, error: sqlite3.Error) -> StoreError:
+        """What a reader's error means; a damaged file is set aside before this returns."""
+        if not damage.is_damaged(error):
+            return damage.store_error(error, self._path)
+        mend = _Mend(self._generation, error)
+        with self._submitting:
+            if self._closed:
+                return damage.store_error(error, self._path)
+            self._requests.put(mend)
+        failure: StoreError = mend.future.result()
+        return failure
+
+    def _mend(self, generation: int, error: sqlite3.Error) -> StoreError:
+        """In the writer thread: begin a new file, unless somebody did already. Returns what to tell those who waited."""
+        if generation == self._generation:
+            self._let_go()
+            try:
+                self._replace_damaged(error)
+                self._reopen()
+            except StoreError as failure:
+                return failure
+            except (sqlite3.Error, OSError) as failure:
+                return StoreError(f"The record of runs {self._path} is damaged: {failure}.")
+        said = self.notices[-1] if self.notices else f"The record of runs {self._path} was damaged and begun anew."
+        return StoreError(said, hint="Try again; work goes on with the new one.")
+
+    def _same_file(self) -> bool:
+        try:
+            return self._identity_on_disk() == self._identity
+        except OSError:
+            return False
+
+    def _replace_damaged(self, error: sqlite3.Error) -> None:
+        """Begin a new file, unless another process has done so meanwhile."""
+        with locks.opening(self.directory / "opening.lock"):
+            if self._same_file():
+                self._begin_anew(error)
+
+    def _begin_anew(self, error: sqlite3.Error) -> None:
+        """Keep the damaged file under another name and carry over what is readable. The caller holds the opening lock."""
+        kept = damage.set_aside(self._path)
+        os.close(os.open(self._path, os.O_CREAT | os.O_RDWR, 0o600))
+        connection = self._connect(writes=True)
+        try:
+            self._set_up(connection)
+            carried = damage.carry_over(kept, connection)
+        finally:
+            connection.close()
+        self.notices.append(
+            f"The record of runs was damaged ({error}). It was kept as {kept} and a new one was begun;"
+            f" {carried['runs']} runs and {carried['ledger']} charges could be carried over."
+        )
+
+    def _let_go(self) -> None:
+        if self._connection is not None:
+            with suppress(sqlite3.Error):
+                self._connection.close()
+            self._connection = None
+
+    def _reopen(self) -> sqlite3.Connection:
+        self._connection = self._open()
+        self._generation += 1
+        return self._connection
 
     # The writer thread
 
     def _write_forever(self) -> None:
-        while True:
-            first = self._jobs.get()
-            if first is None:
-                break
-            group, last = [first], False
-            while len(group) < _GROUP_AT_MOST:
+        more = True
+        while more:
+            group: list[_Request] = []
+            item = self._requests.get()
+            while isinstance(item, _Request):
+                group.append(item)
+                if len(group) == _GROUP_AT_MOST:
+                    break
                 try:
-                    item = self._jobs.get_nowait()
+                    item = self._requests.get_nowait()
                 except queue.Empty:
                     break
-                if item is None:
-                    last = True
-                    break
-                group.append(item)
-            self._write(group)
-            if last:
-                break
-        self._writer_connection.close()
+            if group:
+                self._write(group)
+            if isinstance(item, _Mend):
+                item.future.set_result(self._mend(item.generation, item.error))
+            more = item is not None
+        self._let_go()
 
-    def _write(self, group: list[tuple[Job[Any], bool, Future[Any]]]) -> None:
-        connection = self._writer_connection
-        outcomes: list[tuple[Future[Any], Any, BaseException | None]] = []
+    def _write(self, group: list[_Request]) -> None:
         try:
-            durable = any(durable for _job, durable, _future in group)
-            connection.execute(f"PRAGMA synchronous={'FULL' if durable else 'NORMAL'}")
-            connection.execute("BEGIN IMMEDIATE")
-            for job, _durable, future in group:
-                if future.set_running_or_notify_cancel():
-                    outcomes.append((future, *self._run_alone(job)))
-            connection.execute("COMMIT")
+            outcomes = self._transaction(group)
         except sqlite3.Error as error:
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
-            failure = _store_error(error, self._path)
-            for _job, _durable, future in group:
-                if not future.done():
-                    if not future.running():
-                        future.set_running_or_notify_cancel()
-                    if not future.cancelled():
-                        future.set_exception(failure)
-            return
-        for future, result, failed in outcomes:
-            if failed is not None:
-                future.set_exception(failed)
+            generation = self._generation
+            self._let_go()
+            if damage.is_damaged(error):
+                failure = self._mend(generation, error)
+            elif len(group) > 1 and not damage.is_busy(error):
+                # A job too large for the disk must not take down the small ones that happened to wait beside it.
+                for request in group:
+                    self._write([request])
+                return
             else:
-                future.set_result(result)
+                failure = damage.store_error(error, self._path)
+        except StoreError as refused:
+            failure = refused
+        else:
+            for request, (result, failed) in zip(group, outcomes, strict=True):
+                if failed is None:
+                    request.future.set_result(result)
+                else:
+                    request.future.set_exception(failed)
+            return
+        for request in group:
+            request.future.set_exception(failure)
 
-    def _run_alone(self, job: Job[Any]) -> tuple[Any, BaseException | None]:
-        """The job's result, or what it raised after its own writes were taken back."""
-        connection = self._writer_connection
+    def _transaction(self, group: list[_Request]) -> list[tuple[Any, BaseException | None]]:
+        """Each job's result or failure, all committed. Raises sqlite3.Error or StoreError with nothing committed."""
+        connection = self._connection
+        if connection is None:
+            connection = self._reopen()
+        elif not self._same_file():
+            self._let_go()
+            self._reopen()
+            self.notices.append(f"{self._path} was removed or replaced while it was in use; a new one was begun.")
+            raise StoreError(self.notices[-1], hint="Try again; what was kept only there is lost.")
+        durable = self._waits_for_disk or any(request.durable for request in group)
+        connection.execute(f"PRAGMA synchronous={'FULL' if durable else 'NORMAL'}")
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            outcomes = [self._run_alone(connection, request.job) for request in group]
+            connection.execute("COMMIT")
+        finally:
+            if connection.in_transaction:
+                with suppress(sqlite3.Error):
+                    connection.execute("ROLLBACK")
+        return outcomes
+
+    def _run_alone(self, connection: sqlite3.Connection, job: Job[Any]) -> tuple[Any, BaseException | None]:
+        """The job's result, or what it raised after its own writes were taken back. Raises when the file itself failed."""
         connection.execute("SAVEPOINT job")
+        failure: BaseException
         try:
             result = job(connection)
-        except sqlite3.OperationalError:
-            raise  # the file itself failed: the whole transaction is lost
-        except Exception as error:  # noqa: BLE001  # a job's failure belongs to its caller, not to the writer thread
-            connection.execute("ROLLBACK TO job")
+        except (sqlite3.IntegrityError, sqlite3.ProgrammingError, sqlite3.DataError, sqlite3.InterfaceError) as error:
+            failure = damage.store_error(error, self._path)
+        except sqlite3.Error:
+            raise
+        except UnicodeEncodeError as error:
+            failure = StoreError(f"{error.object!r} is not text that can be stored.", hint="Rename it.")
+        except BaseException as error:  # noqa: BLE001  # a job's failure belongs to its caller, not to the writer thread
+            failure = error
+        else:
             connection.execute("RELEASE job")
-            return None, error
+            return result, None
+        connection.execute("ROLLBACK TO job")
         connection.execute("RELEASE job")
-        return result, None
+        return None, failure
 
-    def _reader(self) -> sqlite3.Connection:
-        connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
-        if connection is None:
-            if self._closed:
-                raise StoreError("the store is closed")
-            connection = sqlite3.connect(
-                self._path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
-            )
-            connection.execute("PRAGMA query_only=ON")
-            self._local.connection = connection
-            with self._readers_lock:
-                self._readers.append(connection)
-        return connection
+    # Readers
 
+    @contextmanager
+    def _reader(self) -> Iterator[sqlite3.Connection]:
+        """A connection of the current file; it goes back to the others unless something failed."""
+        if self._closed:
+            raise StoreError("the store is closed")
+        generation = self._current_generation()
+        connection = self._idle(generation) or self._connect()
+        try:
+            yield connection
+        except BaseException:
+            connection.close()
+            raise
+        if self._closed:
+            connection.close()
+        else:
+            self._readers.append((generation, connection))
 
-def _is_corrupt(error: sqlite3.Error) -> bool:
-    return any(word in str(error) for word in ("malformed", "not a database", "disk image", "no such table"))
-
-
-def _store_error(error: sqlite3.Error, path: Path) -> StoreError:
-    text = str(error)
-    if "locked" in text or "busy" in text:
-        hint = "Another kiro-lsp is writing for a long time; try again in a moment."
-    elif "full" in text:
-        hint = "Free some disk space; work goes on when there is room again."
-    elif "readonly" in text or "unable to open" in text:
-        hint = "Check the rights of that folder, or name another one in KIRO_LSP_STATE_DIR."
-    else:
-        hint = "`kiro-lsp doctor` says more."
-    return StoreError(f"The record of runs {path} cannot be used: {text}.", hint=hint)
+    def _idle(self, generation: int) -> sqlite3.Connection | None:
+        while True:
+            try:
+                found, connection = self._readers.pop()
+            except IndexError:
+                return None
+            if found == generation:
+                return connection
+            connection.close()

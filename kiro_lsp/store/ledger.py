@@ -7,22 +7,21 @@ settled stays charged as reserved. The ledger's day never goes back, so a clock 
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Callable
 from concurrent.futures import Future
+from dataclasses import dataclass, field
+from datetime import date, datetime
 from typing import Any, Final, Literal
 
 from kiro_lsp.budget import from_nano
 from kiro_lsp.store.database import Database
+from kiro_lsp.store.encoding import count
 from kiro_lsp.store.model import CostRow, Refusal, Reservation, Spent
 
 By = Literal["day", "agent", "spec", "task"]
 
-_KEY: Final[dict[By, str]] = {
-    "day": "ledger.day",
-    "agent": "ledger.agent",
-    "spec": "runs.path",
-    "task": "runs.path || ' ' || runs.task_key",
-}
 _CHARGE: Final = "coalesce(charged, reserved)"
+_FORGOTTEN: Final = "(runs no longer kept)"
 
 
 class Ledger(Database):
@@ -31,18 +30,24 @@ class Ledger(Database):
     def reserve(
         self, run_id: str, root: str, agent: str, nano: int, *, cap_day: int, cap_run: int, day: str
     ) -> Future[Reservation | Refusal]:
-        """Set `nano` aside if neither cap could be passed. `day` is the person's local day, ISO 8601. Durable."""
+        """Set `nano` aside if neither cap could be passed. `day` is the person's local day, ISO 8601. Durable.
+
+        Raises ValueError for a negative amount or what is no day.
+        """
+        if nano < 0:
+            raise ValueError(f"not an amount to reserve: {nano}")
+        date.fromisoformat(day)
 
         def job(db: sqlite3.Connection) -> Reservation | Refusal:
             today = _ledger_day(db, day)
             for name, cap, column, value in (
-                ("this run", cap_run, "run_id", run_id),
-                ("today", cap_day, "day", today),
+                ("by this run", cap_run, "run_id", run_id),
+                (_named(today, day), cap_day, "day", today),
             ):
                 (used,) = db.execute(
                     f"SELECT coalesce(sum({_CHARGE}), 0) FROM ledger WHERE {column}=?", (value,)
                 ).fetchone()
-                if used + nano > cap:
+                if used + nano > cap or nano != count(nano):
                     return Refusal(
                         f"The next request could cost ${from_nano(nano)}; with ${from_nano(used)} used {name}"
                         f" it would pass the cap of ${from_nano(cap)}."
@@ -57,12 +62,19 @@ class Ledger(Database):
         return self.submit(job)
 
     def settle(self, reservation: Reservation, nano: int | None) -> Future[None]:
-        """Replace a reservation by what it cost; None leaves it charged as reserved, marked as unknown. Durable."""
+        """Replace a reservation by what it cost; None (or a negative number) leaves it charged as reserved, marked as
+        unknown. Durable.
+
+        Settled twice, the higher amount counts: a report that comes again never gives money back.
+        """
+        known = None if nano is None or nano < 0 else count(nano)
 
         def job(db: sqlite3.Connection) -> None:
             db.execute(
-                "UPDATE ledger SET charged=?, unknown=? WHERE id=? AND charged IS NULL",
-                (reservation.nano if nano is None else nano, int(nano is None), reservation.id),
+                "UPDATE ledger SET unknown = CASE WHEN charged IS NULL THEN ?1 IS NULL ELSE unknown END,"
+                " charged = CASE WHEN charged IS NULL THEN coalesce(?1, reserved)"
+                " ELSE max(charged, coalesce(?1, charged)) END WHERE id=?2",
+                (known, reservation.id),
             )
 
         return self.submit(job)
@@ -84,26 +96,77 @@ class Ledger(Database):
         return self.read(lambda db: _ledger_day(db, day))
 
     def cost_rows(self, by: By) -> list[CostRow]:
-        """Runs, tokens and money by day, agent, spec file or task."""
-        rows: list[Any] = self.read(
-            lambda db: db.execute(
-                f"SELECT {_KEY[by]} AS name, count(DISTINCT ledger.run_id), sum({_CHARGE}), sum(ledger.unknown),"
-                " group_concat(DISTINCT ledger.run_id) FROM ledger LEFT JOIN runs USING (run_id) GROUP BY name ORDER BY name"
-            ).fetchall()
-        )
-        return [CostRow(name or "", runs, *self._tokens(ids), nano, unknown) for name, runs, nano, unknown, ids in rows]
+        """Runs, tokens and money by day, agent, spec file or task, in the order of the keys.
 
-    def _tokens(self, run_ids: str) -> tuple[int, int, int]:
-        ids = run_ids.split(",")
-        marks = ", ".join("?" for _ in ids)
-        row: tuple[int, int, int] = self.read(
-            lambda db: db.execute(
-                "SELECT coalesce(sum(input_tokens), 0), coalesce(sum(output_tokens), 0), coalesce(sum(cached_tokens), 0)"
-                f" FROM runs WHERE run_id IN ({marks})",
-                ids,
-            ).fetchone()
-        )
-        return row
+        Runs that are not metered have tokens and no money. A run's tokens belong to the day of its first request.
+        """
+
+        def query(db: sqlite3.Connection) -> tuple[list[Any], list[Any]]:
+            charges = db.execute(
+                "SELECT run_id, agent, day, sum(CASE WHEN unknown THEN NULL ELSE charged END),"
+                " sum(unknown OR charged IS NULL), count(*) FROM ledger GROUP BY run_id, agent, day ORDER BY min(id)"
+            ).fetchall()
+            runs = db.execute(
+                "SELECT run_id, agent, path, task_key, started_at, input_tokens, output_tokens, cached_tokens FROM runs"
+            ).fetchall()
+            return charges, runs
+
+        charges, runs = self.read(query)
+        return _summed(by, charges, runs)
+
+
+@dataclass(slots=True)
+class _Sum:
+    runs: set[str] = field(default_factory=set)
+    tokens: tuple[int, int, int] = (0, 0, 0)
+    nano: int | None = None
+    unknown: int = 0
+
+
+def _summed(by: By, charges: list[Any], runs: list[Any]) -> list[CostRow]:
+    known = {run[0]: run for run in runs}
+    first_day: dict[str, str] = {}
+    sums: dict[str, _Sum] = {}
+    keys: dict[By, Callable[[str, str, str], str]] = {
+        "day": lambda _run_id, _agent, day: day,
+        "agent": lambda _run_id, agent, _day: agent,
+        "spec": lambda run_id, _agent, _day: known[run_id][2] if run_id in known else _FORGOTTEN,
+        "task": lambda run_id, _agent, _day: " ".join(known[run_id][2:4]) if run_id in known else _FORGOTTEN,
+    }
+    key_of = keys[by]
+    for run_id, agent, day, nano, unknown, _requests in charges:
+        first_day.setdefault(run_id, day)
+        total = sums.setdefault(key_of(run_id, agent, day), _Sum())
+        total.runs.add(run_id)
+        total.unknown += unknown
+        if nano is not None:
+            total.nano = (total.nano or 0) + nano
+    for run_id, agent, _path, _task, started_at, *tokens in runs:
+        day = first_day.get(run_id) or _local_day(started_at)
+        total = sums.setdefault(key_of(run_id, agent, day), _Sum())
+        total.runs.add(run_id)
+        total.tokens = (total.tokens[0] + tokens[0], total.tokens[1] + tokens[1], total.tokens[2] + tokens[2])
+    return [
+        CostRow(key, len(total.runs), *total.tokens, _known(total), total.unknown)
+        for key, total in sorted(sums.items())
+    ]
+
+
+def _known(total: _Sum) -> int | None:
+    """Zero is known only where nothing is unknown."""
+    return total.nano if total.nano is not None or total.unknown else 0
+
+
+def _local_day(started_at: str) -> str:
+    try:
+        return datetime.fromisoformat(started_at).astimezone().date().isoformat()
+    except ValueError:
+        return started_at[:10]
+
+
+def _named(today: str, day: str) -> str:
+    """How a refusal names the day. A clock that was once ahead leaves the ledger there, which a person must be told."""
+    return "today" if today == day else f"on {today} (the ledger's day; it was there before and does not go back)"
 
 
 def _ledger_day(db: sqlite3.Connection, day: str) -> str:

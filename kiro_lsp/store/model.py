@@ -136,5 +136,7 @@ class CostRow:
     input_tokens: int
     output_tokens: int
     cached_tokens: int
-    nano: int
+    nano: int | None
+    """What is known of the cost; None when nothing is."""
     unknown: int
+    """Requests whose cost is not known; each is charged as it was reserved."""

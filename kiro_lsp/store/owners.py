@@ -1,87 +1,20 @@
-"""Who is alive: an advisory lock per process, and the rows by which processes ask each other for something.
-
-A process is known by its number, its start time and the boot, and holds a lock on a file of its own for as long as it
-lives. The kernel drops the lock with the process, however that ended, so nobody is ever waited for in vain.
-"""
+"""Processes of one person: who lives, who holds a project, and the rows by which they ask each other for something."""
 
 from __future__ import annotations
 
-import os
-import secrets
 import sqlite3
-import sys
 from collections.abc import Mapping
 from concurrent.futures import Future
-from datetime import UTC, datetime
-from pathlib import Path
-from typing import IO, Any
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
 
-import orjson
-
-from kiro_lsp.errors import StoreError
+from kiro_lsp.store import locks
+from kiro_lsp.store.encoding import dump, load
+from kiro_lsp.store.locks import OwnerLock
 from kiro_lsp.store.model import ControlRow, Owner, RunRecord
 from kiro_lsp.store.runs import Runs, dump_owner, load_owner
 
-if sys.platform == "win32":  # pragma: no cover  # the branch for Windows; its pure parts are tested everywhere
-    import msvcrt
-
-    def _lock(file: IO[bytes]) -> bool:
-        try:
-            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-        except OSError:
-            return False
-        return True
-
-else:
-    import fcntl
-
-    def _lock(file: IO[bytes]) -> bool:
-        try:
-            fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            return False
-        return True
-
-
-def current_owner() -> Owner:
-    """A new identity for this process, so that no other with the same number can be taken for it."""
-    return Owner(os.getpid(), _start_ticks(os.getpid()), _boot_id(), secrets.token_hex(4))
-
-
-def _start_ticks(pid: int) -> int:
-    """Field 22 of /proc/PID/stat (proc(5)); 0 on systems without it, where the lock alone decides."""
-    try:
-        text = Path(f"/proc/{pid}/stat").read_text()
-    except OSError:
-        return 0
-    return int(text.rpartition(")")[2].split()[19])
-
-
-def _boot_id() -> str:
-    try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    except OSError:
-        return "this-boot"
-
-
-class OwnerLock:
-    """Held for the life of the process. `release` is for an orderly end; a killed process releases by dying."""
-
-    def __init__(self, owner: Owner, path: Path) -> None:
-        self.owner = owner
-        self._path = path
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._file: IO[bytes] | None = path.open("a+b")
-        if not _lock(self._file):
-            raise StoreError(
-                f"Another process holds {path}.", hint="This should not happen: two owners with one identity."
-            )
-
-    def release(self) -> None:
-        if self._file is not None:
-            self._path.unlink(missing_ok=True)
-            self._file.close()
-            self._file = None
+_ANSWERS_KEPT: Final = timedelta(days=1)
 
 
 class Owners(Runs):
@@ -89,39 +22,37 @@ class Owners(Runs):
 
     def register_owner(self) -> OwnerLock:
         """Make this process known as alive. Raises StoreError when its folder cannot be written."""
-        owner = current_owner()
-        try:
-            return OwnerLock(owner, self._lock_path(owner))
-        except OSError as error:
-            raise StoreError(
-                f"{self.directory} cannot be written: {error.strerror}.", hint="Check its rights."
-            ) from error
+        locks.sweep(self.owners_folder)
+        return OwnerLock(locks.current_owner(), self.owners_folder)
 
     def owner_alive(self, owner: Owner) -> bool:
         """Whether that very process still runs. Asks the lock, and never waits."""
-        path = self._lock_path(owner)
-        try:
-            with path.open("r+b") as file:
-                free = _lock(file)
-        except FileNotFoundError:
-            return False
-        except OSError:
-            return True  # it cannot be opened: on the safe side, somebody holds it
-        if free:
-            path.unlink(missing_ok=True)
-        return not free
+        return locks.is_alive(self.owners_folder, owner)
 
     def orphans(self) -> list[RunRecord]:
         """Runs that claim to be live although their process is gone."""
         return [run for run in self.live_runs() if run.owner is None or not self.owner_alive(run.owner)]
 
+    def claim(self, run_id: str, owner: Owner) -> Future[bool]:
+        """Take over an orphan; False when it is none any more, so that only one process recovers it. Durable."""
+
+        def job(db: sqlite3.Connection) -> bool:
+            row = db.execute("SELECT owner FROM runs WHERE run_id=?", (run_id,)).fetchone()
+            if row is None or self._runs_still(row[0]):
+                return False
+            db.execute("UPDATE runs SET owner=? WHERE run_id=?", (dump_owner(owner), run_id))
+            return True
+
+        return self.submit(job)
+
     def hold_root(self, root: str, owner: Owner) -> Future[None]:
-        """A language server takes a project: settling its runs is its job while it lives."""
+        """A language server takes a project: settling its runs is the job of the first that lives."""
 
         def job(db: sqlite3.Connection) -> None:
-            row = db.execute("SELECT owner FROM holders WHERE root=?", (root,)).fetchone()
-            if row is None or not self.owner_alive(load_owner(row[0])):
-                db.execute("INSERT OR REPLACE INTO holders VALUES (?, ?)", (root, dump_owner(owner)))
+            for number, holder in db.execute("SELECT number, owner FROM holders WHERE root=?", (root,)).fetchall():
+                if not self._runs_still(holder):
+                    db.execute("DELETE FROM holders WHERE number=?", (number,))
+            db.execute("INSERT OR IGNORE INTO holders (root, owner) VALUES (?, ?)", (root, dump_owner(owner)))
 
         return self.submit(job)
 
@@ -132,10 +63,12 @@ class Owners(Runs):
         return self.submit(job)
 
     def holder_of(self, root: str) -> Owner | None:
-        """The living language server that has the project open."""
-        row = self.read(lambda db: db.execute("SELECT owner FROM holders WHERE root=?", (root,)).fetchone())
-        owner = None if row is None else load_owner(row[0])
-        return owner if owner is not None and self.owner_alive(owner) else None
+        """The living language server that has the project open, the one that opened it first when there are several."""
+        rows = self.read(
+            lambda db: db.execute("SELECT owner FROM holders WHERE root=? ORDER BY number", (root,)).fetchall()
+        )
+        holders = (load_owner(row[0]) for row in rows)
+        return next((owner for owner in holders if self.owner_alive(owner)), None)
 
     # Requests between processes
 
@@ -143,9 +76,11 @@ class Owners(Runs):
         """Ask another process for something; returns the number under which `result` will have its answer."""
 
         def job(db: sqlite3.Connection) -> int:
+            now = datetime.now(UTC)
+            db.execute("DELETE FROM control WHERE created_at < ?", ((now - _ANSWERS_KEPT).isoformat(),))
             cursor = db.execute(
                 "INSERT INTO control (kind, run_id, args, addressee, by, created_at) VALUES (?, ?, ?, ?, ?, ?)",
-                (kind, run_id, orjson.dumps(dict(args)).decode(), dump_owner(to), by, datetime.now(UTC).isoformat()),
+                (kind, run_id, dump(dict(args)), dump_owner(to), by, now.isoformat()),
             )
             assert cursor.lastrowid is not None
             return cursor.lastrowid
@@ -169,7 +104,7 @@ class Owners(Runs):
                 (key,),
             ).fetchall()
             db.execute("UPDATE control SET taken_by=? WHERE addressee=? AND taken_by IS NULL", (key, key))
-            return [ControlRow(row[0], row[1], row[2], orjson.loads(row[3]), row[4]) for row in rows]
+            return [ControlRow(row[0], row[1], row[2], load(row[3]), row[4]) for row in rows]
 
         return self.submit(job).result()
 
@@ -177,18 +112,15 @@ class Owners(Runs):
         """Answer a request."""
 
         def job(db: sqlite3.Connection) -> None:
-            db.execute("UPDATE control SET result=? WHERE id=?", (orjson.dumps(dict(result)).decode(), identifier))
+            db.execute("UPDATE control SET result=? WHERE id=?", (dump(dict(result)), identifier))
 
         return self.submit(job)
 
     def result(self, identifier: int) -> dict[str, Any] | None:
         """The answer to a request, None while there is none."""
         row = self.read(lambda db: db.execute("SELECT result FROM control WHERE id=?", (identifier,)).fetchone())
-        return None if row is None or row[0] is None else orjson.loads(row[0])
+        return None if row is None or row[0] is None else load(row[0])
 
     def was_taken(self, identifier: int) -> bool:
         row = self.read(lambda db: db.execute("SELECT taken_by FROM control WHERE id=?", (identifier,)).fetchone())
         return row is not None and row[0] is not None
-
-    def _lock_path(self, owner: Owner) -> Path:
-        return self.directory / "owners" / f"{owner.key}.lock"

@@ -5,20 +5,26 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Collection, Sequence
 from concurrent.futures import Future
+from pathlib import Path
 from typing import Any, Final
-
-import orjson
 
 from kiro_lsp import events
 from kiro_lsp.errors import UnknownRun
 from kiro_lsp.events import Envelope, RunEvent, RunState
 from kiro_lsp.spec.model import TaskAnchor
+from kiro_lsp.store import locks
 from kiro_lsp.store.database import Database
+from kiro_lsp.store.encoding import count, dump, load, shown
 from kiro_lsp.store.model import Owner, RunRecord
+
+_LIVE: Final = ", ".join(f"'{state}'" for state in sorted(events.LIVE_STATES))
 
 _COLUMNS: Final = (
     "run_id, root, path, task_key, title, agent, way, model, billing, state, started_at, anchor, task_id, owner, replay,"
-    " reason, note, ended_at, cost, input_tokens, output_tokens, cached_tokens,"
+    # A run that ended with a reservation open (it was killed, or its usage never came) has an unknown cost.
+    f" reason, note, ended_at, CASE WHEN state NOT IN ({_LIVE}) AND EXISTS (SELECT 1 FROM ledger WHERE"
+    " ledger.run_id = runs.run_id AND (charged IS NULL OR unknown)) THEN NULL ELSE cost END,"
+    " input_tokens, output_tokens, cached_tokens,"
     " (SELECT count(*) FROM changes WHERE changes.run_id = runs.run_id) AS files, revision, intent"
 )
 _UPDATABLE: Final = frozenset({"agent", "way", "model", "billing", "intent", "note", "reason"})
@@ -28,22 +34,24 @@ class Runs(Database):
     """The part of the store that knows runs."""
 
     def create_run(self, run: RunRecord) -> Future[bool]:
-        """Record a run; False when its task already has a live one (one run per task at a time)."""
+        """Record a run; False when its task already has a live one (one run per task at a time).
+
+        A run whose process died does not block its task, unless it died while applying: that must be recovered first.
+        """
 
         def job(db: sqlite3.Connection) -> bool:
-            live = sorted(events.LIVE_STATES)
-            busy = db.execute(
-                f"SELECT 1 FROM runs WHERE root=? AND path=? AND task_key=? AND state IN ({_marks(live)})",
-                (run.root, run.path, run.task_key, *live),
-            ).fetchone()
-            if busy:
+            others = db.execute(
+                f"SELECT state, owner FROM runs WHERE root=? AND path=? AND task_key=? AND state IN ({_LIVE})",
+                (run.root, run.path, run.task_key),
+            ).fetchall()
+            if any(state == "applying" or self._runs_still(owner) for state, owner in others):
                 return False
             values = {
                 "run_id": run.run_id,
                 "root": run.root,
                 "path": run.path,
                 "task_key": run.task_key,
-                "title": run.title,
+                "title": shown(run.title),
                 "task_id": run.task_id,
                 "agent": run.agent,
                 "way": run.way,
@@ -54,11 +62,11 @@ class Runs(Database):
                 "anchor": _dump_anchor(run.anchor),
                 "owner": None if run.owner is None else dump_owner(run.owner),
                 "replay": int(run.replay),
-                "reason": run.reason,
-                "note": run.note,
+                "reason": shown(run.reason),
+                "note": None if run.note is None else shown(run.note),
                 "cost": run.cost,
                 "revision": run.revision,
-                "intent": None if run.intent is None else orjson.dumps(dict(run.intent)).decode(),
+                "intent": None if run.intent is None else dump(dict(run.intent)),
             }
             db.execute(
                 f"INSERT INTO runs ({', '.join(values)}) VALUES ({_marks(values)})",
@@ -68,16 +76,28 @@ class Runs(Database):
 
         return self.submit(job)
 
+    def _runs_still(self, owner: str | None) -> bool:
+        return owner is not None and locks.is_alive(self.owners_folder, load_owner(owner))
+
+    @property
+    def owners_folder(self) -> Path:
+        return self.directory / "owners"
+
     def update_run(self, run_id: str, **columns: Any) -> Future[None]:
         """Set columns that are learnt after the start: agent, way, model, billing, intent, note, reason."""
         unknown = set(columns) - _UPDATABLE
         if unknown:
             raise ValueError(f"not a column to update: {sorted(unknown)}")
-        values = {name: orjson.dumps(value).decode() if name == "intent" else value for name, value in columns.items()}
+        values = {
+            name: dump(value) if name == "intent" else shown(value) if isinstance(value, str) else value
+            for name, value in columns.items()
+        }
 
         def job(db: sqlite3.Connection) -> None:
+            _require(db, run_id)
             assignments = ", ".join(f"{name}=?" for name in values)
-            db.execute(f"UPDATE runs SET {assignments} WHERE run_id=?", (*values.values(), run_id))
+            if values:
+                db.execute(f"UPDATE runs SET {assignments} WHERE run_id=?", (*values.values(), run_id))
 
         return self.submit(job)
 
@@ -122,7 +142,9 @@ class Runs(Database):
             )
         latest = [
             row[0]
-            for row in self.read(lambda db: db.execute("SELECT run_id FROM runs ORDER BY started_at DESC LIMIT 3"))
+            for row in self.read(
+                lambda db: db.execute("SELECT run_id FROM runs ORDER BY started_at DESC, rowid DESC LIMIT 3").fetchall()
+            )
         ]
         known = f"The latest are {', '.join(latest)}." if latest else "No run was recorded yet."
         raise UnknownRun(f"There is no run {run_id!r}.", hint=f"{known} `kiro-lsp runs` lists them.")
@@ -140,25 +162,26 @@ class Runs(Database):
 
     def live_runs(self) -> list[RunRecord]:
         """Runs in a state that needs a living owner."""
-        live = sorted(events.LIVE_STATES)
-        rows = self.read(
-            lambda db: db.execute(f"SELECT {_COLUMNS} FROM runs WHERE state IN ({_marks(live)})", live).fetchall()
-        )
+        rows = self.read(lambda db: db.execute(f"SELECT {_COLUMNS} FROM runs WHERE state IN ({_LIVE})").fetchall())
         return [_record(row) for row in rows]
 
     # Events
 
     def append(self, run_id: str, group: Sequence[RunEvent], *, durable: bool, at: str) -> Future[list[Envelope]]:
-        """Number and keep events, all or none; `at` is RFC 3339. The Future gives them back as they were numbered."""
+        """Number and keep events, all or none; `at` is RFC 3339. The Future gives them back as they were numbered.
+
+        The run's state, agent, cost and end follow from them in the same transaction. Raises UnknownRun (in the Future).
+        """
 
         def job(db: sqlite3.Connection) -> list[Envelope]:
+            _require(db, run_id)
             (last,) = db.execute("SELECT coalesce(max(seq), 0) FROM events WHERE run_id=?", (run_id,)).fetchone()
             envelopes = [Envelope(run_id, last + number, at, event) for number, event in enumerate(group, 1)]
             for envelope in envelopes:
                 type_, body = events.body_to_wire(envelope.event)
                 db.execute(
                     "INSERT INTO events (run_id, seq, at, type, body) VALUES (?, ?, ?, ?, ?)",
-                    (run_id, envelope.seq, at, type_, orjson.dumps(body).decode()),
+                    (run_id, envelope.seq, at, type_, dump(body)),
                 )
                 _fold(db, run_id, envelope)
             return envelopes
@@ -173,7 +196,7 @@ class Runs(Database):
                 (run_id, after, -1 if limit is None else limit),
             ).fetchall()
         )
-        return [_envelope(row) for row in rows]
+        return _envelopes(rows)
 
     def has_event(self, run_id: str, type_: str) -> bool:
         found = self.read(
@@ -190,33 +213,45 @@ class Runs(Database):
         """Events of any process that came after `row`, and the row to ask from next time."""
         rows = self.read(
             lambda db: db.execute(
-                "SELECT run_id, seq, at, type, body, row FROM events WHERE row>? ORDER BY row LIMIT 5000", (row,)
+                "SELECT run_id, seq, at, type, body, row FROM events WHERE row>? ORDER BY row", (row,)
             ).fetchall()
         )
-        return (rows[-1][5] if rows else row), [_envelope(item[:5]) for item in rows]
+        return (rows[-1][5] if rows else row), _envelopes([item[:5] for item in rows])
 
 
 def _fold(db: sqlite3.Connection, run_id: str, envelope: Envelope) -> None:
     event = envelope.event
     if isinstance(event, events.State):
         db.execute("UPDATE runs SET state=? WHERE run_id=?", (event.to, run_id))
+        if event.to == "interrupted":
+            db.execute("UPDATE runs SET ended_at=coalesce(ended_at, ?) WHERE run_id=?", (envelope.at, run_id))
     elif isinstance(event, events.ENDED):
         db.execute("UPDATE runs SET ended_at=? WHERE run_id=?", (envelope.at, run_id))
     elif isinstance(event, events.Start):
         db.execute(
             "UPDATE runs SET agent=?, way=?, model=?, reason=? WHERE run_id=?",
-            (event.agent, event.way, event.model, event.reason, run_id),
+            (shown(event.agent), event.way, shown(event.model), shown(event.reason), run_id),
         )
     elif isinstance(event, events.UsageReport):
+        tokens = count(event.input_tokens), count(event.output_tokens), count(event.cached_tokens)
         db.execute(
             "UPDATE runs SET cost=?, input_tokens=?, output_tokens=?, cached_tokens=?, billing=? WHERE run_id=?",
-            (event.cost, event.input_tokens, event.output_tokens, event.cached_tokens, event.billing, run_id),
+            (event.cost, *tokens, event.billing, run_id),
         )
 
 
-def _envelope(row: Sequence[Any]) -> Envelope:
-    run_id, seq, at, type_, body = row
-    return Envelope(run_id, seq, at, events.event_from_wire(type_, orjson.loads(body)))
+def _require(db: sqlite3.Connection, run_id: str) -> None:
+    if db.execute("SELECT 1 FROM runs WHERE run_id=?", (run_id,)).fetchone() is None:
+        raise UnknownRun(f"There is no run {run_id!r}.", hint="`kiro-lsp runs` lists them.")
+
+
+def _envelopes(rows: Sequence[Sequence[Any]]) -> list[Envelope]:
+    """Events of a type that only a newer kiro-lsp knows are left out: their numbers stay, so nothing else moves."""
+    return [
+        Envelope(run_id, seq, at, events.event_from_wire(type_, load(body)))
+        for run_id, seq, at, type_, body in rows
+        if type_ in events.EVENT_TYPES
+    ]
 
 
 def _record(row: Sequence[Any]) -> RunRecord:
@@ -263,17 +298,17 @@ def _record(row: Sequence[Any]) -> RunRecord:
         cached_tokens=cached_tokens,
         files=files,
         revision=revision,
-        intent=None if intent is None else orjson.loads(intent),
+        intent=None if intent is None else load(intent),
     )
 
 
 def _dump_anchor(anchor: TaskAnchor) -> str:
     fields = (anchor.key, anchor.id, anchor.title_hash, list(anchor.heading_path), anchor.before, anchor.after)
-    return orjson.dumps(fields).decode()
+    return dump(fields)
 
 
 def _load_anchor(text: str) -> TaskAnchor:
-    key, identifier, title_hash, heading_path, before, after = orjson.loads(text)
+    key, identifier, title_hash, heading_path, before, after = load(text)
     return TaskAnchor(key, identifier, title_hash, tuple(heading_path), before, after)
 
 

@@ -108,7 +108,8 @@ def costs(args: argparse.Namespace, console: Console) -> int:
     console.line(f"{body['day']}: spent ${body['spent']}, reserved ${body['reserved']}, at most ${body['cap']} a day")
     for row in body["rows"]:
         unknown = f", {row['unknown']} of unknown cost, charged as reserved" if row["unknown"] else ""
-        console.line(f"  {row['key']}: {counted(row['runs'], 'run')}, ${row['cost']}{unknown}")
+        cost = "unknown" if row["cost"] is None else f"${row['cost']}"
+        console.line(f"  {row['key']}: {counted(row['runs'], 'run')}, {cost}{unknown}")
     return 0
 
 
@@ -129,7 +130,7 @@ def costs_json(store: Store, settings: Settings, by: By, day: str) -> dict[str, 
                 "inputTokens": row.input_tokens,
                 "outputTokens": row.output_tokens,
                 "cachedTokens": row.cached_tokens,
-                "cost": from_nano(row.nano),
+                "cost": None if row.nano is None else from_nano(row.nano),
                 "unknown": row.unknown,
             }
             for row in store.cost_rows(by=by)
