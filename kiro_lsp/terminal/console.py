@@ -85,7 +85,7 @@ class Console:
 
     def value(self, value: object) -> None:
         """One JSON value on one line of standard output, flushed, so that a reader of a stream sees it now."""
-        _write(self.out, encode_json(value) + "\n")
+        _write(self.out, encode_json(value, self.out.encoding or "utf-8") + "\n")
         self.out.flush()
 
     def say(self, text: str) -> None:
@@ -115,11 +115,11 @@ def refused_json(error: KiroError) -> dict[str, object]:
     return body
 
 
-def encode_json(value: object) -> str:
-    """JSON text on one line. A lone surrogate, which no UTF-8 stream can carry, is escaped."""
+def encode_json(value: object, encoding: str = "utf-8") -> str:
+    """JSON text on one line. What the stream's encoding cannot carry, such as a lone surrogate, is escaped."""
     text = json.dumps(value, ensure_ascii=False, separators=(", ", ": "), default=_json_default)
     try:
-        text.encode()
+        text.encode(encoding)
     except UnicodeEncodeError:
         return json.dumps(value, separators=(", ", ": "), default=_json_default)
     return text

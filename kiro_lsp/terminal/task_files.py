@@ -28,23 +28,32 @@ def tasks(args: argparse.Namespace, console: Console) -> int:
     """List the tasks of files, and of the task files below folders. 0 also when a file has problems."""
     found: list[dict[str, object]] = []
     failed = False
-    for given in args.paths:
-        try:
-            for path in _task_files(given):
-                task_list = _parsed(path)
-                if console.json:
-                    found.append(task_lists.tasks_json(path, task_list))
-                else:
-                    _print_tasks(path, task_list, console)
-        except (OSError, UnreadableFile) as error:
+    for path in (path for given in args.paths for path in _task_files(given)):
+        task_list = _readable(path, console)
+        if task_list is None:
             failed = True
-            console.say(f"kiro-lsp: {error if isinstance(error, UnreadableFile) else _why(given, error)}")
+        elif console.json:
+            found.append(task_lists.tasks_json(path, task_list))
+        else:
+            _print_tasks(path, task_list, console)
     if console.json:
         console.value(found)
     return 1 if failed else 0
 
 
+def _readable(path: str, console: Console) -> TaskList | None:
+    """The tasks of a file, or None after saying why it cannot be read."""
+    try:
+        return _parsed(path)
+    except UnreadableFile as error:
+        console.say(f"kiro-lsp: {error}")
+    except OSError as error:
+        console.say(f"kiro-lsp: {_why(path, error)}")
+    return None
+
+
 def _task_files(given: str) -> Iterator[str]:
+    """The file itself, or the task files below a folder; a folder without any stands for itself and is refused later."""
     if not os.path.isdir(given):
         yield given
         return
@@ -57,10 +66,7 @@ def _task_files(given: str) -> Iterator[str]:
                 nothing = False
                 yield path
     if nothing:
-        raise UnreadableFile(
-            f"There is no task file below {given!r}.",
-            hint="Name the file itself: any Markdown file with boxes will do.",
-        )
+        yield given
 
 
 def _parsed(path: str) -> TaskList:
@@ -74,6 +80,10 @@ def _parsed(path: str) -> TaskList:
 def read_bytes(path: str) -> bytes:
     """A regular file's content. Raises OSError, or UnreadableFile for what is no ordinary file of sane size."""
     status = os.stat(path)
+    if stat.S_ISDIR(status.st_mode):
+        raise UnreadableFile(
+            f"There is no task file below {path!r}.", hint="Name the file itself: any Markdown file with boxes will do."
+        )
     if not stat.S_ISREG(status.st_mode):
         raise UnreadableFile(f"{path!r} is not a file.", hint="Name a task file, such as .kiro/specs/NAME/tasks.md.")
     if status.st_size > _SIZE_LIMIT:
