@@ -45,6 +45,10 @@ __all__ = ["Applier", "Buffers", "Outcome", "TickOutcome"]
 class Buffers(Protocol):
     """The editor's open documents; a terminal has none."""
 
+    def paths(self) -> Sequence[Path]:
+        """Every document that is open, as absolute paths."""
+        ...
+
     def text(self, path: Path) -> str | None:
         """The text of an open document with the line ends it has there, None when it is not open."""
         ...

@@ -31,6 +31,7 @@ from kiro_lsp.errors import KiroError, RunRefused, UnreadableFile
 from kiro_lsp.events import Envelope, EventStream, Permission, RunState
 from kiro_lsp.executors import registry
 from kiro_lsp.executors.protocol import AgentInfo
+from kiro_lsp.executors.worker import WorkerPool
 from kiro_lsp.sandbox import programs
 from kiro_lsp.settings import LoadedSettings
 from kiro_lsp.settings.redact import Redactor
@@ -123,6 +124,7 @@ class Engine:
         self._slot_freed = asyncio.Condition()
         self._group = asyncio.TaskGroup()
         self._control = Control(self)
+        self.workers = WorkerPool(environ)
 
     async def __aenter__(self) -> Engine:
         await self._group.__aenter__()
@@ -139,6 +141,7 @@ class Engine:
             await self._group.__aexit__(None, None, None)
         finally:
             self.stream.close()
+            await self.workers.close()
             await self._control.release()
 
     # Projects
@@ -153,6 +156,16 @@ class Engine:
         workspace.restricted = self.restricted(root)
         workspace.buffer_text = self.buffers.text
         return workspace
+
+    async def warm_up(self, root: Path) -> None:
+        """Have what a plain click would need ready, in a trusted project; elsewhere nothing is started."""
+        workspace = self.workspace(root)
+        if await asyncio.to_thread(workspace.trust) == "untrusted":
+            return
+        agent = await asyncio.to_thread(workspace.recommended)
+        module = registry.warm_module(agent) if agent is not None else None
+        if module is not None:
+            await self.workers.warm_up(module)
 
     async def hold(self, root: Path) -> None:
         """A language server that has this project open applies for everybody, since only it sees the buffers."""
@@ -311,7 +324,7 @@ class Engine:
             handle.allowed_digests = workspace.allowed_commands(loaded.settings, start.allowed_commands)
             handle.stage.trusted = True
 
-        return RunJob(handle, workspace, start, self._slot, choose, arm, mark, review_ready)
+        return RunJob(handle, workspace, start, self.workers, self._slot, choose, arm, mark, review_ready)
 
     def _stage(self, workspace: Workspace, handle: RunHandle) -> Stage:
         return Stage(
@@ -463,7 +476,7 @@ class Engine:
     def live(self, root: Path) -> list[LiveRun]:
         """The newest run of every task of a project that has one; what lenses show."""
         newest: dict[tuple[str, str], LiveRun] = {}
-                for record in self.runs(root):
+        for record in self.runs(root):
             key = (record.path, record.task_key)
             if key not in newest:
                 newest[key] = self._live(record, registry.label_of(record.agent))

@@ -22,6 +22,7 @@ from kiro_lsp.errors import ExecutorError, KiroError, RunRefused
 from kiro_lsp.events import Phase, RunState
 from kiro_lsp.executors import registry
 from kiro_lsp.executors.protocol import AgentInfo, ExecutorRequest, ExecutorResult, Question
+from kiro_lsp.executors.worker import WorkerPool
 from kiro_lsp.settings import LoadedSettings
 from kiro_lsp.spec.intent import IntentContract
 from kiro_lsp.spec.model import Task
@@ -71,6 +72,7 @@ class RunJob:
     handle: RunHandle
     workspace: Workspace
     start: StartRun
+    workers: WorkerPool
     slot: Callable[[RunHandle], AbstractAsyncContextManager[None]]
     """Held while the run works; entering waits until fewer than `max_parallel` runs do."""
     choose: Callable[[], Chosen]
@@ -185,7 +187,7 @@ class RunJob:
         )
         async with asyncio.timeout(handle.settings.execution.timeout_seconds) as timeout:
             with handle.time_limit(timeout):
-                executor = await asyncio.to_thread(registry.create, agent, handle.settings)
+                executor = await asyncio.to_thread(registry.create, agent, handle.settings, self.workers)
                 result = await executor.execute(request, handle)
         self._ended(result)
 

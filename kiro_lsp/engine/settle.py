@@ -20,6 +20,7 @@ from kiro_lsp.engine.run import now
 from kiro_lsp.engine.workspace import Workspace
 from kiro_lsp.errors import RunRefused, StaleRevision, StoreError
 from kiro_lsp.events import Envelope, RunEvent, RunState
+from kiro_lsp.executors import registry
 from kiro_lsp.spec.model import TaskAnchor, TaskStatus
 from kiro_lsp.store import Owner, RunRecord, Store
 
@@ -185,7 +186,9 @@ class Settlement:
             return Settled(True, "review", " ".join(notes), outcome.files)
         partial = review.rejected_any
         tick = ""
-        if not partial and self._completed(record.run_id):
+        if record.way == "replay" and record.model == registry.TRIAL:
+            notes.append("This was a recorded trial: the task was not worked on, so its box stays as it is.")
+        elif not partial and self._completed(record.run_id):
             tick = await self.mark(record, "done")
             if tick not in ("written", "unchanged"):
                 notes.append(f"The box was not ticked: {tick}")
@@ -244,7 +247,7 @@ class Settlement:
 
     def _completed(self, run_id: str) -> bool:
         """Only a run whose executor completed may tick: accepted pieces of a failed run are not a finished task."""
-        return any(isinstance(envelope.event, events.Complete) for envelope in self.store.events(run_id))
+        return self.store.has_event(run_id, "complete")
 
     async def _append(self, run_id: str, group: Sequence[RunEvent]) -> None:
         envelopes = await asyncio.wrap_future(self.store.append(run_id, group, durable=True, at=now()))
@@ -281,6 +284,9 @@ def no_buffers() -> Buffers:
 
 
 class _NoBuffers:
+    def paths(self) -> Sequence[Path]:
+        return ()
+
     def text(self, path: Path) -> str | None:  # noqa: ARG002
         return None
 

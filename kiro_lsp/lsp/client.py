@@ -1,0 +1,100 @@
+"""What the client announced, asked by name. Capabilities are dug out here and nowhere else.
+
+`initializationOptions.kiro` is a list of the requests and notifications beyond plain LSP that the client understands; a
+client that lists `kiro/review` is one of ours, or does as ours do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from kiro_lsp.lsp.documents import Encoding
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    capabilities: Mapping[str, Any] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict)
+    name: str = ""
+
+    def _at(self, *path: str) -> Any:
+        value: Any = self.capabilities
+        for name in path:
+            value = value.get(name) if isinstance(value, Mapping) else None
+        return value
+
+    @property
+    def encoding(self) -> Encoding:
+        offered = self._at("general", "positionEncodings")
+        for encoding in offered if isinstance(offered, list) else ():
+            if encoding in ("utf-8", "utf-16", "utf-32"):
+                return encoding  # type: ignore[no-any-return]
+        return "utf-16"
+
+    @property
+    def applies_edits(self) -> bool:
+        return self._at("workspace", "applyEdit") is True
+
+    @property
+    def takes_document_changes(self) -> bool:
+        return self._at("workspace", "workspaceEdit", "documentChanges") is True
+
+    @property
+    def confirms_annotated_edits(self) -> bool:
+        return isinstance(self._at("workspace", "workspaceEdit", "changeAnnotationSupport"), Mapping)
+
+    @property
+    def shows_progress(self) -> bool:
+        return self._at("window", "workDoneProgress") is True
+
+    @property
+    def refreshes_lenses(self) -> bool:
+        return self._at("workspace", "codeLens", "refreshSupport") is True
+
+    @property
+    def pulls_configuration(self) -> bool:
+        return self._at("workspace", "configuration") is True
+
+    @property
+    def registers_watchers(self) -> bool:
+        return self._at("workspace", "didChangeWatchedFiles", "dynamicRegistration") is True
+
+    @property
+    def shows_documents(self) -> bool:
+        return self._at("window", "showDocument", "support") is True
+
+    @property
+    def pulls_content(self) -> bool:
+        return isinstance(self._at("workspace", "textDocumentContent"), Mapping)
+
+    def understands(self, method: str) -> bool:
+        """Whether a request or notification beyond plain LSP may be sent."""
+        listed = self.options.get("kiro")
+        return isinstance(listed, list) and method in listed
+
+    @property
+    def is_ours(self) -> bool:
+        return self.understands("kiro/review")
+
+    @property
+    def trusted(self) -> bool | None:
+        """What the editor says of the workspace; it may lower trust, never raise it."""
+        said = self.options.get("trusted")
+        return said if isinstance(said, bool) else None
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        given = self.options.get("settings")
+        return given if isinstance(given, Mapping) else {}
+
+
+def client_of(params: Mapping[str, Any]) -> Client:
+    """The client of an initialize request, however odd its parameters are."""
+    capabilities, options, info = params.get("capabilities"), params.get("initializationOptions"), params.get("clientInfo")
+    return Client(
+        capabilities if isinstance(capabilities, Mapping) else {},
+        options if isinstance(options, Mapping) else {},
+        str(info.get("name", "")) if isinstance(info, Mapping) else "",
+    )

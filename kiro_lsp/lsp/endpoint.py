@@ -1,0 +1,154 @@
+"""JSON-RPC both ways on one event loop: answers, notifications, and our own requests to the client.
+
+Every request gets exactly one answer. Values are plain dicts or bytes that are spliced in as they are. It knows the
+protocol's rules and no feature.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final
+
+import orjson
+
+PARSE_ERROR: Final = -32700
+INVALID_REQUEST: Final = -32600
+METHOD_NOT_FOUND: Final = -32601
+INVALID_PARAMS: Final = -32602
+INTERNAL_ERROR: Final = -32603
+NOT_INITIALIZED: Final = -32002
+REQUEST_CANCELLED: Final = -32800
+REQUEST_FAILED: Final = -32803
+
+MessageId = int | str | None
+
+
+class Raw(bytes):
+    """A result that is JSON already."""
+
+
+class ResponseError(Exception):
+    """An answer that is an error; also what the client answered to a request of ours."""
+
+    def __init__(self, code: int, message: str, data: Any = None) -> None:
+        super().__init__(message)
+        self.code, self.message, self.data = code, message, data
+
+
+class Endpoint:
+    """One connection. `send_bytes` gets message bodies, in order, and never blocks."""
+
+    def __init__(self, send_bytes: Callable[[bytes], None]) -> None:
+        self._send_bytes = send_bytes
+        self._last_id = 0
+        self._asked: dict[str, asyncio.Future[Any]] = {}
+        self._closed = False
+
+    # Answers and notifications
+
+    def answer(self, identifier: MessageId, result: Any) -> None:
+        body = bytes(result) if isinstance(result, Raw) else _dumped(result)
+        self._send_bytes(b'{"jsonrpc":"2.0","id":%b,"result":%b}' % (orjson.dumps(identifier), body))
+
+    def refuse(self, identifier: MessageId, error: ResponseError) -> None:
+        value = {"code": error.code, "message": error.message} | ({} if error.data is None else {"data": error.data})
+        self._send_bytes(b'{"jsonrpc":"2.0","id":%b,"error":%b}' % (orjson.dumps(identifier), _dumped(value)))
+
+    def notify(self, method: str, params: Any) -> None:
+        if not self._closed:
+            self._send_bytes(b'{"jsonrpc":"2.0","method":%b,"params":%b}' % (orjson.dumps(method), _dumped(params)))
+
+    # Requests of ours
+
+    async def request(self, method: str, params: Any) -> Any:
+        """Ask the client; waits as long as it takes. Raises ResponseError for an error answer or a lost connection."""
+        if self._closed:
+            raise ResponseError(REQUEST_FAILED, "the client is gone")
+        self._last_id += 1
+        identifier = f"kiro-{self._last_id}"
+        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self._asked[identifier] = future
+        head = b'{"jsonrpc":"2.0","id":%b,"method":%b,"params":%b}'
+        self._send_bytes(head % (orjson.dumps(identifier), orjson.dumps(method), _dumped(params)))
+        try:
+            return await future
+        finally:
+            self._asked.pop(identifier, None)
+            if future.cancelled():
+                self.notify("$/cancelRequest", {"id": identifier})
+
+    def take_response(self, message: Mapping[str, Any]) -> None:
+        """An answer of the client; one to nothing we asked is ignored."""
+        future = self._asked.pop(str(message.get("id")), None)
+        if future is None or future.done():
+            return
+        error = message.get("error")
+        if isinstance(error, Mapping):
+            code = error.get("code")
+            future.set_exception(
+                ResponseError(code if isinstance(code, int) else INTERNAL_ERROR, str(error.get("message")), error.get("data"))
+            )
+        else:
+            future.set_result(message.get("result"))
+
+    def close(self) -> None:
+        """The client is gone: nothing more is sent, and whoever waits for it is told."""
+        self._closed = True
+        for future in list(self._asked.values()):
+            if not future.done():
+                future.set_exception(ResponseError(REQUEST_FAILED, "the client is gone"))
+        self._asked.clear()
+
+
+class Inbox:
+    """Requests in flight: each is answered once, by its result, its error, or its cancellation."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self._endpoint = endpoint
+        self._running: dict[MessageId, asyncio.Task[None]] = {}
+
+    def start(self, identifier: MessageId, work: Awaitable[Any], group: asyncio.TaskGroup) -> None:
+        """Carry out a request in the background."""
+        job = group.create_task(self._carry_out(identifier, work))
+        self._running[identifier] = job
+        job.add_done_callback(lambda _job: self._running.pop(identifier, None))
+
+    def cancel(self, identifier: MessageId) -> None:
+        job = self._running.get(identifier)
+        if job is not None:
+            job.cancel()
+
+    def cancel_all(self) -> None:
+        for job in list(self._running.values()):
+            job.cancel()
+
+    async def _carry_out(self, identifier: MessageId, work: Awaitable[Any]) -> None:
+        try:
+            result = await work
+        except asyncio.CancelledError:
+            self._endpoint.refuse(identifier, ResponseError(REQUEST_CANCELLED, "cancelled"))
+        except ResponseError as error:
+            self._endpoint.refuse(identifier, error)
+        except Exception as error:  # noqa: BLE001  # the request boundary: a fault in one handler is one error answer
+            self._endpoint.refuse(identifier, ResponseError(INTERNAL_ERROR, f"{type(error).__name__}: {error}"))
+        else:
+            self._endpoint.answer(identifier, result)
+
+
+def _dumped(value: Any) -> bytes:
+    """JSON as clients expect it; a lone surrogate in a text becomes U+FFFD rather than an unanswered request."""
+    try:
+        return orjson.dumps(value)
+    except TypeError:
+        return orjson.dumps(_without_surrogates(value))
+
+
+def _without_surrogates(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    if isinstance(value, Mapping):
+        return {_without_surrogates(str(key)): _without_surrogates(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_surrogates(item) for item in value]
+    return value
