@@ -202,11 +202,23 @@ def test_two_tasks_with_one_id_are_both_named_and_none_is_written(
     project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = project / TASKS
-    file.write_text("- [ ] 1. One\n- [ ] 1. Other\n- [ ] 1. Third\n", "utf-8")
-    refused = run_json(capsys, "mark", TASKS, "1", "done")
-    # The key of the first one is its id, so the id alone means that one.
-    assert refused["line"] == 1
-    assert run_json(capsys, "mark", TASKS, "1~2", "done")["line"] == 2
+    original = "- [ ] 1. One\n- [ ] 1. Other\n"
+    file.write_text(original, "utf-8")
+    refused = run_json(capsys, "mark", TASKS, "1", "done", code=1)["refused"]
+    assert refused["code"] == "ambiguous-task"
+    first, second = refused["candidates"]
+    assert first | {"key": None} == {"key": None, "line": 1, "title": "One"}
+    assert second == {"key": "1~2", "line": 2, "title": "Other"}
+    assert file.read_text("utf-8") == original
+
+    assert main(["mark", TASKS, "1", "done"]) == 1
+    err = capsys.readouterr().err
+    assert "line 1  One" in err
+    assert "line 2  Other" in err
+
+    assert run_json(capsys, "mark", TASKS, second["key"], "done")["line"] == 2
+    assert run_json(capsys, "mark", TASKS, f":{first['line']}", "in-progress")["line"] == 1
+    assert file.read_text("utf-8") == "- [-] 1. One\n- [x] 1. Other\n"
 
 
 def test_an_unwritable_form_is_refused_with_the_file_untouched(
