@@ -22,7 +22,7 @@ from kiro_lsp.spec.model import Task, TaskList
 from kiro_lsp.spec.references import codes_in, references_in
 from kiro_lsp.spec.requirements import Requirement, RequirementIndex, index_requirements, requirement_paths
 
-DEFAULT_LIMIT = 48_000
+DEFAULT_LIMIT = 64_000
 """Tokens of a whole prompt, by `estimate_tokens`."""
 _STABLE_SHARE = 0.75
 _ONE_DOCUMENT_SHARE = 0.4
@@ -150,7 +150,10 @@ def requirements_of(
     in_passing: dict[str, None] = {}
     for member in family:
         words = f"{member.title}\n{member.body}"
-        declared.update(dict.fromkeys((*member.requirements, *references_in(words))))
+        written = references_in(words)
+        declared.update(dict.fromkeys(written))
+        # The lines as written say more than the ids alone: `R2.1 (Iframe Integration)` names what it means.
+        declared.update({ref: None for ref in member.requirements if not any(ref in line for line in written)})
         in_passing.update(dict.fromkeys(codes_in(words)))
         if member.story:
             in_passing[f"US{member.story}" if member.story.isdigit() else member.story] = None

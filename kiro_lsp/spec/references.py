@@ -38,6 +38,20 @@ _CRITERIA = re.compile(
 )
 
 
+def pieces_of(ref: str) -> list[str]:
+    """The members of a list of references; commas in parentheses belong to a comment."""
+    pieces, depth, start = [], 0, 0
+    for at, sign in enumerate(ref):
+        if sign in "(（":
+            depth += 1
+        elif sign in ")）":
+            depth = max(0, depth - 1)
+        elif sign in ",;，、；" and depth == 0:
+            pieces.append(ref[start:at])
+            start = at + 1
+    return [piece.strip() for piece in (*pieces, ref[start:]) if piece.strip()]
+
+
 def parts_of(ref: str) -> list[str | tuple[str, str]]:
     """The ids in a reference: single ones as text, ranges as pairs. What stands in parentheses is a comment."""
     criteria = _CRITERIA.match(ref)
@@ -58,7 +72,8 @@ def parts_of(ref: str) -> list[str | tuple[str, str]]:
 def _unworded(text: str) -> str:
     if re.match(rf"^(?:{STORY_WORDS})[\s#:-]*\d", text, re.IGNORECASE):
         return re.sub(rf"^(?:{STORY_WORDS})[\s#:-]*(?=\d)", "US", text, count=1, flags=re.IGNORECASE)
-    return _WORDY.sub("", text, count=1)
+    # `R-12` and `REQ-1.1` are codes; what they stand for without their letters is tried when they are looked up.
+    return text if re.match(CODE, text) else _WORDY.sub("", text, count=1)
 
 
 def keys_of(ref: str) -> list[str]:

@@ -19,6 +19,7 @@ from kiro_lsp.spec.references import (
     means_all,
     number_key,
     parts_of,
+    pieces_of,
     sortable,
 )
 
@@ -113,18 +114,28 @@ class RequirementIndex:
             return [], []
         if means_all(ref):
             return [entry for entry in self.entries.values() if not entry.owner], []
+        named = self._by_name(ref)
+        if named is not None and not any(sign.isdigit() for sign in ref):
+            return [named], []
         hits: list[Requirement] = []
         missing: list[str] = []
-        for part in parts_of(ref):
+        for piece in pieces_of(ref):
+            found, lost = self._piece(piece)
+            hits.extend(found)
+            missing.extend(lost)
+        return hits, missing
+
+    def _piece(self, piece: str) -> tuple[list[Requirement], list[str]]:
+        """One member of a list: by its ids, and when none is known, by its name or the name in its parentheses."""
+        hits: list[Requirement] = []
+        missing: list[str] = []
+        for part in parts_of(piece):
             resolved = self._span(*part) if isinstance(part, tuple) else self._id(part)
             hits.extend(resolved)
             if not resolved:
                 missing.append("–".join(part) if isinstance(part, tuple) else part)
-        if not hits:
-            named = self._by_name(ref)
-            if named is not None:
-                return [named], []
-        return hits, missing
+        named = self._by_name(piece) if not hits else None
+        return ([named], []) if named is not None else (hits, missing)
 
     def _id(self, ref: str) -> list[Requirement]:
         for key in keys_of(ref):

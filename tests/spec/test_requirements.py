@@ -144,6 +144,7 @@ def check(document: str, path: str, ref: str, expected: list[str]) -> None:
         ("Security considerations", []),
         ("Parsing", ["**User Story:**"]),
         ("7 (Parsing)", ["**User Story:**"]),
+        ("R7.1 (Parsing), R8.1 (Last)", ["**User Story:**", "#### Acceptance Criteria\n\n- WHEN bullets"]),
         ("", []),
     ],
 )
