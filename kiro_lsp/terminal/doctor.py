@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Literal
 
 from kiro_lsp import __version__
+from kiro_lsp.engine.wire import agent_json
 from kiro_lsp.engine.workspace import PROJECT_CONFIG, Workspace, user_config_path
 from kiro_lsp.errors import KiroError, StoreError
-from kiro_lsp.executors.protocol import AgentInfo
 from kiro_lsp.sandbox import programs
 from kiro_lsp.settings.definitions import STANDARD_KEYS
 from kiro_lsp.store import state_dir
@@ -222,19 +222,3 @@ def agents(args: argparse.Namespace, console: Console) -> int:
     if recommended is None:
         console.say("No agent is available here. What to do: kiro-lsp doctor. Without a key: kiro-lsp demo")
     return 0
-
-
-def agent_json(info: AgentInfo, recommended: AgentInfo | None) -> dict[str, object]:
-    """An agent as `agents --json` lists it. The estimate is for a task; without one it is unknown."""
-    return {
-        "name": info.name,
-        "label": info.label,
-        "type": info.type,
-        "way": info.way,
-        "model": info.model,
-        "available": info.available,
-        "reason": info.reason,
-        "version": info.version,
-        "recommended": recommended is not None and info.name == recommended.name,
-        "estimate": None,
-    }

@@ -40,7 +40,7 @@ def review(args: argparse.Namespace, console: Console) -> int:
             settled = await decide(record.run_id, revision=args.revision, path=path, hunks=args.hunk, by=BY)
             return _report(record.run_id, settled, console)
         if console.json:
-            console.value(review_json(engine, record, found))
+            console.value(with_diffs(review_json(engine.store, record, found), found))
             return 0
         return await _look(engine, record, console)
 
@@ -128,24 +128,11 @@ def _path_in(found: Review, record: RunRecord, given: str) -> str:
     )
 
 
-def review_json(engine: Engine, record: RunRecord, found: Review) -> dict[str, object]:
+def with_diffs(wire: dict[str, Any], found: Review) -> dict[str, Any]:
     """The `kiro/review` object, with the diff of each file."""
-    root = Path(record.root)
-    verify = [envelope for envelope in engine.store.events(record.run_id) if isinstance(envelope.event, events.Verify)]
-    wire = found.wire(
-        record.run_id,
-        record.state,
-        uri_of=lambda path: (root / path).as_uri(),
-        verify=events.body_to_wire(verify[-1].event)[1] if verify else None,
-        cost=record.cost,
-    )
     diffs = {change.path: unified_diff(change) for change in found.changes.files}
     for file in wire["files"]:
         file["diff"] = diffs[file["path"]]
-        for hunk in file["hunks"]:
-            for side in ("baseRange", "proposedRange"):
-                start, end = hunk[side]
-                hunk[side] = {"start": {"line": start, "character": 0}, "end": {"line": end, "character": 0}}
     return wire
 
 

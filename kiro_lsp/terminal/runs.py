@@ -5,12 +5,10 @@ from __future__ import annotations
 import argparse
 import os
 from datetime import datetime
-from typing import Any
 
-from kiro_lsp.budget import from_nano
 from kiro_lsp.engine.engine import Engine
-from kiro_lsp.settings import Settings
-from kiro_lsp.store import By, RunRecord, Store
+from kiro_lsp.engine.wire import costs_json, run_json
+from kiro_lsp.store import RunRecord, Store
 from kiro_lsp.terminal.console import Console
 from kiro_lsp.terminal.diff import counted, print_changes
 from kiro_lsp.terminal.project import BY, open_project, open_store, project_root, with_engine
@@ -60,31 +58,6 @@ def _one(store: Store, record: RunRecord, args: argparse.Namespace, console: Con
     return 0
 
 
-def run_json(record: RunRecord) -> dict[str, object]:
-    """A run as `runs --json` lists it."""
-    owner = record.owner
-    return {
-        "runId": record.run_id,
-        "root": record.root,
-        "path": record.path,
-        "task": record.task_key,
-        "title": record.title,
-        "agent": record.agent,
-        "way": record.way,
-        "model": record.model,
-        "state": record.state,
-        "startedAt": record.started_at,
-        "endedAt": record.ended_at,
-        "cost": record.cost,
-        "billing": record.billing,
-        "files": record.files,
-        "replay": record.replay,
-        "owner": None
-        if owner is None
-        else {"pid": owner.pid, "startTicks": owner.start_ticks, "bootId": owner.boot_id},
-    }
-
-
 def _run_line(record: RunRecord) -> str:
     called = f"{record.task_id} {record.title}" if record.task_id else record.title
     return f"{record.run_id}  {record.state:<11}  {counted(record.files, 'file'):<8}  {record.agent:<10}  {called}"
@@ -111,31 +84,6 @@ def costs(args: argparse.Namespace, console: Console) -> int:
         cost = "unknown" if row["cost"] is None else f"${row['cost']}"
         console.line(f"  {row['key']}: {counted(row['runs'], 'run')}, {cost}{unknown}")
     return 0
-
-
-def costs_json(store: Store, settings: Settings, by: By, day: str) -> dict[str, Any]:
-    """The object of `costs --json`; money as decimal strings in US dollars."""
-    spent = store.spent(day)
-    return {
-        "day": store.ledger_day(day),
-        "spent": from_nano(spent.spent),
-        "reserved": from_nano(spent.reserved),
-        "unknown": spent.unknown,
-        "cap": str(settings.cost.max_cost_per_day),
-        "warnAt": str(settings.cost.warn_at_cost),
-        "rows": [
-            {
-                "key": row.key,
-                "runs": row.runs,
-                "inputTokens": row.input_tokens,
-                "outputTokens": row.output_tokens,
-                "cachedTokens": row.cached_tokens,
-                "cost": None if row.nano is None else from_nano(row.nano),
-                "unknown": row.unknown,
-            }
-            for row in store.cost_rows(by=by)
-        ],
-    }
 
 
 def cancel(args: argparse.Namespace, console: Console) -> int:

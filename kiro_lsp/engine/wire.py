@@ -1,0 +1,98 @@
+"""Runs, agents and costs as the JSON objects that every face gives out (architecture: contracts). Pure."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from kiro_lsp import events
+from kiro_lsp.budget import from_nano
+from kiro_lsp.changes.review import Review
+from kiro_lsp.executors.protocol import AgentInfo
+from kiro_lsp.settings import Settings
+from kiro_lsp.store import By, RunRecord, Store
+
+
+def run_json(record: RunRecord) -> dict[str, object]:
+    """A run as `runs --json` lists it."""
+    owner = record.owner
+    return {
+        "runId": record.run_id,
+        "root": record.root,
+        "path": record.path,
+        "task": record.task_key,
+        "title": record.title,
+        "agent": record.agent,
+        "way": record.way,
+        "model": record.model,
+        "state": record.state,
+        "startedAt": record.started_at,
+        "endedAt": record.ended_at,
+        "cost": record.cost,
+        "billing": record.billing,
+        "files": record.files,
+        "replay": record.replay,
+        "owner": None
+        if owner is None
+        else {"pid": owner.pid, "startTicks": owner.start_ticks, "bootId": owner.boot_id},
+    }
+
+
+def costs_json(store: Store, settings: Settings, by: By, day: str) -> dict[str, Any]:
+    """The object of `costs --json`; money as decimal strings in US dollars."""
+    spent = store.spent(day)
+    return {
+        "day": store.ledger_day(day),
+        "spent": from_nano(spent.spent),
+        "reserved": from_nano(spent.reserved),
+        "unknown": spent.unknown,
+        "cap": str(settings.cost.max_cost_per_day),
+        "warnAt": str(settings.cost.warn_at_cost),
+        "rows": [
+            {
+                "key": row.key,
+                "runs": row.runs,
+                "inputTokens": row.input_tokens,
+                "outputTokens": row.output_tokens,
+                "cachedTokens": row.cached_tokens,
+                "cost": None if row.nano is None else from_nano(row.nano),
+                "unknown": row.unknown,
+            }
+            for row in store.cost_rows(by=by)
+        ],
+    }
+
+
+def agent_json(info: AgentInfo, recommended: AgentInfo | None) -> dict[str, object]:
+    """An agent as `agents --json` lists it. The estimate is for a task; without one it is unknown."""
+    return {
+        "name": info.name,
+        "label": info.label,
+        "type": info.type,
+        "way": info.way,
+        "model": info.model,
+        "available": info.available,
+        "reason": info.reason,
+        "version": info.version,
+        "recommended": recommended is not None and info.name == recommended.name,
+        "estimate": None,
+    }
+
+
+def review_json(store: Store, record: RunRecord, review: Review) -> dict[str, Any]:
+    """The `kiro/review` object: files and hunks with the ranges of whole lines in the texts that are compared."""
+    root = Path(record.root)
+    verify = [envelope for envelope in store.events(record.run_id) if isinstance(envelope.event, events.Verify)]
+    wire = review.wire(
+        record.run_id,
+        record.state,
+        uri_of=lambda path: (root / path).as_uri(),
+        verify=events.body_to_wire(verify[-1].event)[1] if verify else None,
+        cost=record.cost,
+    )
+    for file in wire["files"]:
+        for hunk in file["hunks"]:
+            for side in ("baseRange", "proposedRange"):
+                start, end = hunk[side]
+                hunk[side] = {"start": {"line": start, "character": 0}, "end": {"line": end, "character": 0}}
+    return wire
