@@ -1,7 +1,7 @@
 """What a run sees and stages: disk < editor buffers < its own writes.
 
-Every staged file is in the store before the write is acknowledged, so a killed server loses none. The workspace itself is
-only read here. It knows nothing of agents, events or reviews beyond the `File` fact it reports.
+Every staged file is in the store before the write is acknowledged, so a killed server loses none. The workspace itself
+is only read here. It knows nothing of agents, events or reviews beyond the `File` fact it reports.
 """
 
 from __future__ import annotations
@@ -83,12 +83,12 @@ class Stage:
         listed = await self._listed(under)
         changed = ({change.path for change in self.overlay.staged()} | set(self.open_documents())) & set(listed)
 
-        def searched() -> Sequence[Match]:
-            contents = {path: self.overlay.read(path) or b"" for path in changed}
-            return search_files(self.root, listed, pattern, min(limit, SEARCH_LIMIT), contents)
+        def contents() -> dict[str, bytes]:
+            return {path: self.overlay.read(path) or b"" for path in changed}
 
         async with self._lock:
-            return await asyncio.to_thread(searched)
+            seen = await asyncio.to_thread(contents)
+        return await search_files(self.root, listed, pattern, min(limit, SEARCH_LIMIT), seen)
 
     async def run_command(
         self,

@@ -123,7 +123,7 @@ class LocalRun:
         listed = await self.list(under)
         staged = {change.path: change.proposed for change in self._overlay.staged() if change.proposed is not None}
         contents = {path: staged[path] for path in listed if path in staged}
-        return await asyncio.to_thread(search.search_files, self._root, listed, pattern, limit, contents)
+        return await search.search_files(self._root, listed, pattern, limit, contents)
 
     # Commands
 

@@ -8,10 +8,13 @@ results do not depend on whether ripgrep is installed.
 
 from __future__ import annotations
 
+import asyncio
 import base64
+import contextlib
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -22,7 +25,7 @@ from typing import Final
 from kiro_lsp.sandbox import searcher
 from kiro_lsp.sandbox.programs import find_program, reduced_environ
 
-SECONDS: Final = 20.0
+SECONDS: Final = 10.0
 LONGEST_PATTERN: Final = 2000
 
 
@@ -35,7 +38,7 @@ class Match:
     text: str
 
 
-def search_files(
+async def search_files(
     root: Path | str,
     listed: Sequence[str],
     pattern: str,
@@ -45,12 +48,12 @@ def search_files(
     seconds: float = SECONDS,
     ripgrep: bool = True,
 ) -> list[Match]:
-    """The first `limit` matching lines, by path and line. Blocking; a match lies within one line.
+    """The first `limit` matching lines, by path and line; a match lies within one line.
 
     `listed` are resolved paths below the root; `contents` are the bytes of those that are not as on disk (staged, or
     open in the editor). Binary files (with a NUL) have no lines. Lines end at `\\n` or `\\r\\n`, only their first
-    10,000 characters count, and bytes that are not UTF-8 are replaced. Raises ValueError for a pattern that is wrong,
-    or that takes longer than `seconds`.
+    10,000 characters count, and bytes that are not UTF-8 are replaced. Cancelling it ends the process that searches.
+    Raises ValueError for a pattern that is wrong, or that takes longer than `seconds`.
     """
     if len(pattern) > LONGEST_PATTERN:
         raise ValueError(f"the pattern is longer than {LONGEST_PATTERN} characters")
@@ -67,25 +70,26 @@ def search_files(
         "contents": {path: base64.b64encode(data).decode() for path, data in (contents or {}).items()},
         "ripgrep": find_program("rg", os.environ, [root]) if ripgrep else None,
     }
-    environ = {name: value for name, value in reduced_environ(os.environ, [root]).items() if name != "HOME"}
-    with subprocess.Popen(
-        [sys.executable, "-I", "-S", searcher.__file__],
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-I",
+        "-S",
+        searcher.__file__,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        env=environ,
+        env={name: value for name, value in reduced_environ(os.environ, [root]).items() if name != "HOME"},
         start_new_session=sys.platform != "win32",
-    ) as process:
-        try:
-            output, errors = process.communicate(
-                json.dumps(order).encode("utf-8", "surrogateescape"), timeout=seconds + 1
-            )
-        except subprocess.TimeoutExpired:
+    )
+    try:
+        async with asyncio.timeout(seconds + 1):
+            output, errors = await process.communicate(json.dumps(order).encode("utf-8", "surrogateescape"))
+    except TimeoutError:
+        raise _too_slow(pattern, seconds) from None
+    finally:
+        if process.returncode is None:
             _end(process)
-            raise _too_slow(pattern, seconds) from None
-        except BaseException:
-            _end(process)
-            raise
+            await process.communicate()
     if process.returncode != 0:
         if process.returncode in (-searcher.ALARM, searcher.TOO_SLOW):
             raise _too_slow(pattern, seconds)
@@ -99,14 +103,10 @@ def _too_slow(pattern: str, seconds: float) -> ValueError:
     )
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
+def _end(process: asyncio.subprocess.Process) -> None:
     """The searcher and the ripgrep it may have started share a session of their own."""
-    if sys.platform == "win32":
-        process.kill()
-    else:
-        import signal
-        from contextlib import suppress
-
-        with suppress(ProcessLookupError):
+    with contextlib.suppress(ProcessLookupError):
+        if sys.platform == "win32":
+            process.kill()
+        else:
             os.killpg(process.pid, signal.SIGKILL)
-    process.wait()

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import shutil
+import subprocess
+import sys
 import warnings
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
@@ -14,6 +18,7 @@ from hypothesis import strategies as st
 
 from kiro_lsp.sandbox import listing, prefilter, search, searcher
 from tests.conftest import missing
+from tests.support import procs
 
 CONTENTS: dict[str, bytes] = {
     "a.py": b"def main():\n    return 1\n\nclass Foo:\n    pass\n",
@@ -59,9 +64,13 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return ws
 
 
+def find(*args: Any, **options: Any) -> list[search.Match]:
+    return asyncio.run(search.search_files(*args, **options))
+
+
 def outcome(root: Path, pattern: str, limit: int = 1000, *, ripgrep: bool) -> object:
     try:
-        return search.search_files(root, sorted(CONTENTS), pattern, limit, ripgrep=ripgrep)
+        return find(root, sorted(CONTENTS), pattern, limit, ripgrep=ripgrep)
     except ValueError as error:
         return str(error)
 
@@ -160,13 +169,13 @@ def test_ripgrep_never_misses_a_file_that_python_would_match(
 
 
 def test_the_limit_takes_the_first_lines_by_path_and_number(root: Path) -> None:
-    everything = search.search_files(root, sorted(CONTENTS), "e", 1000)
-    assert search.search_files(root, sorted(CONTENTS), "e", 5) == everything[:5]
+    everything = find(root, sorted(CONTENTS), "e", 1000)
+    assert find(root, sorted(CONTENTS), "e", 5) == everything[:5]
     assert everything == sorted(everything, key=lambda match: (match.path, match.line))
 
 
 def test_contents_of_the_run_win_over_the_disk_and_may_exist_nowhere_else(root: Path) -> None:
-    found = search.search_files(root, ["a.py"], "main", 10, {"a.py": b"staged main\n", "new.py": b"\n\nmain here\n"})
+    found = find(root, ["a.py"], "main", 10, {"a.py": b"staged main\n", "new.py": b"\n\nmain here\n"})
     assert found == [search.Match("a.py", 1, "staged main"), search.Match("new.py", 3, "main here")]
 
 
@@ -179,7 +188,7 @@ def test_links_out_of_the_root_and_pipes_give_nothing(ripgrep: bool, tmp_path: P
     (ws / "inner").write_text("main\n")
     (ws / "also").symlink_to("inner")
     listed = ["link", "inner", "also", "gone", "../outside", "/etc/passwd"]
-    found = search.search_files(ws, listed, "main|root", 100, ripgrep=ripgrep)
+    found = find(ws, listed, "main|root", 100, ripgrep=ripgrep)
     assert [match.path for match in found] == ["also", "inner"]
     assert listing.list_files(ws, trusted=False) == ["also", "inner"]
 
@@ -187,23 +196,55 @@ def test_links_out_of_the_root_and_pipes_give_nothing(ripgrep: bool, tmp_path: P
 def test_a_pattern_that_would_never_end_is_stopped_and_the_process_is_gone(tmp_path: Path) -> None:
     (tmp_path / "a").write_text("a" * 5000 + "b\n")
     with pytest.raises(ValueError, match=r"longer than 0\.5 seconds"):
-        search.search_files(tmp_path, ["a"], r"(?=a)(a|aa)+$", 10, seconds=0.5)
+        find(tmp_path, ["a"], r"(?=a)(a|aa)+$", 10, seconds=0.5)
+
+
+async def test_a_cancelled_search_ends_its_process_at_once(tmp_path: Path) -> None:
+    """The alarm of the searcher itself would come after an hour."""
+    (tmp_path / "a").write_text("a" * 5000 + "b\n")
+    running = asyncio.create_task(search.search_files(tmp_path, ["a"], r"(?=a)(a|aa)+$", 10, seconds=3600))
+    while not (found := searchers_of(os.getpid())):
+        await asyncio.sleep(0)
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert {pid for pid in found if not procs.is_dead(pid)} == set()
+
+
+def searchers_of(parent: int) -> set[int]:
+    listed = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
+    return {int(pid) for pid in listed if b"searcher.py" in Path(f"/proc/{pid}/cmdline").read_bytes()}
+
+
+def test_a_killed_server_takes_its_search_along(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("a" * 5000 + "b\n")
+    code = (
+        "import asyncio; from kiro_lsp.sandbox import search\n"
+        f"asyncio.run(search.search_files({str(tmp_path)!r}, ['a'], '(?=a)(a|aa)+$', 10, seconds=3600))"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], cwd=Path(__file__).parents[2]) as server:
+        while not (found := searchers_of(server.pid)):
+            assert server.poll() is None
+        # It asks to be ended right after its start; until then its end of input does the same.
+        server.kill()
+        server.wait()
+    assert procs.gone_within(found, 2) == set()
 
 
 def test_a_pipe_put_in_place_of_a_listed_file_does_not_hang_the_search(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(ValueError, match="longer than"):
-        search.search_files(tmp_path, ["pipe"], "x", 10, seconds=0.5)
-    assert search.search_files(tmp_path, ["pipe"], "x", 10, seconds=5, ripgrep=False) == []
+        find(tmp_path, ["pipe"], "x", 10, seconds=0.5)
+    assert find(tmp_path, ["pipe"], "x", 10, seconds=5, ripgrep=False) == []
 
 
 @pytest.mark.parametrize("pattern", ["(", "[", "a{2,1}", "(?<x", "\\", "(" * 200 + ")" * 200, "x" * 3000])
 def test_a_wrong_pattern_is_a_value_error_that_quotes_it(pattern: str, root: Path) -> None:
     if pattern.startswith("((") and re.compile(pattern):
-        assert search.search_files(root, ["empty"], pattern, 10) == []
+        assert find(root, ["empty"], pattern, 10) == []
         return
     with pytest.raises(ValueError, match=r"pattern|regular expression"):
-        search.search_files(root, ["a.py"], pattern, 10)
+        find(root, ["a.py"], pattern, 10)
 
 
 def test_many_files_fit_on_several_command_lines() -> None:
@@ -221,5 +262,5 @@ def test_no_configuration_of_ripgrep_is_read(root: Path, tmp_path: Path, monkeyp
     evil.chmod(0o755)
     (tmp_path / "ripgreprc").write_text(f"--pre={evil}\n")
     monkeypatch.setenv("RIPGREP_CONFIG_PATH", str(tmp_path / "ripgreprc"))
-    assert search.search_files(root, ["a.py", "crlf.txt"], "main", 10)
+    assert find(root, ["a.py", "crlf.txt"], "main", 10)
     assert not proof.exists()
