@@ -1,8 +1,9 @@
 """Named points at which a test can kill this process or make a step fail, to prove that no point leaves a hybrid.
 
 Without KIRO_LSP_FAULT a point does nothing. `KIRO_LSP_FAULT=NAME[:N[+]][:MODE]` acts at the N-th pass (1 without N,
-with `+` also at every later one): MODE `kill` (the usual one) is SIGKILL to ourselves, as hard as a power switch; any
-other is the name of an errno (`ENOSPC`, `EACCES`, …) and raises that OSError, as a system call at that place would.
+with `+` also at every later one): MODE `kill` (the usual one) is SIGKILL to ourselves, as hard as a power switch; `stop`
+is SIGSTOP, so that a test can do something at just that moment and go on with SIGCONT; any other is the name of an
+errno (`ENOSPC`, `EACCES`, …) and raises that OSError, as a system call at that place would.
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ POINTS: Final = (
     # Committing.
     "commit.tree",
     "commit.object",
+    "commit.index",
     "commit.ref",
 )
 """Every point there is; a test walks through them all."""
@@ -75,5 +77,8 @@ def _act(mode: str, name: str) -> None:
         if hasattr(signal, "SIGKILL"):
             os.kill(os.getpid(), signal.SIGKILL)
         os._exit(137)
+    if mode == "stop":
+        os.kill(os.getpid(), signal.SIGSTOP)
+        return
     number = getattr(errno, mode)
     raise OSError(number, f"{os.strerror(number)} (injected at {name})")
