@@ -94,7 +94,7 @@ _EXTENSIONS: Final = (
     "|prefab|asset|asmdef|csproj|sln|blade|twig|hbs|ejs|pug|feature|bicep|dockerfile|example|template|snap|wasm|rhai|mdc"
 )
 _KNOWN_NAME: Final = re.compile(
-    rf"(?:[\w@.+\-\[\](){{}}$~]+\.(?:{_EXTENSIONS})|(?:Dockerfile|Makefile|Justfile|Procfile|Gemfile|Rakefile|LICENSE|CODEOWNERS)"
+    rf"(?:[\w@.+\-\[\](){{}},*$~]+\.(?:{_EXTENSIONS})|(?:Dockerfile|Makefile|Justfile|Procfile|Gemfile|Rakefile|LICENSE|CODEOWNERS)"
     r"|\.(?:gitignore|npmrc|env(?:\.\w+)?|editorconfig|dockerignore|eslintrc(?:\.\w+)?|prettierrc(?:\.\w+)?|gitattributes|nvmrc))\Z",
     re.IGNORECASE,
 )
@@ -103,6 +103,10 @@ _LINKED: Final = re.compile(r"\[([^\[\]\r\n]+)\]\([^()\r\n]*\)")
 _LINE_SUFFIX: Final = re.compile(r"(?::\d+(?:[-–:]\d+)?|#L\d+(?:-L?\d+)?)\Z")
 _BARE: Final = re.compile(r"[^\s`,;，；、\"'“”‘’<>|]+")
 _TRAILING: Final = ".:!?)。"
+
+
+_STARRED: Final = re.compile(rf"\*({_KEY}?)(?:[:：]\*|\*\s{{0,4}}[:：])(.*)$", re.DOTALL)
+_LABELLED: Final = re.compile(r"[A-Z][a-z]+(?: [a-z]+)?:[ \t]")
 
 
 def read_metadata(lines: Sequence[str]) -> dict[str, str]:
@@ -150,12 +154,16 @@ def begins_metadata(text: str) -> bool:
     text = text.strip()
     if text.startswith("_"):
         return _ITALIC.match(text) is not None
-    return text.startswith("**") and (_BOLD.match(text) is not None)
+    if text.startswith("**"):
+        return _BOLD.match(text) is not None
+    return _LABELLED.match(text) is not None
 
 
 def _pair(text: str) -> tuple[str, str] | None:
     if text.startswith(("**", "__")):
         match = _BOLD.match(text) or _BOLD_LINE.match(text)
+    elif text.startswith("*"):
+        match = _STARRED.match(text)
     else:
         match = _PLAIN.match(text)
     return (match[1].strip(), match[2].strip()) if match is not None else None
@@ -360,7 +368,9 @@ def paths_in(text: str, *, listed: bool = False) -> list[str]:
         inside = match[1].strip()
         if len(inside) > 2000:
             return " "
-        if " " not in inside or listed:
+        if "{" in inside and " " not in inside:
+            found.extend(path for path in [_path(inside, quoted=True)] if path)
+        elif " " not in inside or listed:
             found.extend(path for piece in re.split(r"[,\s]+", inside) if (path := _path(piece, quoted=True)))
         return " "
 
@@ -401,7 +411,7 @@ def _path(word: str, *, quoted: bool) -> str | None:
         if (
             quoted
             and not word.startswith("/")
-            and re.fullmatch(r"[\w.@+\-\[\](){}*~/$]+", word)
+            and re.fullmatch(r"[\w.@+\-\[\](){},*~/$]+", word)
             and "(" not in word[:1]
         ):
             if name.endswith(")") or (word.count("/") == 1 and word.split("/")[0].isupper()):
@@ -410,7 +420,8 @@ def _path(word: str, *, quoted: bool) -> str | None:
         return word if word.endswith("/") and not word.startswith("/") and word.count("/") > 1 else None
     if re.fullmatch(rf"[\w.\-+]+\.(?:{_EXTENSIONS})", name, re.IGNORECASE) or _KNOWN_NAME.match(name):
         if not quoted and (
-            not re.search(r"[A-Za-z]", name.rpartition(".")[0]) or re.fullmatch(r"(?:[A-Z][a-z]+\.js|e\.g|i\.e)", name)
+            not re.search(r"[A-Za-z]", name.rpartition(".")[0] or name)
+            or re.fullmatch(r"(?:[A-Z][A-Za-z]+\.js|e\.g|i\.e)", name)
         ):
             return None
         return name if not name.endswith("()") else None

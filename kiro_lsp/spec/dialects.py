@@ -121,6 +121,8 @@ class Signs:
     """Metadata keys of the file, in lower case."""
     waves: bool
     optional_stars: bool
+    nested_numbers: bool
+    """Some task `N` has a task `N.M`."""
     numbered_sections: int
     """Headings `N. Title` or `N Title` that boxes with ids `N.M` stand under."""
 
@@ -156,6 +158,8 @@ def detect(path: str, signs: Signs) -> Dialect:
             scores["kiro"] += 1.5 + (1.5 if _has_requirements(signs.keys) else 0) + (1.5 if signs.optional_stars else 0)
             scores["spec-workflow"] += 0.5
             dotted = sum(1 for identifier in identifiers if "." in identifier) / len(identifiers)
+            if 0 < dotted < 1 and signs.nested_numbers:
+                scores["kiro"] += 1
             if signs.numbered_sections >= max(1, 0.5 * len(identifiers)) and dotted >= 0.8:
                 scores["openspec"] += 4
     if signs.stories:

@@ -135,6 +135,7 @@ def _tasks(tasks: Sequence[Task], reading: Reading, dialect: Dialect, path: str)
             and task.status != "done"
             and not task.criterion
             and not task.withdrawn
+            and not task.optional
         ):
             yield _say(
                 task.line,

@@ -122,8 +122,10 @@ def _signs(
     reading: Reading, metadata: Sequence[Mapping[str, str]], sections: outline.Sections, *, waves: bool
 ) -> Signs:
     titles = reading.titles
+    identifiers = {title.id for title in titles if title.id is not None}
     return Signs(
         ids=[title.id for title in titles if title.id is not None],
+        nested_numbers=any(identifier.rpartition(".")[0] in identifiers for identifier in identifiers),
         stories=sum(
             1
             for title in titles
@@ -217,7 +219,7 @@ def _with_fallback(
     stories = sum(1 for task in joined if task.story is not None or task.parallel)
     keys_used = frozenset(key.lower() for task in joined for key in task.metadata)
     detected = detect(
-        path, Signs(identifiers, stories, keys_used, waves=False, optional_stars=False, numbered_sections=0)
+        path, Signs(identifiers, stories, keys_used, waves=False, optional_stars=False, nested_numbers=False, numbered_sections=0)
     )
     return joined, detected if dialect == "checklist" else dialect
 

@@ -74,7 +74,9 @@ class Title:
 
 def read_title(text: str) -> Title:
     """Read what stands behind a box, in one line without its end. Takes any text; linear in its length."""
-    text = _COMMENT.sub("", text) if "<!--" in text else text
+    comment = _COMMENT.search(text) if "<!--" in text else None
+    if comment is not None:
+        text = _COMMENT.sub("", text)
     text = text.strip()
     struck = text.startswith(("~~", "**~~"))
     optional = False
@@ -92,6 +94,8 @@ def read_title(text: str) -> Title:
             optional = optional or found["star"] is not None
             rest = _without_wrapping(found, text)
     title, parallel, story = _tagged(rest)
+    if not title and comment is not None:
+        title = comment[0][4:].removesuffix("-->").strip()
     return Title(
         identifier,
         _plain_strike(title) if struck else title,
