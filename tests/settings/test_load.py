@@ -14,7 +14,7 @@ from kiro_lsp.settings.definitions import Definition
 
 KEY = "sk-" + "ant-" + "a1B2" * 8
 """Put together here, so that no scanner takes this file for a leak."""
-USER = "/home/me/.config/kiro-lsp/config.toml"
+USER = "~/.config/kiro-lsp/config.toml"
 
 
 def load(
