@@ -12,12 +12,14 @@ import os
 from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from kiro_lsp import events
 from kiro_lsp.changes.changeset import unified_diff
 from kiro_lsp.changes.model import FileChange, Hunk
 from kiro_lsp.changes.review import Review
 from kiro_lsp.engine.engine import Engine, Settled
+from kiro_lsp.engine.wire import review_json
 from kiro_lsp.errors import RunRefused, UsageError
 from kiro_lsp.store import RunRecord
 from kiro_lsp.terminal.console import Console, visible
