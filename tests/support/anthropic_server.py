@@ -2,16 +2,23 @@
 
 Its answers follow the public API as the official SDK reads it; test_anthropic_server.py checks every event against the
 SDK's own types. The step of a script is found from the request alone (how many assistant turns with tool calls it holds),
-so retries and parallel runs do not shift it. Also a program: python -m tests.support.anthropic_server SCRIPT PORT_FILE.
+so retries and parallel runs do not shift it. Nothing is timed: what shall wait, waits until it is told to go on.
+
+In a test: `with AnthropicServer(edits("a.py", "1", "2")) as server: … server.url …`. As a program, until its standard
+input ends: `python -m tests.support.anthropic_server --script FILE --port-file FILE [--log FILE]`; the port file gets the
+URL. The script is JSON: {"steps": [fields of Step], "faults": [fields of Fault]}.
 """
 
 from __future__ import annotations
 
+import argparse
+import hashlib
 import json
+import select
 import socket
+import struct
 import sys
 import threading
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -27,19 +34,36 @@ class Step:
 
     text: str = ""
     thinking: str = ""
-    tools: Sequence[tuple[str, Any]] = ()
-    """(name, arguments); a str as arguments is streamed as it is, however broken."""
+    redacted: str = ""
+    """Data of a redacted_thinking block."""
+    tools: Sequence[Sequence[Any]] = ()
+    """(name, arguments) or (name, arguments, id); a str as arguments is streamed as it is, however broken."""
     stop: str | None = None
     usage: Mapping[str, int] | None = None
     pieces: int = 7
     """Characters per delta: small and odd, so that escapes and calls are split."""
+    write_size: int | None = None
+    """Bytes per write: splits events, lines and UTF-8 characters. None: one event a write."""
     cut_after: int | None = None
     """Bytes of the stream after which the connection is dropped."""
+    cut_with: str = "close"
+    """How it is dropped: "close" as a crashed server does, "reset", or "end": a well-formed end of the body."""
     error_event: Mapping[str, str] | None = None
     """An `error` event in the middle of the stream, after HTTP 200."""
     hold: bool = False
     """After the first piece, send nothing more until `release` is called."""
+    stepwise: bool = False
+    """Each event waits for one `advance`."""
     repeat_text: int = 1
+    endless: str = ""
+    """"events" or "line": go on until the client hangs up, with deltas, or with one line that never ends."""
+    raw: Sequence[Sequence[Any]] | None = None
+    """(event name, data) instead of the events of a good answer; a str as data is sent as it is."""
+    body: str | None = None
+    """The whole body instead of a stream."""
+    content_type: str = "text/event-stream; charset=utf-8"
+    encoding: str = ""
+    """A content-encoding header to lie with."""
 
 
 @dataclass
@@ -51,19 +75,51 @@ class Fault:
     message: str = "the local server was told to fail"
     times: int = 10**6
     headers: Mapping[str, str] = field(default_factory=dict)
+    step: int | None = None
+    """Only in this step of the conversation."""
+    body: str | None = None
+    """Sent as it is, instead of the API's error object."""
+    stall: bool = False
+    """Take the request and say nothing at all until `release` is called."""
 
 
-def events_of(step: Step, model: str, request_tokens: int = 100) -> Iterator[tuple[str, Json]]:
-    """(event name, data) of a whole answer, as the API streams it."""
-    usage = {
+def events_of(step: Step, model: str, request_tokens: int = 100, index: int = 0) -> Iterator[tuple[str, Any]]:
+    """(event name, data) of a whole answer, as the API streams it. `index` makes ids differ between turns."""
+    if step.raw is not None:
+        yield from ((str(name), data) for name, data in step.raw)
+        return
+    usage: Json = {
         "input_tokens": request_tokens,
-        "output_tokens": 1,
         "cache_creation_input_tokens": 0,
         "cache_read_input_tokens": 0,
+        "cache_creation": {"ephemeral_5m_input_tokens": 0, "ephemeral_1h_input_tokens": 0},
+        "service_tier": "standard",
         **(step.usage or {}),
     }
-    message = {
-        "id": "msg_local",
+    yield "message_start", {"type": "message_start", "message": _message(model, usage, index)}
+    yield "ping", {"type": "ping"}
+    for number, (start, deltas) in enumerate(_blocks(step, index)):
+        yield "content_block_start", {"type": "content_block_start", "index": number, "content_block": start}
+        for delta in deltas:
+            yield "content_block_delta", {"type": "content_block_delta", "index": number, "delta": delta}
+        yield "content_block_stop", {"type": "content_block_stop", "index": number}
+    if step.error_event is not None:
+        yield "error", {"type": "error", "error": dict(step.error_event)}
+        return
+    stop = step.stop or ("tool_use" if step.tools else "end_turn")
+    counted = {name: value for name, value in usage.items() if name.endswith("_tokens")} | {
+        "output_tokens": usage.get("output_tokens", 20)
+    }
+    yield (
+        "message_delta",
+        {"type": "message_delta", "delta": {"stop_reason": stop, "stop_sequence": None}, "usage": counted},
+    )
+    yield "message_stop", {"type": "message_stop"}
+
+
+def _message(model: str, usage: Json, index: int) -> Json:
+    return {
+        "id": f"msg_{index:08d}",
         "type": "message",
         "role": "assistant",
         "model": model,
@@ -72,49 +128,39 @@ def events_of(step: Step, model: str, request_tokens: int = 100) -> Iterator[tup
         "stop_sequence": None,
         "usage": {**usage, "output_tokens": 1},
     }
-    yield "message_start", {"type": "message_start", "message": message}
-    yield "ping", {"type": "ping"}
-    index = 0
-    for kind, start, deltas in _blocks(step):
-        yield "content_block_start", {"type": "content_block_start", "index": index, "content_block": start}
-        for delta in deltas:
-            yield "content_block_delta", {"type": "content_block_delta", "index": index, "delta": delta}
-        if kind == "thinking":
-            signature = {"type": "signature_delta", "signature": "c2lnbmVk"}
-            yield "content_block_delta", {"type": "content_block_delta", "index": index, "delta": signature}
-        yield "content_block_stop", {"type": "content_block_stop", "index": index}
-        index += 1
-    if step.error_event is not None:
-        yield "error", {"type": "error", "error": dict(step.error_event)}
-        return
-    stop = step.stop or ("tool_use" if step.tools else "end_turn")
-    output = step.usage.get("output_tokens", 20) if step.usage else 20
-    yield (
-        "message_delta",
-        {"type": "message_delta", "delta": {"stop_reason": stop, "stop_sequence": None}, "usage": {"output_tokens": output}},
-    )
-    yield "message_stop", {"type": "message_stop"}
 
 
-def _blocks(step: Step) -> Iterator[tuple[str, Json, Iterator[Json]]]:
+def _blocks(step: Step, index: int) -> Iterator[tuple[Json, Iterator[Json]]]:
     if step.thinking:
-        start = {"type": "thinking", "thinking": "", "signature": ""}
-        yield "thinking", start, ({"type": "thinking_delta", "thinking": piece} for piece in _cut(step.thinking, step.pieces))
+        thoughts: list[Json] = [
+            {"type": "thinking_delta", "thinking": part} for part in _cut(step.thinking, step.pieces)
+        ]
+        signature = {"type": "signature_delta", "signature": "c2lnbmVk"}
+        yield {"type": "thinking", "thinking": "", "signature": ""}, iter([*thoughts, signature])
+    if step.redacted:
+        yield {"type": "redacted_thinking", "data": step.redacted}, iter(())
     text = step.text * step.repeat_text
     if text:
-        yield "text", {"type": "text", "text": ""}, ({"type": "text_delta", "text": piece} for piece in _cut(text, step.pieces))
-    for number, (name, args) in enumerate(step.tools):
+        yield {"type": "text", "text": ""}, ({"type": "text_delta", "text": part} for part in _cut(text, step.pieces))
+    for number, (name, args, *given) in enumerate(step.tools):
         raw = args if isinstance(args, str) else json.dumps(args)
-        start = {"type": "tool_use", "id": f"toolu_{number}_{name}", "name": name, "input": {}}
-        yield "tool_use", start, ({"type": "input_json_delta", "partial_json": piece} for piece in _cut(raw, step.pieces))
+        identifier = given[0] if given else f"toolu_{index:04d}{number:04d}"
+        start = {"type": "tool_use", "id": identifier, "name": name, "input": {}}
+        yield start, ({"type": "input_json_delta", "partial_json": part} for part in _cut(raw, step.pieces))
 
 
 def _cut(text: str, size: int) -> list[str]:
     return [text[start : start + size] for start in range(0, len(text), size)]
 
 
-def sse(name: str, data: Json) -> bytes:
-    return f"event: {name}\ndata: {json.dumps(data, ensure_ascii=False)}\n\n".encode()
+def sse(name: str, data: Any) -> bytes:
+    text = data if isinstance(data, str) else json.dumps(data, ensure_ascii=False)
+    return f"event: {name}\ndata: {text}\n\n".encode()
+
+
+def stream_of(step: Step, model: str = "claude-local", request_tokens: int = 100, index: int = 0) -> bytes:
+    """The whole body of an answer."""
+    return b"".join(sse(name, data) for name, data in events_of(step, model, request_tokens, index))
 
 
 def step_index(request: Json) -> int:
@@ -123,24 +169,61 @@ def step_index(request: Json) -> int:
     return sum(any(block.get("type") == "tool_use" for block in message["content"]) for message in assistant)
 
 
+class PromptCache:
+    """Which prefixes were marked for caching before, as the API counts them: tools, system, then messages in order."""
+
+    def __init__(self) -> None:
+        self._seen: set[str] = set()
+
+    def usage(self, request: Json) -> dict[str, int]:
+        """input, cache read and cache write tokens of a request (four bytes to a token)."""
+        blocks = [*request.get("tools", ()), *request.get("system", ())]
+        for message in request["messages"]:
+            blocks += [{"role": message["role"], **block} for block in message["content"]]
+        digest, size, marks = hashlib.sha256(), 0, []
+        for block in blocks:
+            data = json.dumps({name: value for name, value in block.items() if name != "cache_control"}).encode()
+            digest.update(data)
+            size += len(data)
+            if "cache_control" in block:
+                marks.append((digest.hexdigest(), size // 4))
+        read = max((tokens for mark, tokens in marks if mark in self._seen), default=0)
+        marked = max((tokens for _mark, tokens in marks), default=0)
+        self._seen.update(mark for mark, _tokens in marks)
+        return {
+            "input_tokens": max(size // 4 - marked, 1),
+            "cache_read_input_tokens": read,
+            "cache_creation_input_tokens": marked - read,
+        }
+
+
 class AnthropicServer:
     """Runs in a thread on a free port of 127.0.0.1; use it as a context manager."""
 
-    def __init__(self, steps: Sequence[Step] = (), faults: Sequence[Fault] = ()) -> None:
+    def __init__(self, steps: Sequence[Step] = (), faults: Sequence[Fault] = (), *, log: Path | None = None) -> None:
         self.steps = list(steps)
         self.faults = list(faults)
         self.requests: list[Json] = []
+        """Bodies of every request to /v1/messages, those answered with a fault too."""
         self.headers: list[dict[str, str]] = []
+        self.paths: list[str] = []
+        """Every path that was asked for, also unknown ones."""
+        self.cache: PromptCache | None = None
+        """Set one to report cache reads and writes as the API does, where a step states no usage."""
         self.released = threading.Event()
         self.holding = threading.Event()
         """Set while an answer is held."""
+        self.hung_up = threading.Event()
+        """Set when a client closed the connection before its answer was complete."""
+        self._permits = threading.Semaphore(0)
+        self._lock = threading.Lock()
+        self._log = log
         server = self
 
         class Handler(_Handler):
             owner = server
 
-        self._http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._http.daemon_threads = True
+        self._http = _Http(("127.0.0.1", 0), Handler)
         self._thread = threading.Thread(target=self._http.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
 
     @property
@@ -148,7 +231,12 @@ class AnthropicServer:
         return f"http://127.0.0.1:{self._http.server_address[1]}"
 
     def release(self) -> None:
+        """Let everything that is held go on."""
         self.released.set()
+
+    def advance(self, events: int = 1) -> None:
+        """Let a stepwise answer send so many more events."""
+        self._permits.release(events)
 
     def __enter__(self) -> AnthropicServer:
         self._thread.start()
@@ -160,70 +248,163 @@ class AnthropicServer:
         self._http.server_close()
         self._thread.join()
 
-    def take_fault(self) -> Fault | None:
-        for fault in self.faults:
-            if fault.times > 0:
-                fault.times -= 1
-                return fault
+    def record(self, path: str, headers: Mapping[str, str], request: Json | None) -> None:
+        with self._lock:
+            self.paths.append(path)
+            if request is not None:
+                self.requests.append(request)
+                self.headers.append(dict(headers))
+            if self._log is not None:
+                with self._log.open("a", encoding="utf-8") as file:
+                    file.write(json.dumps({"path": path, "request": request}) + "\n")
+
+    def take_fault(self, step: int) -> Fault | None:
+        with self._lock:
+            for fault in self.faults:
+                if fault.times > 0 and fault.step in (None, step):
+                    fault.times -= 1
+                    return fault
         return None
+
+    def usage_of(self, request: Json) -> dict[str, int]:
+        with self._lock:
+            return {} if self.cache is None else self.cache.usage(request)
+
+    def wait(self, event: threading.Event | None, connection: socket.socket) -> bool:
+        """Wait for an event (None: a permit of a stepwise answer) or everybody's release; False if the client left."""
+        while not self.released.is_set():
+            if event is None and self._permits.acquire(timeout=0.02):
+                return True
+            if event is not None and event.wait(0.02):
+                return True
+            readable, _, _ = select.select([connection], [], [], 0)
+            if readable and connection.recv(1, socket.MSG_PEEK) == b"":
+                self.hung_up.set()
+                return False
+        return True
+
+
+class _Http(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 64
+
+    def handle_error(self, request: Any, client_address: Any) -> None:  # the base class names it
+        """Quiet: a client that hangs up is part of the tests."""
 
 
 class _Handler(BaseHTTPRequestHandler):
     owner: AnthropicServer
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
 
     def log_message(self, *_: object) -> None:
         """Quiet: requests are kept in `requests`."""
 
+    def do_GET(self) -> None:
+        self.owner.record(self.path, {}, None)
+        self._json(404, {"type": "error", "error": {"type": "not_found_error", "message": self.path}})
+
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers.get("content-length", 0)))
         if self.path.split("?")[0] != "/v1/messages":
+            self.owner.record(self.path, {}, None)
             self._json(404, {"type": "error", "error": {"type": "not_found_error", "message": self.path}})
             return
         request = json.loads(body)
-        self.owner.requests.append(request)
-        self.owner.headers.append({name.lower(): value for name, value in self.headers.items()})
-        if (fault := self.owner.take_fault()) is not None:
-            self._json(
-                fault.status, {"type": "error", "error": {"type": fault.type, "message": fault.message}}, fault.headers
-            )
-            return
         index = step_index(request)
-        step = self.owner.steps[index] if index < len(self.owner.steps) else Step(text="Done.")
-        self._stream(step, request)
-
-    def _stream(self, step: Step, request: Json) -> None:
-        self.send_response(200)
-        self.send_header("content-type", "text/event-stream; charset=utf-8")
-        self.send_header("request-id", "req_local")
-        self.send_header("connection", "close")
-        self.end_headers()
-        self.close_connection = True
-        sent = 0
-        try:
-            for name, data in events_of(step, request["model"], max(1, len(json.dumps(request)) // 4)):
-                chunk = sse(name, data)
-                if step.cut_after is not None and sent + len(chunk) > step.cut_after:
-                    self.wfile.write(chunk[: step.cut_after - sent])
-                    self.wfile.flush()
-                    self.connection.shutdown(socket.SHUT_RDWR)
-                    return
-                self.wfile.write(chunk)
-                self.wfile.flush()
-                sent += len(chunk)
-                if step.hold and name == "content_block_delta" and not self.owner.released.is_set():
-                    self.owner.holding.set()
-                    self.owner.released.wait(120)
-        except (BrokenPipeError, ConnectionError):
+        self.owner.record(self.path, {name.lower(): value for name, value in self.headers.items()}, request)
+        if (fault := self.owner.take_fault(index)) is not None:
+            self._fail(fault)
             return
+        self._stream(self.owner.steps[index] if index < len(self.owner.steps) else Step(text="Done."), request, index)
+
+    def _fail(self, fault: Fault) -> None:
+        if fault.stall:
+            self.owner.holding.set()
+            self.owner.wait(self.owner.released, self.connection)
+            self.close_connection = True
+        elif fault.body is not None:
+            self._raw(fault.status, fault.body.encode(), {"content-type": "text/html"} | dict(fault.headers))
+        else:
+            error = {"type": "error", "error": {"type": fault.type, "message": fault.message}}
+            self._json(fault.status, error, fault.headers)
+
+    def _stream(self, step: Step, request: Json, index: int) -> None:
+        headers = {"content-type": step.content_type, "request-id": f"req_local_{index}"}
+        if step.encoding:
+            headers["content-encoding"] = step.encoding
+        if step.body is not None:
+            self._raw(200, step.body.encode(), headers)
+            return
+        self.send_response(200)
+        for name, value in (headers | {"transfer-encoding": "chunked"}).items():
+            self.send_header(name, value)
+        self.end_headers()
+        if step.usage is None and (usage := self.owner.usage_of(request)):
+            step = Step(**{**vars(step), "usage": usage})
+        try:
+            if self._send_events(step, request, index):
+                self.wfile.write(b"0\r\n\r\n")
+                return
+        except (BrokenPipeError, ConnectionError):
+            self.owner.hung_up.set()
+        self.close_connection = True
+
+    def _send_events(self, step: Step, request: Json, index: int) -> bool:
+        """Whether the answer was sent to its end."""
+        sent, held = 0, False
+        tokens = max(1, len(json.dumps(request)) // 4)
+        for name, data in events_of(step, request["model"], tokens, index):
+            if step.stepwise and not self.owner.wait(None, self.connection):
+                return False
+            if step.endless and name == "content_block_stop":
+                self._send_for_ever(step.endless)
+            chunk = sse(name, data)
+            if step.cut_after is not None and sent + len(chunk) > step.cut_after:
+                self._write(chunk[: step.cut_after - sent], step.write_size)
+                return self._drop(step.cut_with)
+            self._write(chunk, step.write_size)
+            sent += len(chunk)
+            if step.hold and not held and name == "content_block_delta":
+                held = True
+                self.owner.holding.set()
+                if not self.owner.wait(self.owner.released, self.connection):
+                    return False
+        return True
+
+    def _send_for_ever(self, kind: str) -> None:
+        """Leaves by the exception of a client that hung up."""
+        delta = {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "more " * 200}}
+        piece = sse("content_block_delta", delta) * 50 if kind == "events" else b"x" * 65536
+        if kind == "line":
+            self._write(b"data: ", None)
+        while True:
+            self._write(piece, None)
+
+    def _write(self, data: bytes, size: int | None) -> None:
+        for start in range(0, len(data), size or max(len(data), 1)):
+            part = data[start : start + (size or len(data))]
+            self.wfile.write(b"%x\r\n%s\r\n" % (len(part), part))
+            self.wfile.flush()
+
+    def _drop(self, how: str) -> bool:
+        if how == "end":
+            return True
+        if how == "reset":
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            self.connection.close()
+        else:
+            self.connection.shutdown(socket.SHUT_RDWR)
+        return False
 
     def _json(self, status: int, value: Json, headers: Mapping[str, str] | None = None) -> None:
-        data = json.dumps(value).encode()
+        self._raw(status, json.dumps(value).encode(), {"content-type": "application/json"} | dict(headers or {}))
+
+    def _raw(self, status: int, data: bytes, headers: Mapping[str, str]) -> None:
         self.send_response(status)
-        self.send_header("content-type", "application/json")
-        self.send_header("content-length", str(len(data)))
-        for name, text in (headers or {}).items():
+        for name, text in headers.items():
             self.send_header(name, text)
+        self.send_header("content-length", str(len(data)))
         self.end_headers()
         self.wfile.write(data)
 
@@ -245,14 +426,28 @@ def edits(path: str, old: str, new: str, *, summary: str = "Changed it as asked.
     ]
 
 
-def _main(script: str, port_file: str) -> None:
-    values = json.loads(Path(script).read_text("utf-8"))
-    steps = [Step(**{**step, "tools": [tuple(tool) for tool in step.get("tools", ())]}) for step in values.get("steps", ())]
-    with AnthropicServer(steps, [Fault(**fault) for fault in values.get("faults", ())]) as server:
-        Path(port_file).write_text(server.url, "utf-8")
-        while sys.stdin.buffer.read(1):
-            time.sleep(0)
+def write_script(path: Path, steps: Sequence[Step], faults: Sequence[Fault] = ()) -> Path:
+    """The script file for the program form."""
+    value = {"steps": [vars(step) for step in steps], "faults": [vars(fault) for fault in faults]}
+    path.write_text(json.dumps(value), "utf-8")
+    return path
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="python -m tests.support.anthropic_server")
+    parser.add_argument("--script", type=Path, required=True)
+    parser.add_argument("--port-file", type=Path, required=True)
+    parser.add_argument("--log", type=Path)
+    given = parser.parse_args(arguments)
+    values = json.loads(given.script.read_text("utf-8"))
+    steps = [Step(**step) for step in values.get("steps", ())]
+    with AnthropicServer(steps, [Fault(**fault) for fault in values.get("faults", ())], log=given.log) as server:
+        unfinished = given.port_file.with_name(f"{given.port_file.name}.part")
+        unfinished.write_text(server.url, "utf-8")
+        unfinished.replace(given.port_file)
+        while sys.stdin.buffer.read(4096):
+            pass
 
 
 if __name__ == "__main__":
-    _main(*sys.argv[1:3])
+    main()
