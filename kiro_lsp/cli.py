@@ -103,7 +103,8 @@ def _call(parsed: argparse.Namespace) -> int:
         console.refuse(error, **({"runId": None} if parsed.verb in ("run", "retry") else {}))
         return 1
     except BrokenPipeError:
-        return _reader_left()
+        _reader_left()
+        return 1 if parsed.verb in ("run", "retry") else 0  # a run was stopped by that; a list was merely long enough
     except KeyboardInterrupt:
         console.say("Interrupted.")
         return 130
@@ -124,15 +125,14 @@ def _flushed(code: int) -> int:
     return code
 
 
-def _reader_left() -> int:
-    """The program that read our output has seen enough (`| head`), which is no failure of ours.
+def _reader_left() -> None:
+    """The program that read our output has seen enough (`| head`).
 
     Standard output is pointed elsewhere so that the interpreter's own flush at exit does not complain.
     """
     import os
 
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return 0
 
 
 def build_parser() -> argparse.ArgumentParser:
