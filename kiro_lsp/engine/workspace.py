@@ -287,7 +287,8 @@ class Workspace:
         """What would be sent for a task, and the contract that is frozen with the run."""
         docs = self.documents(file.tasks.dialect, file.path)
         settings = self.settings().settings
-        intent = intent_of(file.tasks, task, docs, budget_usd=settings.cost.max_cost_per_run)
+        cap = settings.cost.max_cost_per_run
+        intent = intent_of(file.tasks, task, docs, task_path=file.path, budget_usd=cap)
         return build_prompt(file.tasks.dialect, file.tasks, task, file.path, docs), intent
 
     def _matching(self, patterns: Sequence[str]) -> Iterator[str]:

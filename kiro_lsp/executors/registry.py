@@ -152,14 +152,14 @@ def settings_for(name: str, settings: Settings, *, model: str | None = None) -> 
 def environ_of(agent: AgentSettings, environ: Mapping[str, str], secrets: Secrets) -> dict[str, str]:
     """What an executor may look up: its own key, and its endpoint where the launch environment moves it. Nothing else."""
     found: dict[str, str] = {}
-    if agent.api_key is not None and agent.api_key_env:
-        found[agent.api_key_env] = agent.api_key.reveal()
-    elif agent.api_key_env and (secret := secrets.lookup(agent.api_key_env)[0]) is not None:
-        found[agent.api_key_env] = secret.reveal()
     builtin = known_builtins().get(agent.name)
     moved = builtin.endpoint_env if builtin else None
     if moved and environ.get(moved) and "endpoint" not in agent.origins:
         found[moved] = environ[moved]
+    # A key that is not bound to the address is not handed over, whoever asks.
+    secret = secrets.for_agent(agent, found.get(moved or "")).secret
+    if agent.api_key_env and secret is not None:
+        found[agent.api_key_env] = secret.reveal()
     return found
 
 
@@ -232,11 +232,13 @@ def _availability(agent: AgentSettings, secrets: Secrets) -> tuple[bool, str]:
         return _recording(agent)
     if agent.api_key_env is None:
         return True, "needs no key"
+    lookup = secrets.for_agent(agent)
+    if lookup.refused is not None:
+        return False, lookup.refused
+    if lookup.secret is None:
+        return False, f"no key: {agent.api_key_env} was not found; looked in {', '.join(lookup.looked)}"
     if agent.api_key is not None:
         return True, "key in your own configuration"
-    secret, looked = secrets.lookup(agent.api_key_env)
-    if secret is None:
-        return False, f"no key: {agent.api_key_env} was not found; looked in {', '.join(looked)}"
     return True, f"key found: {agent.api_key_env}"
 
 

@@ -100,9 +100,9 @@ class Secrets:
     def for_agent(self, agent: AgentSettings, endpoint: str | None = None) -> KeyLookup:
         """The key of an agent, if it may go to where the agent lives.
 
-        `endpoint` is the address that will be called when the agent's settings name none (a default, or one from the
-        environment). A key goes to the hosts of its own provider, to hosts that the person's own configuration or
-        environment names, and to this machine; to others only a key that the project itself brought in its `.env`.
+        `endpoint` is the address of the launch environment, which is called when no layer of settings names one. A key
+        goes to the hosts of its own provider, to hosts that the person's own configuration or environment names, and
+        to this machine; to others only a key that the project itself brought in its `.env`.
         """
         from kiro_lsp.settings.definitions import TYPE_KEYS
 
@@ -128,7 +128,10 @@ class Secrets:
         from kiro_lsp.settings.definitions import DEFAULT_ENDPOINTS, STANDARD_KEYS
         from kiro_lsp.settings.values import is_loopback, origin
 
-        url = agent.endpoint or endpoint or DEFAULT_ENDPOINTS.get(agent.type or "")
+        # An address that some layer set wins over the launch environment; a built-in one does not.
+        own, moved = agent.endpoint, endpoint
+        url = (own or moved) if "endpoint" in agent.origins else (moved or own)
+        url = url or DEFAULT_ENDPOINTS.get(agent.type or "")
         if url is None:
             return None
         where = origin(url)

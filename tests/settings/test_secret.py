@@ -106,6 +106,8 @@ def test_a_key_goes_only_to_hosts_that_it_is_bound_to(endpoint: str | None, orig
 def test_an_address_from_the_environment_is_the_persons_own() -> None:
     assert BOTH.for_agent(CLAUDE, "https://gateway.example").secret == Secret("ant-key")
     assert BOTH.for_agent(CLAUDE, "http://gateway.example").secret is None
+    built_in = replace(CLAUDE, endpoint="https://api.anthropic.com")
+    assert BOTH.for_agent(built_in, "http://gateway.example").secret is None, "the environment moves a built-in address"
 
 
 def test_a_project_cannot_name_any_variable_and_have_it_sent_to_its_own_host() -> None:
