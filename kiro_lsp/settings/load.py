@@ -155,7 +155,9 @@ class _Resolution:
             return self._narrower(definition, current, candidate)
         if definition.trust == "T" and not _needs_no_trust(candidate):
             before = current.value if current is not None else definition.default
-            if candidate.value != before and candidate.layer != "dotenv":
+            if candidate.value == before:
+                return current
+            if candidate.layer != "dotenv":
                 self._cover(candidate)
             return candidate if self.trusted else current
         return candidate

@@ -188,6 +188,7 @@ def test_the_digest_is_bound_to_the_place_and_to_nothing_that_is_safe() -> None:
 def test_a_value_that_is_already_the_persons_own_is_not_asked_for() -> None:
     text = '[agents.a]\ntype = "acp"\ncommand = "agent"\n'
     assert load(text, user=text).trust_values == ()
+    assert load(text, user=text, trusted=True).settings.agents["a"].origins["command"] == "user"
     assert len(load(text.replace('"agent"', '"agent2"'), user=text).trust_values) == 1
 
 
