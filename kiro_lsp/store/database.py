@@ -32,6 +32,7 @@ CHECKED_AT_OPENING: Final = 4 * 1024 * 1024
 """Files up to this size are checked whenever they are opened (a few milliseconds); larger ones show damage when they are read."""
 _GROUP_AT_MOST: Final = 256
 _FILE: Final = "kiro-lsp.db"
+_LOCK: Final = "opening.lock"
 _WAL_KEPT: Final = 16 * 1024 * 1024
 
 
@@ -146,16 +147,19 @@ class Database:
         """The writer's connection to a whole file of the current schema. Raises StoreError."""
         self._prepare_folder()
         try:
-            if not self._path.exists():
-                os.close(os.open(self._path, os.O_CREAT | os.O_RDWR, 0o600))
-            self._identity = self._identity_on_disk()
-            try:
-                return self._open_file()
-            except sqlite3.Error as error:
-                if not damage.is_damaged(error):
-                    raise
-                self._replace_damaged(error)
-                return self._open_file()
+            with suppress(sqlite3.Error, FileNotFoundError):
+                return self._open_file(alone=False)
+            # There is something to create, to migrate or to mend: one process at a time looks again and does it.
+            with locks.opening(self.directory / _LOCK):
+                if not self._path.exists():
+                    self._create()
+                try:
+                    return self._open_file(alone=True)
+                except sqlite3.Error as error:
+                    if not damage.is_damaged(error):
+                        raise
+                    self._begin_anew(error)
+                return self._open_file(alone=True)
         except sqlite3.Error as error:
             raise damage.store_error(error, self._path) from error
         except OSError as error:
@@ -176,22 +180,28 @@ class Database:
             hint="Free the place, or name another one in KIRO_LSP_STATE_DIR.",
         )
 
-    def _open_file(self) -> sqlite3.Connection:
+    def _create(self) -> None:
+        os.close(os.open(self._path, os.O_CREAT | os.O_RDWR, 0o600))
+
+    def _open_file(self, *, alone: bool) -> sqlite3.Connection:
+        """Open the file that is there. Raises sqlite3.Error, also when it has to be set up and others may be about it."""
+        identity = self._identity_on_disk()
         connection = self._connect(writes=True)
         try:
             version = schema.version_of(connection)
             schema.refuse_newer(version, self._path)
             mode = connection.execute("PRAGMA journal_mode").fetchone()[0]
             if version < len(schema.MIGRATIONS) or mode != "wal":
-                with locks.opening(self.directory / "opening.lock"):
-                    mode = self._set_up(connection)
+                if not alone:
+                    raise sqlite3.OperationalError("not set up yet")
+                mode = self._set_up(connection)
             connection.execute(f"PRAGMA journal_size_limit={_WAL_KEPT}")
             self._waits_for_disk = mode != "wal"
             self._check(connection)
-            self._identity = self._identity_on_disk()
         except BaseException:
             connection.close()
             raise
+        self._identity = identity
         return connection
 
     def _set_up(self, connection: sqlite3.Connection) -> str:
@@ -273,14 +283,14 @@ class Database:
 
     def _replace_damaged(self, error: sqlite3.Error) -> None:
         """Begin a new file, unless another process has done so meanwhile."""
-        with locks.opening(self.directory / "opening.lock"):
+        with locks.opening(self.directory / _LOCK):
             if self._same_file():
                 self._begin_anew(error)
 
     def _begin_anew(self, error: sqlite3.Error) -> None:
         """Keep the damaged file under another name and carry over what is readable. The caller holds the opening lock."""
         kept = damage.set_aside(self._path)
-        os.close(os.open(self._path, os.O_CREAT | os.O_RDWR, 0o600))
+        self._create()
         connection = self._connect(writes=True)
         try:
             self._set_up(connection)

@@ -12,6 +12,7 @@ from kiro_lsp.store.database import Database
 RUNS_KEPT: Final = 1000
 BYTES_KEPT: Final = 512 * 1024 * 1024
 _AT_A_TIME: Final = 200
+_PAGES_AT_A_TIME: Final = 20_000
 
 # A run is pending as long as somebody may still decide on it: its changes wait for a review, or it waits for its tick.
 # Ends without a change (failed, cancelled, …) leave nothing to decide.
@@ -46,10 +47,17 @@ class Retention(Database):
                 _forget(db, run_id)
                 gone += 1
             if gone:
-                db.execute("PRAGMA incremental_vacuum").fetchall()
+                _give_back(db)
             return gone
 
         return self.submit(job, durable=False)
+
+
+def _give_back(db: sqlite3.Connection) -> None:
+    """Return free pages to the file system. One call of the pragma through this module frees one page."""
+    (free,) = db.execute("PRAGMA freelist_count").fetchone()
+    for _ in range(min(free, _PAGES_AT_A_TIME)):
+        db.execute("PRAGMA incremental_vacuum(1)").fetchall()
 
 
 def _bytes_used(db: sqlite3.Connection) -> int:

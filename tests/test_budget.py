@@ -1,0 +1,131 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kiro_lsp.budget import UNKNOWN_PRICES, Usage, cost_nano, from_nano, to_nano, worst_case_nano
+
+MILLION = 10**6
+DOLLAR = 10**9
+MODEL = "claude-sonnet-5-5"
+
+
+@pytest.mark.parametrize(
+    ("usage", "dollars"),
+    [
+        (Usage(MILLION, 0), "2"),
+        (Usage(0, MILLION), "10"),
+        (Usage(MILLION, 0, cached_tokens=MILLION), "0.1"),
+        (Usage(MILLION, 0, cache_write_tokens=MILLION), "2.5"),
+        (Usage(3 * MILLION, MILLION, MILLION, MILLION), "14.6"),
+        (Usage(1, 0), "0.000002"),
+        (Usage(), "0"),
+    ],
+)
+def test_a_usage_is_priced_with_its_cached_part_inside_its_input(usage: Usage, dollars: str) -> None:
+    assert cost_nano(MODEL, usage) == to_nano(dollars)
+    assert cost_nano(MODEL, usage, "anthropic") == to_nano(dollars)
+
+
+@pytest.mark.parametrize(
+    ("model", "usage"),
+    [
+        ("a-model-nobody-knows", Usage(10, 10)),
+        ("", Usage(10, 10)),
+        (MODEL, Usage(-1, 10)),
+        (MODEL, Usage(10, -1)),
+        (MODEL, Usage(10, 10, cached_tokens=11)),
+        (MODEL, Usage(10, 10, cached_tokens=6, cache_write_tokens=5)),
+    ],
+)
+def test_an_unknown_price_and_an_impossible_usage_are_unknown_and_not_zero(model: str, usage: Usage) -> None:
+    assert cost_nano(model, usage) is None
+
+
+tokens = st.integers(0, 2 * MILLION)
+
+
+@given(uncached=tokens, read=tokens, written=tokens, output=tokens, spare=tokens)
+def test_a_reservation_covers_whatever_part_of_a_request_was_cached(
+    uncached: int, read: int, written: int, output: int, spare: int
+) -> None:
+    used = Usage(uncached + read + written, output, read, written)
+    real = cost_nano(MODEL, used)
+    assert real is not None
+    assert real <= worst_case_nano(MODEL, Usage(used.input_tokens, output + spare))
+
+
+@given(st.lists(st.builds(Usage, tokens, tokens, tokens, tokens)))
+def test_usages_add_up_field_by_field(usages: list[Usage]) -> None:
+    total = sum(usages, Usage())
+    for name in ("input_tokens", "output_tokens", "cached_tokens", "cache_write_tokens"):
+        assert getattr(total, name) == sum(getattr(usage, name) for usage in usages)
+
+
+def test_no_known_list_price_is_above_what_is_reserved_for_an_unknown_model() -> None:
+    from genai_prices.data_snapshot import get_snapshot
+
+    def highest(price: object) -> Decimal:
+        tiers = [tier.price for tier in getattr(price, "tiers", ())]
+        return max([Decimal(getattr(price, "base", price or 0)), *map(Decimal, tiers)])
+
+    checked = 0
+    for provider in get_snapshot().providers:
+        for model in provider.models:
+            variants = model.prices if isinstance(model.prices, list) else [model.prices]
+            _name, most_in, most_out = next(row for row in UNKNOWN_PRICES if model.id.lower().startswith(row[0]))
+            for variant in variants:
+                prices = getattr(variant, "prices", variant)
+                for price, most in (
+                    (prices.input_mtok, most_in),
+                    (prices.cache_write_mtok, most_in * 2),
+                    (prices.output_mtok, most_out),
+                ):
+                    assert highest(price) <= most, f"{provider.id} {model.id}: {price} a million"
+                    checked += 1
+    assert checked > 1000
+
+
+def test_a_model_without_a_price_is_reserved_for_at_the_dearest_of_its_family() -> None:
+    at_most = Usage(MILLION, MILLION)
+    assert worst_case_nano("a-model-nobody-knows", at_most) == 750 * DOLLAR
+    assert worst_case_nano("claude-nobody-knows", at_most) == 180 * DOLLAR
+    assert worst_case_nano("Claude-nobody-knows", at_most) == 180 * DOLLAR
+    with pytest.raises(ValueError, match="money"):
+        worst_case_nano("a-model-nobody-knows", Usage(-1, 0))
+
+
+@given(st.decimals(0, 10**7, places=9))
+def test_money_survives_the_way_to_nano_dollars_and_back(amount: Decimal) -> None:
+    text = from_nano(to_nano(amount))
+    assert Decimal(text) == amount
+    assert "e" not in text.lower()
+    assert to_nano(text) == to_nano(amount)
+
+
+@pytest.mark.parametrize(
+    ("nano", "text"), [(0, "0"), (1, "0.000000001"), (DOLLAR, "1"), (10 * DOLLAR, "10"), (1_500_000_000, "1.5")]
+)
+def test_money_is_written_as_people_write_it(nano: int, text: str) -> None:
+    assert from_nano(nano) == text
+
+
+def test_a_part_of_a_nano_dollar_is_rounded_up() -> None:
+    assert to_nano("0.0000000001") == 1
+
+
+@pytest.mark.parametrize("wrong", ["NaN", "Infinity", "-1", "ten", "", "-0.000001"])
+def test_what_is_no_amount_of_money_is_refused(wrong: str) -> None:
+    with pytest.raises(ValueError, match="not an amount"):
+        to_nano(wrong)
+
+
+def test_the_price_list_is_loaded_when_a_price_is_asked_for_and_not_before() -> None:
+    code = "import sys, kiro_lsp.budget; print([m for m in sys.modules if m.startswith(('genai_prices', 'httpx'))])"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "[]"
