@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -96,6 +96,20 @@ class Settlement:
             await self.mark(record, "open", only_from="in-progress")
         left = "" if after.settled else " The rest is still pending."
         return Settled(True, state, f"Rejected {len(rejected)} change(s) in {len(files)} file(s).{left}", files)
+
+    async def edit_proposed(self, run_id: str, path: str, text: str) -> None:
+        """The person changed the proposed side of a file: that is what a later accept takes. The review moves on."""
+        _record, review = await self._open(run_id, None)
+        change = next((change for change in review.changes.files if change.path == path), None)
+        if change is None:
+            raise RunRefused(f"{path!r} is not in this review.", code="unknown-file")
+        if change.base is None or change.proposed is None:
+            changed = replace(change, proposed=text.encode())
+        else:
+            bom = b"\xef\xbb\xbf" if change.proposed.startswith(b"\xef\xbb\xbf") else b""
+            changed = replace(change, proposed=bom + text.encode())
+        await asyncio.wrap_future(self.store.stage(run_id, changed))
+        await asyncio.wrap_future(self.store.decide(run_id, review.decisions, review.revision + 1))
 
     async def undo(self, run_id: str) -> Settled:
         """Put everything back as it was before the accept, the tick included."""

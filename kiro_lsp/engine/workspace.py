@@ -212,8 +212,14 @@ class Workspace:
 
     def agents(self) -> list[AgentInfo]:
         """Every way to run a task that is known here, available or not, with the reason."""
-        loaded = self.settings()
+        return self.agents_of(self.settings())
+
+    def agents_of(self, loaded: LoadedSettings) -> list[AgentInfo]:
+        """The same for settings that are not in force, for showing what they would offer."""
         return registry.agents(loaded.settings, loaded.secrets)
+
+    def recommended_of(self, known: Sequence[AgentInfo], loaded: LoadedSettings) -> AgentInfo | None:
+        return registry.recommended(known, loaded.settings)
 
     def recommended(self) -> AgentInfo | None:
         """The agent that a plain click would use, None when nothing is available."""

@@ -92,7 +92,11 @@ class Client:
 
 def client_of(params: Mapping[str, Any]) -> Client:
     """The client of an initialize request, however odd its parameters are."""
-    capabilities, options, info = params.get("capabilities"), params.get("initializationOptions"), params.get("clientInfo")
+    capabilities, options, info = (
+        params.get("capabilities"),
+        params.get("initializationOptions"),
+        params.get("clientInfo"),
+    )
     return Client(
         capabilities if isinstance(capabilities, Mapping) else {},
         options if isinstance(options, Mapping) else {},

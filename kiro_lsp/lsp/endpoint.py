@@ -87,7 +87,9 @@ class Endpoint:
         if isinstance(error, Mapping):
             code = error.get("code")
             future.set_exception(
-                ResponseError(code if isinstance(code, int) else INTERNAL_ERROR, str(error.get("message")), error.get("data"))
+                ResponseError(
+                    code if isinstance(code, int) else INTERNAL_ERROR, str(error.get("message")), error.get("data")
+                )
             )
         else:
             future.set_result(message.get("result"))

@@ -101,7 +101,10 @@ class FrameReader:
 
 def _is_header(buffer: bytearray, start: int) -> bool:
     """Whether a whole frame header stands there, which no JSON text contains unescaped."""
-    return re.match(rb"Content-Length: \d+\r\n(?:[A-Za-z-]+: [^\r\n]*\r\n)*\r\n\{", bytes(buffer[start : start + 512])) is not None
+    return (
+        re.match(rb"Content-Length: \d+\r\n(?:[A-Za-z-]+: [^\r\n]*\r\n)*\r\n\{", bytes(buffer[start : start + 512]))
+        is not None
+    )
 
 
 def _end_of_headers(buffer: bytearray) -> tuple[int, int]:
@@ -125,7 +128,10 @@ def _parsed(content: bytes) -> list[Incoming]:
     if isinstance(value, dict):
         return [value]
     if isinstance(value, list) and value:
-        return [item if isinstance(item, dict) else Malformed(-32600, "an entry of a batch is not an object") for item in value]
+        return [
+            item if isinstance(item, dict) else Malformed(-32600, "an entry of a batch is not an object")
+            for item in value
+        ]
     return [Malformed(-32600, "a message is not an object")]
 
 

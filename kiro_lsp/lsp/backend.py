@@ -1,0 +1,198 @@
+"""Everything of the server that needs the engine; imported in a thread after `initialize` was answered.
+
+It puts the parts together: store, engine, session, reviews, forwarding, commands, and pygls for the cold methods.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, cast
+
+from kiro_lsp.engine.engine import Engine
+from kiro_lsp.engine.wire import agent_json, costs_json, run_json
+from kiro_lsp.errors import KiroError
+from kiro_lsp.events import to_wire
+from kiro_lsp.lsp.capabilities import NAME
+from kiro_lsp.lsp.client import Client
+from kiro_lsp.lsp.commands import Commands
+from kiro_lsp.lsp.editor import Editor
+from kiro_lsp.lsp.endpoint import INVALID_PARAMS, REQUEST_FAILED, Endpoint, ResponseError
+from kiro_lsp.lsp.forward import Forwarder
+from kiro_lsp.lsp.reviews import Reviews
+from kiro_lsp.lsp.session import Session
+from kiro_lsp.store import By, Store, state_dir
+
+if TYPE_CHECKING:
+    from kiro_lsp.lsp.cold import ColdMethod, ColdSide
+
+_BY: Final[tuple[By, ...]] = ("day", "agent", "spec", "task")
+
+
+class Backend:
+    """Made by `open`; `close` interrupts what runs and keeps what was staged."""
+
+    def __init__(
+        self, engine: Engine, session: Session, reviews: Reviews, forwarder: Forwarder, commands: Commands
+    ) -> None:
+        self.engine, self.session, self.reviews = engine, session, reviews
+        self.forwarder, self.commands = forwarder, commands
+        self.cold: ColdSide | None = None
+        self._cold_ready = asyncio.Event()
+        self._cold_trouble = ""
+
+    @classmethod
+    async def open(
+        cls, editor: Editor, endpoint: Endpoint, environ: Mapping[str, str], group: asyncio.TaskGroup, client: Client
+    ) -> Backend:
+        """Open the store and enter the engine. Raises StoreError."""
+        store = await asyncio.to_thread(Store.open, state_dir(environ))
+        settings: dict[str, Any] = dict(client.settings)
+        engine = Engine(
+            store,
+            face="editor",
+            environ=environ,
+            buffers=editor,
+            client_settings=lambda _root: settings,
+            restricted=lambda _root: client.trusted is False,
+        )
+        await engine.__aenter__()
+        session = Session(engine, editor, endpoint, group, settings)
+        reviews = Reviews(engine, editor, endpoint)
+        forwarder = Forwarder(engine, editor, endpoint, reviews, group)
+        commands = Commands(engine, session, endpoint, forwarder, reviews, group)
+        group.create_task(forwarder.follow(), name="forward events")
+        return cls(engine, session, reviews, forwarder, commands)
+
+    @property
+    def notices(self) -> list[str]:
+        """What went wrong with the record of runs and was mended."""
+        return self.engine.store.notices
+
+    async def close(self) -> None:
+        self.session.stop()
+        self.forwarder.end_all()
+        await self.engine.__aexit__(None, None, None)
+        await asyncio.to_thread(self.engine.store.close)
+
+    def cancel_progress(self, token: int | str) -> None:
+        run_id = self.forwarder.run_of(token)
+        handle = self.engine.handles.get(run_id) if run_id is not None else None
+        if handle is not None:
+            handle.cancel("editor")
+
+    async def configuration_changed(self, settings: object) -> None:
+        section = settings.get("kiroLsp") if isinstance(settings, Mapping) else None
+        await self.session.configuration_changed(section if isinstance(section, Mapping) else {})
+
+    # The cold side
+
+    async def start_cold(self, initialize: Mapping[str, Any], send: Callable[[bytes], None]) -> None:
+        """Import pygls in a thread and hand it the `initialize` that was answered already."""
+        try:
+            cold = await asyncio.to_thread(_make_cold, self._methods(), send)
+            cold.replay(initialize)
+            self.cold = cold
+        except ImportError as error:
+            self._cold_trouble = f"pygls cannot be imported: {error}"
+        finally:
+            self._cold_ready.set()
+
+    async def need_cold(self) -> ColdSide:
+        await self._cold_ready.wait()
+        if self.cold is None:
+            raise ResponseError(REQUEST_FAILED, self._cold_trouble)
+        return self.cold
+
+    def _methods(self) -> dict[str, ColdMethod]:
+        return {
+            "workspace/executeCommand": self._execute,
+            "textDocument/codeAction": self._code_actions,
+            "workspace/textDocumentContent": self._text_document_content,
+            "kiro/review": _told(self._review),
+            "kiro/reviewContent": _told(self._review_content),
+            "kiro/reviewEdit": _told(self._review_edit),
+            "kiro/follow": _told(self._follow),
+            "kiro/runs": _told(self._runs),
+            "kiro/agents": _told(self._agents),
+            "kiro/costs": _told(self._costs),
+        }
+
+    async def _execute(self, params: Any) -> Any:
+        token = params.get("workDoneToken")
+        return await self.commands.execute(params["command"], params.get("arguments"), token)
+
+    async def _code_actions(self, params: Any) -> Any:
+        span = params["range"]
+        return await self.session.code_actions(
+            params["textDocument"]["uri"], span["start"]["line"], span["end"]["line"]
+        )
+
+    async def _text_document_content(self, params: Any) -> Any:
+        return {"text": (await _told(self._review_content)(params))["text"]}
+
+    async def _review(self, params: Any) -> Any:
+        return await asyncio.to_thread(self.reviews.review, _field(params, "runId"))
+
+    async def _review_content(self, params: Any) -> Any:
+        return await asyncio.to_thread(self.reviews.content, _field(params, "uri"))
+
+    async def _review_edit(self, params: Any) -> Any:
+        return await self.reviews.edit(_field(params, "runId"), _field(params, "path"), str(params.get("text", "")))
+
+    async def _follow(self, params: Any) -> Any:
+        run_id = self.engine.store.run(_field(params, "runId")).run_id
+        since = params.get("since")
+        found = await asyncio.to_thread(self.engine.store.events, run_id, since if isinstance(since, int) else 0)
+        return {"events": [to_wire(envelope) for envelope in found], "lastSeq": found[-1].seq if found else since or 0}
+
+    async def _runs(self, params: Any) -> Any:
+        root = params.get("root")
+        place = None
+        if isinstance(root, str):
+            place = self.session.place_of(root)[0] if "://" in root else Path(root)
+        return [run_json(record) for record in await asyncio.to_thread(self.engine.runs, place)]
+
+    async def _agents(self, params: Any) -> Any:
+        uri = params.get("uri")
+        root = self.session.place_of(uri)[0] if isinstance(uri, str) else self.session.only_root()
+        workspace = self.engine.workspace(root)
+        known = await asyncio.to_thread(workspace.agents)
+        recommended = await asyncio.to_thread(workspace.recommended)
+        return [agent_json(info, recommended) for info in known]
+
+    async def _costs(self, params: Any) -> Any:
+        by = params.get("by", "day")
+        if by not in _BY:
+            raise ResponseError(INVALID_PARAMS, f"'by' is one of {', '.join(_BY)}")
+        settings = self.engine.workspace(self.session.only_root()).settings().settings
+        day = datetime.now().astimezone().date().isoformat()
+        return await asyncio.to_thread(costs_json, self.engine.store, settings, cast("By", by), day)
+
+
+def _make_cold(methods: Mapping[str, ColdMethod], send: Callable[[bytes], None]) -> ColdSide:
+    from kiro_lsp import __version__
+    from kiro_lsp.lsp.cold import ColdSide
+
+    return ColdSide(NAME, __version__, methods, send)
+
+
+def _told(method: ColdMethod) -> ColdMethod:
+    """A method whose refusals are told to the client as errors with the reason."""
+
+    async def carry_out(params: Any) -> Any:
+        try:
+            return await method(params if isinstance(params, Mapping) else {})
+        except KiroError as error:
+            raise ResponseError(REQUEST_FAILED, str(error), {"code": error.code}) from error
+
+    return carry_out
+
+
+def _field(params: Mapping[str, Any], name: str) -> str:
+    value = params.get(name)
+    if not isinstance(value, str) or not value:
+        raise ResponseError(INVALID_PARAMS, f"the parameters have no {name!r}")
+    return value

@@ -1,0 +1,19 @@
+"""The ids of the commands that are announced; apart from commands.py, so that `initialize` needs no engine."""
+
+COMMAND_IDS: tuple[str, ...] = (
+    "kiroLsp.runTask",
+    "kiroLsp.retryRun",
+    "kiroLsp.cancelRun",
+    "kiroLsp.answer",
+    "kiroLsp.openReview",
+    "kiroLsp.accept",
+    "kiroLsp.reject",
+    "kiroLsp.undoRun",
+    "kiroLsp.restoreBackup",
+    "kiroLsp.commit",
+    "kiroLsp.setStatus",
+    "kiroLsp.copyPrompt",
+    "kiroLsp.pickAgent",
+    "kiroLsp.trustWorkspace",
+    "kiroLsp.doctor",
+)

@@ -1,0 +1,267 @@
+"""The commands `kiroLsp.*`: one object argument each, answered at once, every refusal an answer with a reason.
+
+What a command does is the engine's; what lenses offer and what commands exist is kept together by a test.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+from kiro_lsp.engine.engine import Engine, StartRun
+from kiro_lsp.engine.settle import Settled
+from kiro_lsp.errors import KiroError, RunRefused, UsageError
+from kiro_lsp.lsp.endpoint import INVALID_PARAMS, Endpoint, ResponseError
+from kiro_lsp.lsp.forward import Forwarder
+from kiro_lsp.lsp.reviews import Reviews, refusal
+from kiro_lsp.spec import tasks
+
+Args = Mapping[str, Any]
+_BY = "editor"
+
+
+class Places(Protocol):
+    """Where a document belongs."""
+
+    def place_of(self, uri: str) -> tuple[Path, Path]:
+        """(root, absolute path) of a document. Raises UsageError for a URI that is no file."""
+        ...
+
+    def only_root(self) -> Path:
+        """The project, when there is one. Raises UsageError when it must be named."""
+        ...
+
+
+class Commands:
+    """Command id → what it does. The ids are announced from this table."""
+
+    def __init__(  # noqa: PLR0917  # the parts of the server, each once
+        self,
+        engine: Engine,
+        places: Places,
+        endpoint: Endpoint,
+        forwarder: Forwarder,
+        reviews: Reviews,
+        group: asyncio.TaskGroup,
+    ) -> None:
+        self._engine, self._places, self._endpoint = engine, places, endpoint
+        self._forwarder, self._reviews, self._group = forwarder, reviews, group
+
+    async def execute(self, command: str, arguments: object, token: int | str | None) -> Any:
+        """Carry a command out. Raises ResponseError for an unknown one or wrong arguments."""
+        method = COMMANDS.get(command)
+        if method is None:
+            raise ResponseError(INVALID_PARAMS, f"there is no command {command!r}")
+        given = arguments if isinstance(arguments, list) else []
+        if len(given) > 1 or (given and not isinstance(given[0], Mapping)):
+            raise ResponseError(INVALID_PARAMS, f"{command} takes one object")
+        args: Args = given[0] if given else {}
+        starts = command in _STARTING
+        try:
+            return await method(self, args, token)
+        except KiroError as error:
+            return {"runId": None, "refused": refusal(error)} if starts else {"ok": False, "message": str(error)}
+
+    # Starting
+
+    async def run_task(self, args: Args, token: int | str | None) -> Any:
+        root, path = self._places.place_of(_text(args, "uri"))
+        start = StartRun(
+            root,
+            str(path),
+            _text(args, "task"),
+            _maybe(args, "agent"),
+            _maybe(args, "model"),
+            _maybe(args, "note"),
+            by=_BY,
+        )
+        return await self._started(await self._engine.start(start), token)
+
+    async def retry_run(self, args: Args, token: int | str | None) -> Any:
+        return await self._started(await self._engine.retry(_text(args, "runId"), by=_BY), token)
+
+    async def _started(self, run_id: str, token: int | str | None) -> Any:
+        handle = self._engine.handles.get(run_id)
+        title = f"{handle.agent.label}: {handle.record.title}" if handle is not None else run_id
+        begin = self._forwarder.begin(run_id, title[:120], token)
+        if token is not None:
+            await begin  # the client's token is good only while the request is open
+        else:
+            self._group.create_task(begin, name=f"progress of {run_id}")
+        return {"runId": run_id}
+
+    # Runs
+
+    async def cancel_run(self, args: Args, _token: object) -> Any:
+        return _ok(await self._engine.cancel(_text(args, "runId"), by=_BY))
+
+    async def answer(self, args: Args, _token: object) -> Any:
+        run, request, option = _text(args, "runId"), _text(args, "requestId"), _text(args, "option")
+        await self._engine.answer(run, request, option, by=_BY)
+        return _ok("Answered.")
+
+    async def open_review(self, args: Args, _token: object) -> Any:
+        run_id = self._engine.store.run(_text(args, "runId")).run_id
+        self._group.create_task(self._open(run_id), name=f"review of {run_id}")
+        return _ok("")
+
+    async def _open(self, run_id: str) -> None:
+        try:
+            line = await self._reviews.open(run_id)
+        except (KiroError, ResponseError) as error:
+            line = str(error)
+        if line:
+            self._endpoint.notify("window/showMessage", {"type": 3, "message": line})
+
+    # Settling
+
+    async def accept(self, args: Args, _token: object) -> Any:
+        return _settled(await self._engine.accept(_text(args, "runId"), **_selection(args), by=_BY))
+
+    async def reject(self, args: Args, _token: object) -> Any:
+        return _settled(await self._engine.reject(_text(args, "runId"), **_selection(args), by=_BY))
+
+    async def undo_run(self, args: Args, _token: object) -> Any:
+        return _settled(await self._engine.undo(_text(args, "runId"), by=_BY))
+
+    async def restore_backup(self, args: Args, _token: object) -> Any:
+        return _settled(await self._engine.restore(_text(args, "runId"), by=_BY))
+
+    async def commit(self, args: Args, _token: object) -> Any:
+        return _settled(await self._engine.commit(_text(args, "runId"), _maybe(args, "message"), by=_BY))
+
+    # Tasks and projects
+
+    async def set_status(self, args: Args, _token: object) -> Any:
+        root, path = self._places.place_of(_text(args, "uri"))
+        status = _text(args, "status")
+        if status not in ("open", "in-progress", "done"):
+            raise UsageError(f"{status!r} is not a status.", hint="Use open, in-progress or done.")
+        return _ok(await self._engine.set_status(root, str(path), _text(args, "task"), status))  # type: ignore[arg-type]
+
+    async def copy_prompt(self, args: Args, _token: object) -> Any:
+        """The prompt as the answer's message, for a client to put into its clipboard; others are shown it."""
+        root, path = self._places.place_of(_text(args, "uri"))
+        workspace = self._engine.workspace(root)
+
+        def rendered() -> str:
+            file = workspace.read_tasks(str(path))
+            return workspace.prompt(file, tasks.find(file.tasks, _text(args, "task")))[0].render()
+
+        return _ok(await asyncio.to_thread(rendered))
+
+    async def pick_agent(self, args: Args, _token: object) -> Any:
+        """Other agents for a task: a question with one button for each that is available, then the run."""
+        root, _path = self._places.place_of(_text(args, "uri"))
+        known = await asyncio.to_thread(self._engine.workspace(root).agents)
+        offered = {
+            f"{info.label} ({info.model})" if info.model else info.label: info for info in known if info.available
+        }
+        if not offered:
+            reasons = "; ".join(f"{info.label}: {info.reason}" for info in known)
+            raise RunRefused(f"No agent is available. {reasons}", code="no-agent")
+        self._group.create_task(self._pick(args, offered), name="agent picker")
+        return {"runId": None, "ok": True}
+
+    async def _pick(self, args: Args, offered: Mapping[str, Any]) -> None:
+        message = f"Run task {args.get('task')} with which agent?"
+        actions = [{"title": title} for title in [*offered, "Cancel"]]
+        try:
+            answer = await self._endpoint.request(
+                "window/showMessageRequest", {"type": 3, "message": message, "actions": actions}
+            )
+            title = answer.get("title") if isinstance(answer, Mapping) else None
+            if isinstance(title, str) and title in offered:
+                await self.run_task({**args, "agent": offered[title].name}, None)
+        except (KiroError, ResponseError) as error:
+            self._endpoint.notify("window/showMessage", {"type": 1, "message": str(error)})
+
+    async def trust_workspace(self, args: Args, _token: object) -> Any:
+        named = _maybe(args, "root")
+        root = (
+            self._places.only_root()
+            if named is None
+            else self._places.place_of(named)[0]
+            if "://" in named
+            else Path(named)
+        )
+        workspace = self._engine.workspace(root)
+        digest = _maybe(args, "digest")
+        if digest is not None:
+            await asyncio.to_thread(workspace.grant, digest)
+            self._group.create_task(self._engine.warm_up(root), name="warm up")
+        asked = await asyncio.to_thread(workspace.asked_for)
+        values = [{"key": value.key, "value": value.value, "source": value.source} for value in asked.trust_values]
+        return {"state": await asyncio.to_thread(workspace.trust), "digest": asked.digest, "values": values}
+
+    async def doctor(self, _args: Args, _token: object) -> Any:
+        """What is found and missing, in short; `kiro-lsp doctor` says all of it."""
+        root = self._places.only_root()
+        known = await asyncio.to_thread(self._engine.workspace(root).agents)
+        lines = [
+            f"{info.label}: {'available' if info.available else 'not available'} ({info.reason})" for info in known
+        ]
+        message = "\n".join([*lines, "The whole report: kiro-lsp doctor"])
+        self._endpoint.notify("window/showMessage", {"type": 3, "message": message})
+        return _ok(message)
+
+
+Method = Callable[[Commands, Args, Any], Awaitable[Any]]
+COMMANDS: Mapping[str, Method] = {
+    "kiroLsp.runTask": Commands.run_task,
+    "kiroLsp.retryRun": Commands.retry_run,
+    "kiroLsp.cancelRun": Commands.cancel_run,
+    "kiroLsp.answer": Commands.answer,
+    "kiroLsp.openReview": Commands.open_review,
+    "kiroLsp.accept": Commands.accept,
+    "kiroLsp.reject": Commands.reject,
+    "kiroLsp.undoRun": Commands.undo_run,
+    "kiroLsp.restoreBackup": Commands.restore_backup,
+    "kiroLsp.commit": Commands.commit,
+    "kiroLsp.setStatus": Commands.set_status,
+    "kiroLsp.copyPrompt": Commands.copy_prompt,
+    "kiroLsp.pickAgent": Commands.pick_agent,
+    "kiroLsp.trustWorkspace": Commands.trust_workspace,
+    "kiroLsp.doctor": Commands.doctor,
+}
+_STARTING = frozenset({"kiroLsp.runTask", "kiroLsp.retryRun", "kiroLsp.pickAgent"})
+
+
+def _text(args: Args, name: str) -> str:
+    value = args.get(name)
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    if not isinstance(value, str) or not value:
+        raise UsageError(
+            f"The command needs {name!r}.", hint="It takes one object; click a lens, or see docs/protocol.md."
+        )
+    return value
+
+
+def _maybe(args: Args, name: str) -> str | None:
+    value = args.get(name)
+    return value if isinstance(value, str) and value else None
+
+
+def _selection(args: Args) -> dict[str, Any]:
+    revision, hunks = args.get("revision"), args.get("hunks")
+    if hunks is not None and not (isinstance(hunks, list) and all(isinstance(item, str) for item in hunks)):
+        raise UsageError("'hunks' is a list of hunk ids.")
+    return {"revision": revision if isinstance(revision, int) else None, "path": _maybe(args, "path"), "hunks": hunks}
+
+
+def _ok(message: str) -> dict[str, Any]:
+    return {"ok": True, "message": message} if message else {"ok": True}
+
+
+def _settled(settled: Settled) -> dict[str, Any]:
+    return {
+        "ok": settled.ok,
+        "message": settled.message,
+        "state": settled.state,
+        "files": list(settled.files),
+        "conflicts": list(settled.conflicts),
+        "ticked": settled.ticked,
+    }

@@ -1,0 +1,110 @@
+"""Between the domain and the protocol: URIs, positions, edits, problems. The only place that knows UTF-16. No logic.
+
+A file URI of Windows (`file:///c%3A/x`) and one with a host (`file://host/share`) are read by rules of their own, which are
+pure and tested everywhere.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path, PurePath, PurePosixPath, PureWindowsPath
+from typing import Any
+from urllib.parse import quote, unquote, urlsplit
+
+from kiro_lsp.changes.textedits import minimal_edits
+from kiro_lsp.lsp.documents import Encoding, units_in
+from kiro_lsp.spec.lines import split_lines
+
+_SEVERITY = {"error": 1, "warning": 2, "information": 3, "hint": 4}
+_DRIVE = re.compile(r"^/([A-Za-z]):(?=/|$)")
+
+
+def path_of(uri: str, *, windows: bool = os.name == "nt") -> PurePath | None:
+    """The path of a `file:` URI, None for any other scheme or one that is no path (NUL, a foreign host on POSIX)."""
+    parts = urlsplit(uri)
+    if parts.scheme != "file":
+        return None
+    path = unquote(parts.path, errors="surrogateescape")
+    if "\0" in path or not path:
+        return None
+    if windows:
+        if parts.netloc and parts.netloc != "localhost":
+            return PureWindowsPath(f"//{parts.netloc}{path}")
+        return PureWindowsPath(_DRIVE.sub(lambda match: f"{match[1].upper()}:", path))
+    if parts.netloc and parts.netloc != "localhost":
+        return None
+    return PurePosixPath(path)
+
+
+def file_of(uri: str) -> Path | None:
+    """The path of a `file:` URI on this system, without `.` and `..`."""
+    pure = path_of(uri)
+    return None if pure is None else Path(os.path.normpath(pure))
+
+
+def uri_of(path: PurePath) -> str:
+    """The `file:` URI of an absolute path."""
+    if isinstance(path, PureWindowsPath):
+        return path.as_uri()
+    return "file://" + quote(os.fsencode(str(path)), safe="/~!$&'()*+,;=:@-._")
+
+
+def line_range(first: int, after: int) -> dict[str, Any]:
+    """Whole lines, 0-based and half-open."""
+    return {"start": {"line": first, "character": 0}, "end": {"line": after, "character": 0}}
+
+
+def range_in(lines: Sequence[str], line: int, start: int, end: int, encoding: Encoding) -> dict[str, Any]:
+    """A range inside one line, from character offsets."""
+    text = lines[line] if line < len(lines) else ""
+    return {
+        "start": {"line": line, "character": units_in(text, start, encoding)},
+        "end": {"line": line, "character": units_in(text, end, encoding)},
+    }
+
+
+def text_edits(old: str, new: str, encoding: Encoding) -> list[dict[str, Any]]:
+    """The smallest edits from one text to another, in the agreed units."""
+    lines = split_lines(old)
+    edits = []
+    for edit in minimal_edits(old, new):
+        start, end = (
+            _position(lines, edit.start_line, edit.start_col, encoding),
+            _position(lines, edit.end_line, edit.end_col, encoding),
+        )
+        edits.append({"range": {"start": start, "end": end}, "newText": edit.new_text})
+    return edits
+
+
+def _position(lines: Sequence[str], line: int, column: int, encoding: Encoding) -> dict[str, int]:
+    text = lines[line] if line < len(lines) else ""
+    return {"line": line, "character": units_in(text, column, encoding)}
+
+
+def diagnostic(problem: Any, lines: Sequence[str], encoding: Encoding) -> dict[str, Any]:
+    """A Problem or SettingProblem (line, column, end_column, code, severity, message) as the protocol's Diagnostic."""
+    text = lines[problem.line].rstrip("\r\n") if problem.line < len(lines) else ""
+    end = problem.end_column if problem.end_column is not None else max(len(text), problem.column)
+    return {
+        "range": range_in(lines, problem.line, problem.column, end, encoding),
+        "severity": _SEVERITY[problem.severity],
+        "code": problem.code,
+        "source": "kiro-lsp",
+        "message": problem.message,
+    }
+
+
+def workspace_edit(
+    files: Mapping[str, tuple[int | None, list[dict[str, Any]]]], *, document_changes: bool
+) -> dict[str, Any]:
+    """A plain WorkspaceEdit: URI → (version, edits). Without documentChanges the versions are left out."""
+    if not document_changes:
+        return {"changes": {uri: edits for uri, (_version, edits) in files.items()}}
+    return {
+        "documentChanges": [
+            {"textDocument": {"uri": uri, "version": version}, "edits": edits}
+            for uri, (version, edits) in files.items()
+        ]
+    }

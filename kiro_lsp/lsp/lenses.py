@@ -1,0 +1,160 @@
+"""Where a lens title is made: what stands above each task, and the command behind it.
+
+Pure: tasks, runs and agents in, lenses out. The titles are a contract with users and clients (docs/protocol.md).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from kiro_lsp.engine.engine import LiveRun
+from kiro_lsp.executors.protocol import AgentInfo
+from kiro_lsp.spec import tasks
+from kiro_lsp.spec.model import Task, TaskList
+
+SHOWN_AGENTS: Final = 3
+_RUNNING: Final = frozenset({"queued", "running", "verifying", "applying"})
+_PENDING: Final = frozenset({"review", "conflict"})
+_LEFT: Final = frozenset({"failed", "cancelled", "budget", "interrupted"})
+_TITLE_CHARACTERS: Final = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Lens:
+    """`line` is 0-based. Without a command it only says something."""
+
+    line: int
+    title: str
+    command: str
+    argument: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """What the project offers now."""
+
+    agents: Sequence[AgentInfo]
+    recommended: AgentInfo | None
+    mode: str
+    """`recommended`, `all` or `off`."""
+    enabled: bool
+    why_not: str = ""
+    """Why nothing can be run here (restricted mode); shown instead of a run lens."""
+
+
+def lenses(uri: str, task_list: TaskList, runs: Mapping[str, LiveRun], offer: Offer, now: datetime) -> list[Lens]:
+    """The lenses of a task file, in the order of its lines."""
+    if offer.mode == "off":
+        return []
+    found: list[Lens] = []
+    for task in task_list.tasks:
+        run = runs.get(task.key)
+        found += _of_run(task, run, uri, now) if run is not None else []
+        found += _to_run(task, task_list, run, uri, offer)
+    return found
+
+
+def _of_run(task: Task, run: LiveRun, uri: str, now: datetime) -> list[Lens]:
+    line, of = task.line, {"runId": run.run_id}
+    if run.state == "waiting" and run.question is not None:
+        asked = run.question.title.splitlines()[0] if run.question.kind == "consent" else _asked(run)
+        return [
+            Lens(line, f"? {run.label} asks: {_short(asked)}", "kiroLsp.openReview", of),
+            Lens(line, "Stop", "kiroLsp.cancelRun", of),
+        ]
+    if run.state in _RUNNING or run.state == "waiting":
+        return [Lens(line, f"● {' · '.join(_live_parts(run, now))} — Stop", "kiroLsp.cancelRun", of)]
+    if run.state in _PENDING or (run.state in _LEFT and run.files):
+        what = "Conflict, review" if run.state == "conflict" else "Review"
+        return [
+            Lens(line, f"{what} {_count(run.files)}", "kiroLsp.openReview", of),
+            Lens(line, "Accept", "kiroLsp.accept", of),
+            Lens(line, "Reject", "kiroLsp.reject", of),
+        ]
+    if run.state == "applied":
+        more = {"uri": uri, "task": task.key}
+        return [Lens(line, "✓ View changes", "kiroLsp.openReview", of), Lens(line, "⋯", "kiroLsp.pickAgent", more)]
+    if run.state in _LEFT:
+        return [Lens(line, f"✗ {run.label} {_ended(run.state)}", "kiroLsp.openReview", of)]
+    return []
+
+
+def _to_run(task: Task, task_list: TaskList, run: LiveRun | None, uri: str, offer: Offer) -> list[Lens]:
+    """The run lenses of an open task that nothing is going on with."""
+    if not offer.enabled or (
+        run is not None and (run.state in _RUNNING | _PENDING or run.state in ("waiting", "applied"))
+    ):
+        return []
+    if run is not None and run.state in _LEFT and run.files:
+        return []
+    if task.status in ("done", "blocked") or tasks.why_not_runnable(task_list, task) is not None:
+        return []
+    about = {"uri": uri, "task": tasks.selector_of(task_list, task)}
+    if offer.why_not:
+        return [Lens(task.line, f"▶ {offer.why_not}", "kiroLsp.trustWorkspace", {})]
+    if offer.recommended is None:
+        recorded = next((agent for agent in offer.agents if agent.way == "replay" and agent.available), None)
+        pair = [Lens(task.line, f"▶ Run with {_everyday(offer)} (set up)", "kiroLsp.doctor", {})]
+        if recorded is not None:
+            pair.append(Lens(task.line, "▶ Try it (recorded)", "kiroLsp.runTask", {**about, "agent": recorded.name}))
+        return pair
+    found = [Lens(task.line, f"▶ Run with {offer.recommended.label}", "kiroLsp.runTask", about)]
+    if offer.mode == "all":
+        others = [agent for agent in offer.agents if agent.available and agent.name != offer.recommended.name]
+        found += [
+            Lens(task.line, f"▶ {agent.label}", "kiroLsp.runTask", {**about, "agent": agent.name})
+            for agent in others[: SHOWN_AGENTS - 1]
+        ]
+    return [*found, Lens(task.line, "⋯", "kiroLsp.pickAgent", about)]
+
+
+def _everyday(offer: Offer) -> str:
+    return next((agent.label for agent in offer.agents if agent.way != "replay"), "Claude")
+
+
+def _live_parts(run: LiveRun, now: datetime) -> list[str]:
+    seconds = max(0, int((now - datetime.fromisoformat(run.started_at)).total_seconds()))
+    parts = [run.label, _short(run.phase or run.state), f"{seconds} s" if seconds < 120 else f"{seconds // 60} min"]
+    if run.cost is not None and run.cost != "0":
+        parts.append(f"${float(run.cost):.2f}")
+    return parts
+
+
+def _asked(run: LiveRun) -> str:
+    detail = run.question.detail if run.question is not None else None
+    return f"run {' '.join(detail.argv)}" if detail is not None else (run.question.title if run.question else "")
+
+
+def _short(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= _TITLE_CHARACTERS else line[: _TITLE_CHARACTERS - 1] + "…"
+
+
+def _count(files: int) -> str:
+    return "1 file" if files == 1 else f"{files} files"
+
+
+def _ended(state: str) -> str:
+    return {"budget": "stopped at the budget"}.get(state, state)
+
+
+def now_utc() -> datetime:
+    return datetime.now(UTC)
+
+
+def to_wire(found: Sequence[Lens]) -> list[dict[str, Any]]:
+    """CodeLens objects, complete: a client that would resolve every one has nothing to ask."""
+    return [
+        {
+            "range": {"start": {"line": lens.line, "character": 0}, "end": {"line": lens.line, "character": 1}},
+            "command": {
+                "title": lens.title,
+                "command": lens.command,
+                **({} if lens.argument is None else {"arguments": [lens.argument]}),
+            },
+        }
+        for lens in found
+    ]

@@ -1,0 +1,235 @@
+"""Reviews for editors: the `kiro/*` requests, contents of `kiro-review:` documents, and the flows of plain clients.
+
+How an accept reaches the files is chosen here by what the client announced; the rules of a review are the engine's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+from kiro_lsp.changes.changeset import hunks_of, is_binary, unified_diff
+from kiro_lsp.changes.model import FileChange
+from kiro_lsp.changes.review import Review
+from kiro_lsp.engine.engine import Engine
+from kiro_lsp.engine.wire import review_json
+from kiro_lsp.errors import KiroError, RunRefused
+from kiro_lsp.lsp import convert
+from kiro_lsp.lsp.editor import Editor
+from kiro_lsp.lsp.endpoint import INVALID_PARAMS, Endpoint, ResponseError
+from kiro_lsp.store import RunRecord
+
+APPLY, DIFF, DISCARD = "Apply", "Show diff", "Discard"
+SCHEME = "kiro-review"
+
+
+class Reviews:
+    """What a client can do with pending changes."""
+
+    def __init__(self, engine: Engine, editor: Editor, endpoint: Endpoint) -> None:
+        self._engine, self._editor, self._endpoint = engine, editor, endpoint
+        self._open: set[str] = set()
+        """Runs whose review is in front of the person: a second one would discard the first."""
+
+    # Requests
+
+    def review(self, run_id: str) -> dict[str, Any]:
+        """`kiro/review`."""
+        record = self._engine.store.run(run_id)
+        return review_json(self._engine.store, record, self._engine.review(record.run_id))
+
+    def content(self, uri: str) -> dict[str, Any]:
+        """`kiro/reviewContent`: the text of a `kiro-review:/RUN/REVISION/base|proposed/PATH` document."""
+        run_id, side, path = parse_uri(uri)
+        review = self._engine.review(run_id)
+        data = review.current(path) if side == "base" else review.proposed(path)
+        text = "" if data is None or is_binary(data) else data.decode("utf-8-sig")
+        return {"text": text, "languageId": Path(path).suffix.lstrip(".") or "plaintext"}
+
+    async def edit(self, run_id: str, path: str, text: str) -> dict[str, Any]:
+        """`kiro/reviewEdit`: the person changed the proposed side of a file."""
+        await self._engine.edit_proposed(run_id, path, text)
+        return self.review(run_id)
+
+    # Opening a review
+
+    async def open(self, run_id: str) -> str | None:
+        """Bring a review before the person, in the way their client can; a line to show when there is nothing to do."""
+        record = self._engine.store.run(run_id)
+        review = self._engine.review(record.run_id)
+        client = self._editor.client
+        if client.is_ours:
+            self._endpoint.notify("kiro/reviewChanged", {"runId": record.run_id, "revision": review.revision})
+            return None
+        if record.run_id in self._open:
+            return "This review is open already."
+        self._open.add(record.run_id)
+        try:
+            texts = [change for change in review.changes.files if _is_text_change(review, change)]
+            if review.pending and texts and client.confirms_annotated_edits and client.applies_edits:
+                return await self._annotated(record, review, texts)
+            return await self._asked(record, review)
+        finally:
+            self._open.discard(record.run_id)
+
+    async def _annotated(self, record: RunRecord, review: Review, texts: list[FileChange]) -> str:
+        """One annotated edit of all files; then the texts, and not the answer, say what was taken."""
+        edit = self._annotated_edit(record, review, texts)
+        label = f"{record.title} ({record.run_id})"
+        answer = await self._endpoint.request("workspace/applyEdit", {"label": label, "edit": edit})
+        if not isinstance(answer, Mapping) or answer.get("applied") is not True:
+            return "Nothing was applied; the review stays open."
+        taken = await self._taken(record, review, texts)
+        if not taken:
+            return "No change was taken over; the review stays open."
+        complete = taken >= {identifier for change in texts for identifier in _pending_of(review, change)}
+        if complete:
+            taken |= set(review.pending)
+        settled = await self._engine.accept(record.run_id, revision=review.revision, hunks=sorted(taken), by="editor")
+        return settled.message
+
+    def _annotated_edit(self, record: RunRecord, review: Review, texts: list[FileChange]) -> dict[str, Any]:
+        annotations: dict[str, Any] = {}
+        changes: list[dict[str, Any]] = []
+        others = [change for change in review.changes.files if change not in texts]
+        also = "; with it: " + ", ".join(f"{change.action} {change.path}" for change in others) if others else ""
+        for number, change in enumerate(texts):
+            path = Path(record.root) / change.path
+            document = self._editor.at(path)
+            current, proposed = _text(review.current(change.path)), _text(review.proposed(change.path))
+            if document is not None and document.synced:
+                current = document.text if _alike(document.text, current) else current
+            annotation = f"kiro-{number}"
+            annotations[annotation] = {
+                "label": f"{record.title}{also}",
+                "description": f"{change.action} {change.path}",
+                "needsConfirmation": True,
+            }
+            edits = convert.text_edits(current, proposed, self._editor.client.encoding)
+            changes.append(
+                {
+                    "textDocument": {
+                        "uri": document.uri if document else convert.uri_of(path),
+                        "version": document.version if document else None,
+                    },
+                    "edits": [edit | {"annotationId": annotation} for edit in edits],
+                }
+            )
+        return {"documentChanges": changes, "changeAnnotations": annotations}
+
+    async def _taken(self, record: RunRecord, review: Review, texts: list[FileChange]) -> set[str]:
+        """The pending hunks that the files hold now, each found by its content."""
+        found: set[str] = set()
+        for change in texts:
+            path = Path(record.root) / change.path
+            await self._arrived(path, _text(review.proposed(change.path)))
+            text = self._editor.text(path)
+            data = text.encode() if text is not None else await asyncio.to_thread(_read, path)
+            if data is None or change.base is None:
+                continue
+            base = review.current(change.path)
+            if text is not None and base is not None:
+                data = _with_line_ends_of(base, data)
+            now = hunks_of(FileChange(change.path, "modify", base, data, change.base_mode, change.base_mode))
+            pending = set(_pending_of(review, change))
+            here = {hunk.id for hunk in now}
+            if here <= {hunk.id for hunk in review.hunks(change.path)}:
+                found |= here & pending
+        return found
+
+    async def _arrived(self, path: Path, wanted: str) -> None:
+        """Wait a moment for the document to be what a complete yes makes of it; a partial yes is as good."""
+        await self._editor.settle(path, wanted)
+
+    async def _asked(self, record: RunRecord, review: Review) -> str:
+        """A question with three buttons, for clients without annotated edits."""
+        files = ", ".join(change.path for change in review.changes.files) or "no files; accepting ticks the task"
+        message = f"{record.title}: {len(review.changes.files)} file(s) to review: {files}"
+        while True:
+            actions = [{"title": APPLY}, {"title": DIFF}, {"title": DISCARD}]
+            answer = await self._endpoint.request(
+                "window/showMessageRequest", {"type": 3, "message": message, "actions": actions}
+            )
+            chosen = answer.get("title") if isinstance(answer, Mapping) else None
+            if chosen == DIFF:
+                await self._show_diff(record, review)
+                continue
+            if chosen == APPLY:
+                return (await self._engine.accept(record.run_id, revision=review.revision, by="editor")).message
+            if chosen == DISCARD:
+                return (await self._engine.reject(record.run_id, revision=review.revision, by="editor")).message
+            return "The review stays open."
+
+    async def _show_diff(self, record: RunRecord, review: Review) -> None:
+        """The diff as a document where the client can show one, else as a message."""
+        text = "".join(unified_diff(change) for change in review.changes.files)
+        if not self._editor.client.shows_documents:
+            self._endpoint.notify("window/showMessage", {"type": 3, "message": text[:20_000]})
+            return
+        folder = self._engine.store.directory / "diffs"
+        file = folder / f"{record.run_id}.diff"
+        await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True)
+        await asyncio.to_thread(file.write_text, text, "utf-8")
+        await self._endpoint.request("window/showDocument", {"uri": convert.uri_of(file), "takeFocus": True})
+
+
+def parse_uri(uri: str) -> tuple[str, str, str]:
+    """(run id, "base" or "proposed", path) of a review document. Raises ResponseError."""
+    scheme, _colon, rest = uri.partition(":")
+    parts = rest.lstrip("/").split("/", 3)
+    if scheme != SCHEME or len(parts) != 4 or parts[2] not in ("base", "proposed"):
+        raise ResponseError(INVALID_PARAMS, f"{uri!r} is not a review document")
+    return unquote(parts[0]), parts[2], unquote(parts[3])
+
+
+def refusal(error: KiroError) -> dict[str, Any]:
+    """A KiroError as the `refused` of a command's answer."""
+    found: dict[str, Any] = {"code": error.code, "message": str(error)}
+    digest = getattr(error, "digest", "")
+    return found | ({"digest": digest} if digest else {})
+
+
+def no_such_file(path: str) -> RunRefused:
+    return RunRefused(f"{path!r} is not in this review.", code="unknown-file")
+
+
+def _is_text_change(review: Review, change: FileChange) -> bool:
+    """Whether pending hunks of the file can be shown as text edits of an existing file."""
+    contents = (change.base, change.proposed)
+    return (
+        change.action == "modify"
+        and all(data is not None and not is_binary(data) for data in contents)
+        and bool(_pending_of(review, change))
+        and all(hunk.operation == "edit" for hunk in review.hunks(change.path))
+    )
+
+
+def _pending_of(review: Review, change: FileChange) -> list[str]:
+    return [hunk.id for hunk in review.hunks(change.path) if review.status(change.path, hunk.id) == "pending"]
+
+
+def _text(data: bytes | None) -> str:
+    return "" if data is None else data.decode("utf-8-sig")
+
+
+def _alike(left: str, right: str) -> bool:
+    return left.replace("\r\n", "\n") == right.replace("\r\n", "\n")
+
+
+def _with_line_ends_of(base: bytes, data: bytes) -> bytes:
+    """The bytes of a buffer with the BOM and, where the file has only one kind, the line ends that it has on disk."""
+    if base.startswith(b"\xef\xbb\xbf") and not data.startswith(b"\xef\xbb\xbf"):
+        data = b"\xef\xbb\xbf" + data
+    if base.count(b"\r\n") == base.count(b"\n") > 0 and b"\r\n" not in data:
+        data = data.replace(b"\n", b"\r\n")
+    return data
+
+
+def _read(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return None

@@ -1,0 +1,377 @@
+"""The language server: lifetime, dispatch, and the stages of its start.
+
+`initialize` is answered from a fixed object before anything heavy is imported; then the engine and pygls are imported in
+threads while the client goes on. Hot methods (sync, lenses) are served from plain values here, the others by pygls
+(cold.py). Every request gets one answer, whatever it holds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+from kiro_lsp.lsp import convert, documents
+from kiro_lsp.lsp.capabilities import NAME, initialize_result
+from kiro_lsp.lsp.client import Client, client_of
+from kiro_lsp.lsp.command_ids import COMMAND_IDS
+from kiro_lsp.lsp.editor import Editor
+from kiro_lsp.lsp.endpoint import (
+    INTERNAL_ERROR,
+    INVALID_PARAMS,
+    INVALID_REQUEST,
+    METHOD_NOT_FOUND,
+    NOT_INITIALIZED,
+    Endpoint,
+    Inbox,
+    ResponseError,
+)
+from kiro_lsp.lsp.framing import Incoming, Malformed
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from kiro_lsp.lsp.backend import Backend
+
+_COLD_STANDARD: Final = frozenset(
+    {"workspace/executeCommand", "textDocument/codeAction", "workspace/textDocumentContent"}
+)
+_KIRO: Final = frozenset(
+    {
+        "kiro/review",
+        "kiro/reviewContent",
+        "kiro/reviewEdit",
+        "kiro/follow",
+        "kiro/runs",
+        "kiro/agents",
+        "kiro/costs",
+    }
+)
+_PARENT_SECONDS: Final = 2.0
+
+
+class Server:
+    """One server for one client. `send_bytes` gets message bodies; it must not block."""
+
+    def __init__(self, send_bytes: Callable[[bytes], None], environ: Mapping[str, str]) -> None:
+        self.endpoint = Endpoint(send_bytes)
+        self.editor = Editor(self.endpoint)
+        self._send_bytes = send_bytes
+        self._environ = environ
+        self._inbox = Inbox(self.endpoint)
+        self._state = "new"
+        self._exit_code: int | None = None
+        self._ended = asyncio.Event()
+        self._ready = asyncio.Event()
+        self._initialize: Mapping[str, Any] = {}
+        self._backend: Backend | None = None
+        self._trouble = ""
+        """Why there is no backend, when making it failed."""
+        self._group: asyncio.TaskGroup | None = None
+        self._cold_running: set[int | str] = set()
+
+    # Lifetime
+
+    async def run(self) -> int:
+        """Serve until `exit`, the end of input, or the client's death; returns the exit code."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                self._group = group
+                await self._ended.wait()
+                self._inbox.cancel_all()
+                await self._close_backend()
+                self.endpoint.close()
+                raise _Finished
+        except* _Finished:
+            pass
+        return 0 if self._exit_code is None and self._state in ("new", "shutdown") else self._exit_code or 0
+
+    def end(self, exit_code: int | None = None) -> None:
+        """End the server: from `exit`, the end of input, or a signal."""
+        if self._exit_code is None and exit_code is not None:
+            self._exit_code = exit_code
+        self._ended.set()
+
+    async def _close_backend(self) -> None:
+        if self._backend is not None:
+            await self._backend.close()
+
+    # Messages
+
+    def deliver(self, messages: Sequence[Incoming] | None) -> None:
+        """A batch from the reader; None is the end of input."""
+        if messages is None:
+            self.end(0 if self._state in ("new", "shutdown") else 1)
+            return
+        for message in messages:
+            if isinstance(message, Malformed):
+                self.endpoint.refuse(None, ResponseError(message.code, message.message))
+            else:
+                self._take(message)
+
+    def _take(self, message: Mapping[str, Any]) -> None:
+        method, identifier = message.get("method"), message.get("id")
+        if isinstance(method, str):
+            if "id" in message:
+                if isinstance(identifier, bool) or not isinstance(identifier, int | str | None):
+                    self.endpoint.refuse(None, ResponseError(INVALID_REQUEST, "an id is a number or a string"))
+                else:
+                    self._request(message, method, identifier)
+            else:
+                self._notification(message, method)
+        elif "id" in message and ("result" in message or "error" in message):
+            self.endpoint.take_response(message)
+        else:
+            self.endpoint.refuse(None, ResponseError(INVALID_REQUEST, "not a JSON-RPC message"))
+
+    def _request(self, message: Mapping[str, Any], method: str, identifier: int | str | None) -> None:
+        refused = self._refused(method)
+        if refused is not None:
+            self.endpoint.refuse(identifier, refused)
+            return
+        params = message.get("params")
+        params = params if isinstance(params, Mapping) else {}
+        if method == "initialize":
+            self._initialized_with(message, params, identifier)
+        elif method == "shutdown":
+            self._state = "shutdown"
+            self.endpoint.answer(identifier, None)
+        elif method == "textDocument/codeLens":
+            self._inbox.start(identifier, self._code_lenses(params), self._tasks)
+        elif method in _COLD_STANDARD or method in _KIRO:
+            if "params" in message and not isinstance(message["params"], Mapping):
+                self.endpoint.refuse(
+                    identifier, ResponseError(INVALID_PARAMS, f"the parameters of {method} are an object")
+                )
+            else:
+                self._tasks.create_task(self._cold(dict(message), identifier), name=method)
+        else:
+            self.endpoint.refuse(identifier, ResponseError(METHOD_NOT_FOUND, f"unknown method {method!r}"))
+
+    def _refused(self, method: str) -> ResponseError | None:
+        """Requests that come at the wrong time (LSP 3.18, "Server lifecycle")."""
+        if self._state == "new" and method != "initialize":
+            return ResponseError(NOT_INITIALIZED, "the server is not initialized")
+        if self._state == "shutdown":
+            return ResponseError(INVALID_REQUEST, "the server is shutting down")
+        if method == "initialize" and self._state != "new":
+            return ResponseError(INVALID_REQUEST, "the server is initialized already")
+        return None
+
+    @property
+    def _tasks(self) -> asyncio.TaskGroup:
+        assert self._group is not None
+        return self._group
+
+    # Start
+
+    def _initialized_with(
+        self, message: Mapping[str, Any], params: Mapping[str, Any], identifier: int | str | None
+    ) -> None:
+        self._state = "running"
+        self._initialize = message
+        self.editor.client = client = client_of(params)
+        self.endpoint.answer(identifier, initialize_result(client, list(COMMAND_IDS)))
+        self._tasks.create_task(self._start(client, params), name="start")
+        parent = params.get("processId")
+        if isinstance(parent, int) and not isinstance(parent, bool) and parent > 0:
+            self._tasks.create_task(self._watch_parent(parent), name="parent")
+
+    async def _start(self, client: Client, params: Mapping[str, Any]) -> None:
+        """Import what the rest needs in threads, in this order: the engine, then pygls."""
+        try:
+            backend_class = await asyncio.to_thread(_import_backend)
+            backend = await backend_class.open(self.editor, self.endpoint, self._environ, self._tasks, client)
+        except Exception as error:  # noqa: BLE001  # without a backend the server still answers, and says why
+            self._trouble = f"kiro-lsp cannot run tasks: {error}"
+            self.endpoint.notify("window/showMessage", {"type": 1, "message": self._trouble})
+            self._ready.set()
+            return
+        self._backend = backend
+        await backend.session.set_folders(_folders_of(params), [])
+        for document in list(self.editor.documents.values()):
+            backend.session.opened(document)
+        self._ready.set()
+        await backend.start_cold(self._initialize, self._send_cold)
+        if backend.notices:
+            self.endpoint.notify("window/showMessage", {"type": 2, "message": " ".join(backend.notices)})
+
+    def _send_cold(self, body: bytes) -> None:
+        self._send_bytes(body)
+
+    async def _watch_parent(self, parent: int) -> None:
+        """End when the editor is gone without a word; its end of the pipe may be held open by somebody else."""
+        while _is_alive(parent):
+            await asyncio.sleep(_PARENT_SECONDS)
+        self.end(1)
+
+    # Hot methods
+
+    async def _code_lenses(self, params: Mapping[str, Any]) -> Any:
+        backend = await self._need_backend()
+        return await backend.session.code_lenses(_uri_of(params))
+
+    async def _need_backend(self) -> Backend:
+        await self._ready.wait()
+        if self._backend is None:
+            raise ResponseError(INTERNAL_ERROR, self._trouble)
+        return self._backend
+
+    async def _cold(self, message: dict[str, Any], identifier: int | str | None) -> None:
+        """Hand a request to pygls once it is there."""
+        try:
+            backend = await self._need_backend()
+            cold = await backend.need_cold()
+        except ResponseError as error:
+            self.endpoint.refuse(identifier, error)
+            return
+        error = cold.handle(message)
+        if error is not None:
+            self.endpoint.refuse(identifier, error)
+
+    # Notifications
+
+    def _notification(self, message: Mapping[str, Any], method: str) -> None:
+        if method == "exit":
+            self.end(0 if self._state == "shutdown" else 1)
+            return
+        if self._state != "running":
+            return
+        handler = _NOTIFICATIONS.get(method)
+        params = message.get("params")
+        if handler is None or not isinstance(params, Mapping):
+            return
+        with contextlib.suppress(KeyError, TypeError, AttributeError, ValueError):  # malformed: there is nobody to tell
+            handler(self, params)
+
+    def _cancel(self, params: Mapping[str, Any]) -> None:
+        identifier = params.get("id")
+        if isinstance(identifier, int | str):
+            self._inbox.cancel(identifier)
+            if self._backend is not None and self._backend.cold is not None:
+                self._backend.cold.cancel(identifier)
+
+    def _did_open(self, params: Mapping[str, Any]) -> None:
+        item = params["textDocument"]
+        text = item["text"]
+        if not isinstance(text, str):
+            return
+        version = item.get("version")
+        document = documents.opened(
+            str(item["uri"]), str(item.get("languageId", "")), version if isinstance(version, int) else 0, text
+        )
+        self.editor.opened(document)
+        if self._backend is not None:
+            self._backend.session.opened(document)
+
+    def _did_change(self, params: Mapping[str, Any]) -> None:
+        item = params["textDocument"]
+        document = self.editor.documents.get(str(item["uri"]))
+        if document is None:
+            return
+        version, was_synced = item.get("version"), document.synced
+        document.change(
+            version if isinstance(version, int) else document.version + 1,
+            params["contentChanges"],
+            self.editor.client.encoding,
+        )
+        self.editor.changed()
+        if was_synced and not document.synced:
+            message = f"{document.uri} is out of step with the editor ({document.why}); close and open it to go on."
+            self.endpoint.notify("window/showMessage", {"type": 2, "message": message})
+        if self._backend is not None:
+            self._backend.session.changed(document)
+
+    def _did_save(self, params: Mapping[str, Any]) -> None:
+        document = self.editor.documents.get(str(params["textDocument"]["uri"]))
+        if document is not None:
+            document.saved_text = document.text
+            if self._backend is not None:
+                self._backend.session.changed(document)
+                self._backend.session.refresh_lenses()
+
+    def _did_close(self, params: Mapping[str, Any]) -> None:
+        uri = str(params["textDocument"]["uri"])
+        self.editor.closed(uri)
+        if self._backend is not None:
+            self._backend.session.closed(uri)
+
+    def _cancel_progress(self, params: Mapping[str, Any]) -> None:
+        if self._backend is not None:
+            self._backend.cancel_progress(params["token"])
+
+    def _folders_changed(self, params: Mapping[str, Any]) -> None:
+        event = params["event"]
+        added, removed = _paths(event.get("added")), _paths(event.get("removed"))
+        if self._backend is not None:
+            self._tasks.create_task(self._backend.session.set_folders(added, removed), name="folders")
+
+    def _configuration_changed(self, params: Mapping[str, Any]) -> None:
+        if self._backend is not None:
+            self._tasks.create_task(self._backend.configuration_changed(params.get("settings")), name="settings")
+
+    def _files_changed(self, _params: Mapping[str, Any]) -> None:
+        if self._backend is not None:
+            self._backend.session.refresh_lenses()
+
+
+_NOTIFICATIONS: Mapping[str, Callable[[Server, Mapping[str, Any]], None]] = {
+    "$/cancelRequest": Server._cancel,
+    "textDocument/didOpen": Server._did_open,
+    "textDocument/didChange": Server._did_change,
+    "textDocument/didSave": Server._did_save,
+    "textDocument/didClose": Server._did_close,
+    "window/workDoneProgress/cancel": Server._cancel_progress,
+    "workspace/didChangeWorkspaceFolders": Server._folders_changed,
+    "workspace/didChangeConfiguration": Server._configuration_changed,
+    "workspace/didChangeWatchedFiles": Server._files_changed,
+}
+
+
+class _Finished(Exception):
+    """Ends the server's task group, and with it everything that still runs."""
+
+
+def _import_backend() -> type[Backend]:
+    from kiro_lsp.lsp.backend import Backend
+
+    return Backend
+
+
+def _uri_of(params: Mapping[str, Any]) -> str:
+    document = params.get("textDocument")
+    uri = document.get("uri") if isinstance(document, Mapping) else None
+    if not isinstance(uri, str):
+        raise ResponseError(INVALID_PARAMS, "the parameters have no textDocument.uri")
+    return uri
+
+
+def _folders_of(params: Mapping[str, Any]) -> list[Path]:
+    folders = _paths(params.get("workspaceFolders"))
+    root = params.get("rootUri")
+    if not folders and isinstance(root, str) and (path := convert.file_of(root)) is not None:
+        folders = [path]
+    return folders
+
+
+def _paths(folders: object) -> list[Path]:
+    uris = [folder.get("uri") for folder in folders if isinstance(folder, Mapping)] if isinstance(folders, list) else []
+    return [path for uri in uris if isinstance(uri, str) and (path := convert.file_of(uri)) is not None]
+
+
+def _is_alive(pid: int) -> bool:
+    """Whether a process exists. On Windows signals would end it, so there the pipe alone decides."""
+    if os.name == "nt":
+        return True
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+__all__ = ["NAME", "Server"]

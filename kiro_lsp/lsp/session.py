@@ -1,0 +1,246 @@
+"""One client's session once it is initialized: folders, documents, the engine behind them, and what features answer.
+
+Reads what the client sends as plain values. It keeps no rule about tasks or runs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from kiro_lsp.engine.engine import Engine
+from kiro_lsp.engine.workspace import PROJECT_CONFIG, Workspace, root_of
+from kiro_lsp.errors import KiroError, UsageError
+from kiro_lsp.lsp import convert, lenses
+from kiro_lsp.lsp.documents import Document
+from kiro_lsp.lsp.editor import Editor
+from kiro_lsp.lsp.endpoint import Endpoint, ResponseError
+from kiro_lsp.spec import tasks
+from kiro_lsp.spec.model import TaskList
+
+REFRESH_SECONDS = 1.0
+_THREADED_LINES = 5_000
+"""A task file with more lines is parsed in a thread, so that nothing else waits for it."""
+
+
+class Session:
+    """Answers with plain values; see commands.py for what changes something."""
+
+    def __init__(  # the parts of the server, each once
+        self,
+        engine: Engine,
+        editor: Editor,
+        endpoint: Endpoint,
+        group: asyncio.TaskGroup,
+        client_settings: dict[str, Any],
+    ) -> None:
+        self._engine, self._editor, self._endpoint, self._group = engine, editor, endpoint, group
+        self.folders: list[Path] = []
+        self.client_settings = client_settings
+        """What the editor sent for `kiroLsp`; shared with the engine, so it is changed in place."""
+        self._held: set[Path] = set()
+        self._refresh_timer: asyncio.TimerHandle | None = None
+        self._refreshed_at = 0.0
+        self._loop = asyncio.get_running_loop()
+        engine.on_change.append(self._runs_changed)
+
+    # Places
+
+    def place_of(self, uri: str) -> tuple[Path, Path]:
+        path = convert.file_of(uri)
+        if path is None:
+            raise UsageError(f"{uri!r} is not a file on this machine.", hint="Save the document first.")
+        return root_of(path, self.folders), path
+
+    def only_root(self) -> Path:
+        if self.folders:
+            return self.folders[0]
+        documents = list(self._editor.paths())
+        if documents:
+            return root_of(documents[0], self.folders)
+        raise UsageError("No project is open.", hint="Open a folder or a task file, or name the root.")
+
+    async def set_folders(self, added: list[Path], removed: list[Path]) -> None:
+        """Folders come and go; a project that is open here is settled here."""
+        self.folders = [folder for folder in self.folders if folder not in removed] + [
+            folder for folder in added if folder not in self.folders
+        ]
+        for folder in removed:
+            if folder in self._held:
+                self._held.discard(folder)
+                await self._engine.release(folder)
+        for folder in added:
+            await self._hold(folder)
+
+    async def _hold(self, root: Path) -> None:
+        if root not in self._held:
+            self._held.add(root)
+            await self._engine.hold(root)
+            await self._engine.warm_up(root)
+
+    # Documents
+
+    def opened(self, document: Document) -> None:
+        """A document was opened: its project is held, its problems are shown."""
+        path = convert.file_of(document.uri)
+        if path is not None:
+            self._group.create_task(self._opened(document, root_of(path, self.folders)), name="opened")
+
+    async def _opened(self, document: Document, root: Path) -> None:
+        await self._hold(root)
+        await self.publish_problems(document)
+
+    def changed(self, document: Document) -> None:
+        self._group.create_task(self.publish_problems(document), name="problems")
+
+    async def publish_problems(self, document: Document) -> None:
+        """Problems of task files and of kiro.toml. Nothing is said about other documents."""
+        path = convert.file_of(document.uri)
+        version = document.version
+        if path is None:
+            return
+        if path.as_posix().endswith(PROJECT_CONFIG):
+            problems = await asyncio.to_thread(self._config_problems, path)
+        elif tasks.is_task_file(path.as_posix()) and document.synced:
+            problems = list((await self.task_list(document)).problems)
+        else:
+            return
+        if document.version == version and self._editor.documents.get(document.uri) is document:
+            found = [convert.diagnostic(problem, document.lines, self._editor.client.encoding) for problem in problems]
+            params = {"uri": document.uri, "version": version, "diagnostics": found}
+            self._endpoint.notify("textDocument/publishDiagnostics", params)
+
+    def _config_problems(self, path: Path) -> list[Any]:
+        workspace = self._engine.workspace(path.parent.parent)
+        return [problem for problem in workspace.asked_for().problems if problem.path == str(path)]
+
+    def closed(self, uri: str) -> None:
+        self._endpoint.notify("textDocument/publishDiagnostics", {"uri": uri, "diagnostics": []})
+
+    async def task_list(self, document: Document) -> TaskList:
+        """The tasks of a document, parsed once for each of its versions."""
+        known: TaskList | None = document.cache.get("tasks")
+        if known is None:
+            path = convert.file_of(document.uri)
+            name, text = ("" if path is None else str(path)), document.text
+            if len(document.lines) > _THREADED_LINES:
+                known = await asyncio.to_thread(tasks.parse, text, name)
+            else:
+                known = tasks.parse(text, name)
+            document.cache["tasks"] = known
+        return known
+
+    # Lenses and code actions
+
+    async def code_lenses(self, uri: str) -> list[dict[str, Any]]:
+        found = await self._lenses_of(uri)
+        return lenses.to_wire(found)
+
+    async def _lenses_of(self, uri: str) -> list[lenses.Lens]:
+        path = convert.file_of(uri)
+        if path is None:
+            return []
+        document = self._editor.documents.get(uri)
+        if document is not None and not document.synced:
+            return []
+        root = root_of(path, self.folders)
+        workspace = self._engine.workspace(root)
+        try:
+            if document is not None:
+                if not tasks.is_task_file(path.as_posix()):
+                    return []
+                task_list = await self.task_list(document)
+            else:
+                task_list = (await asyncio.to_thread(workspace.read_tasks, str(path))).tasks
+            relative = workspace.relative(str(path))
+        except KiroError:
+            return []
+        offer, runs = await asyncio.to_thread(self._offer, workspace, root)
+        of_file = {run.task_key: run for run in runs if run.path == relative}
+        return lenses.lenses(uri, task_list, of_file, offer, lenses.now_utc())
+
+    def _offer(self, workspace: Workspace, root: Path) -> tuple[lenses.Offer, list[Any]]:
+        loaded = workspace.settings()
+        if workspace.trust() == "untrusted" and not workspace.restricted:
+            loaded = workspace.asked_for()  # shown only: what a click would offer once it was consented to
+        known = workspace.agents_of(loaded)
+        offer = lenses.Offer(
+            known,
+            workspace.recommended_of(known, loaded),
+            str(loaded.settings.kiro.lenses),
+            loaded.settings.kiro.enabled,
+            "Not run here: the folder is not trusted in the editor" if workspace.restricted else "",
+        )
+        return offer, self._engine.live(root)
+
+    async def code_actions(self, uri: str, first: int, last: int) -> list[dict[str, Any]]:
+        """Everything that lenses of these lines (0-based, inclusive) offer, as commands; edits never pass by the journal."""
+        actions = [
+            {
+                "title": lens.title,
+                "kind": "quickfix" if lens.command in ("kiroLsp.accept", "kiroLsp.openReview") else "source",
+                "command": {
+                    "title": lens.title,
+                    "command": lens.command,
+                    "arguments": [] if lens.argument is None else [lens.argument],
+                },
+            }
+            for lens in await self._lenses_of(uri)
+            if first <= lens.line <= last
+        ]
+        document = self._editor.documents.get(uri)
+        if document is not None and document.synced and tasks.is_task_file(str(convert.file_of(uri) or "")):
+            actions += self._task_actions(uri, await self.task_list(document), first, last)
+        return actions
+
+    def _task_actions(self, uri: str, task_list: TaskList, first: int, last: int) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = []
+        for task in task_list.tasks:
+            if first <= task.line <= last and task.mark_column is not None:
+                about = {"uri": uri, "task": tasks.selector_of(task_list, task)}
+                status = "open" if task.status == "done" else "done"
+                found += [
+                    _action(f"Mark as {status}: {task.title[:60]}", "kiroLsp.setStatus", {**about, "status": status}),
+                    _action("Copy the prompt of this task", "kiroLsp.copyPrompt", about),
+                ]
+        return found
+
+    def _runs_changed(self, _root: str) -> None:
+        self._loop.call_soon_threadsafe(self.refresh_lenses)
+
+    def refresh_lenses(self) -> None:
+        """Ask the client to fetch lenses again, at most once a second and only where it announced that it can."""
+        if not self._editor.client.refreshes_lenses or self._refresh_timer is not None:
+            return
+        wait = max(0.0, self._refreshed_at + REFRESH_SECONDS - self._loop.time())
+        self._refresh_timer = self._loop.call_later(wait, self._send_refresh)
+
+    def _send_refresh(self) -> None:
+        self._refresh_timer = None
+        self._refreshed_at = self._loop.time()
+        self._group.create_task(self._refresh(), name="refresh lenses")
+
+    async def _refresh(self) -> None:
+        try:
+            await self._endpoint.request("workspace/codeLens/refresh", None)
+        except ResponseError:
+            return  # the client will ask when it likes to
+
+    def stop(self) -> None:
+        if self._refresh_timer is not None:
+            self._refresh_timer.cancel()
+
+    # Settings
+
+    async def configuration_changed(self, settings: Mapping[str, Any]) -> None:
+        self.client_settings.clear()
+        self.client_settings.update(settings)
+        self.refresh_lenses()
+        for document in list(self._editor.documents.values()):
+            await self.publish_problems(document)
+
+
+def _action(title: str, command: str, argument: Mapping[str, Any]) -> dict[str, Any]:
+    return {"title": title, "kind": "source", "command": {"title": title, "command": command, "arguments": [argument]}}

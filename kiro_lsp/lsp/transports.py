@@ -1,0 +1,64 @@
+"""How a client reaches the server: standard input and output, a TCP or a WebSocket connection on this machine.
+
+One process serves one client; it ends when that client does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Mapping, Sequence
+from typing import BinaryIO
+
+from kiro_lsp.lsp.framing import FrameWriter, Incoming, read_forever
+from kiro_lsp.lsp.server import Server
+
+
+def serve_stdio(environ: Mapping[str, str] | None = None) -> int:
+    """Serve the client on standard input and output; returns the exit code.
+
+    Standard output is the client's alone: what else prints there goes to standard error.
+    """
+    out = os.fdopen(os.dup(1), "wb", buffering=0)
+    os.dup2(2, 1)
+    sys.stdout = sys.stderr
+    return asyncio.run(_serve(sys.stdin.buffer, out, os.environ if environ is None else environ))
+
+
+def serve_tcp(host: str, port: int, environ: Mapping[str, str] | None = None) -> int:
+    """Wait for one client on a loopback address and serve it; the address is printed to standard error."""
+    with socket.create_server((host, port)) as listening:
+        print(f"kiro-lsp listens on {host}:{listening.getsockname()[1]}", file=sys.stderr, flush=True)
+        connection, _address = listening.accept()
+    with connection:
+        stream = connection.makefile("rwb", buffering=0)
+        return asyncio.run(_serve(stream, stream, os.environ if environ is None else environ))  # type: ignore[arg-type]
+
+
+async def _serve(source: BinaryIO, sink: BinaryIO, environ: Mapping[str, str]) -> int:
+    loop = asyncio.get_running_loop()
+
+    def broken() -> None:
+        with contextlib.suppress(RuntimeError):
+            loop.call_soon_threadsafe(server.end, 1)
+
+    writer = FrameWriter(sink, broken)
+    server = Server(writer.send, environ)
+
+    def deliver(messages: Sequence[Incoming] | None) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody is there to take them
+            loop.call_soon_threadsafe(server.deliver, messages)
+
+    threading.Thread(target=read_forever, args=(source, deliver), name="lsp reader", daemon=True).start()
+    for name in ("SIGTERM", "SIGINT", "SIGHUP"):
+        with contextlib.suppress(NotImplementedError, AttributeError, RuntimeError):
+            loop.add_signal_handler(getattr(signal, name), server.end, 1)
+    try:
+        return await server.run()
+    finally:
+        writer.close()
