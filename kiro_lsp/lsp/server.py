@@ -203,7 +203,7 @@ class Server:
 
     async def _watch_parent(self, parent: int) -> None:
         """End when the editor is gone without a word; its end of the pipe may be held open by somebody else."""
-        while _is_alive(parent):
+        while _is_alive(parent):  # noqa: ASYNC110  # there is no event for the end of a process that is not our child
             await asyncio.sleep(_PARENT_SECONDS)
         self.end(1)
 
@@ -227,9 +227,9 @@ class Server:
         except ResponseError as error:
             self.endpoint.refuse(identifier, error)
             return
-        error = cold.handle(message)
-        if error is not None:
-            self.endpoint.refuse(identifier, error)
+        refused = cold.handle(message)
+        if refused is not None:
+            self.endpoint.refuse(identifier, refused)
 
     # Notifications
 

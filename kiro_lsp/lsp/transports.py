@@ -13,7 +13,7 @@ import socket
 import sys
 import threading
 from collections.abc import Mapping, Sequence
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 from kiro_lsp.lsp.framing import FrameWriter, Incoming, read_forever
 from kiro_lsp.lsp.server import Server
@@ -27,7 +27,9 @@ def serve_stdio(environ: Mapping[str, str] | None = None) -> int:
     out = os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(2, 1)
     sys.stdout = sys.stderr
-    return asyncio.run(_serve(sys.stdin.buffer, out, os.environ if environ is None else environ))
+    # Unbuffered: a buffered reader holds a lock in the reading thread, which the interpreter trips over at its end.
+    source = open(0, "rb", buffering=0, closefd=False)  # noqa: SIM115  # open for the life of the process
+    return asyncio.run(_serve(cast("BinaryIO", source), cast("BinaryIO", out), os.environ if environ is None else environ))
 
 
 def serve_tcp(host: str, port: int, environ: Mapping[str, str] | None = None) -> int:
