@@ -88,7 +88,7 @@ class FrameReader:
             return self._resynchronised(body)
         content = bytes(self._buffer[body : body + length])
         del self._buffer[: body + length]
-        return _parsed(content)
+        return parsed(content)
 
     def _resynchronised(self, body: int) -> list[Incoming] | None:
         """A body that stops short and is followed by another header was announced too long: give it up."""
@@ -120,7 +120,8 @@ def _length(headers: bytes) -> int | None:
     return None
 
 
-def _parsed(content: bytes) -> list[Incoming]:
+def parsed(content: bytes) -> list[Incoming]:
+    """The messages of one body: one, or those of a batch."""
     try:
         value = orjson.loads(content.removeprefix(b"\xef\xbb\xbf"))
     except (orjson.JSONDecodeError, RecursionError):

@@ -15,7 +15,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from typing import BinaryIO, cast
 
-from kiro_lsp.lsp.framing import FrameWriter, Incoming, read_forever
+from kiro_lsp.lsp.framing import MESSAGE_LIMIT, FrameWriter, Incoming, parsed, read_forever
 from kiro_lsp.lsp.server import Server
 
 
@@ -40,6 +40,55 @@ def serve_tcp(host: str, port: int, environ: Mapping[str, str] | None = None) ->
     with connection:
         stream = connection.makefile("rwb", buffering=0)
         return asyncio.run(_serve(stream, stream, os.environ if environ is None else environ))  # type: ignore[arg-type]
+
+
+def serve_ws(host: str, port: int, environ: Mapping[str, str] | None = None) -> int:
+    """The same over WebSocket: each text or binary message is one JSON-RPC message, without headers."""
+    return asyncio.run(_serve_ws(host, port, os.environ if environ is None else environ))
+
+
+async def _serve_ws(host: str, port: int, environ: Mapping[str, str]) -> int:
+    from websockets.asyncio.server import ServerConnection, serve
+    from websockets.exceptions import ConnectionClosed
+
+    ended: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+
+    async def one_client(connection: ServerConnection) -> None:
+        if busy.locked():
+            await connection.close(1013, "one server serves one client")
+            return
+        async with busy:
+            outgoing: asyncio.Queue[bytes | None] = asyncio.Queue()
+            server = Server(outgoing.put_nowait, environ)
+
+            async def receive() -> None:
+                try:
+                    async for message in connection:
+                        data = message.encode() if isinstance(message, str) else message
+                        server.deliver(parsed(data))
+                except ConnectionClosed:
+                    pass  # a client that is gone is an end of input
+                server.deliver(None)
+
+            async def send() -> None:
+                while (body := await outgoing.get()) is not None:
+                    with contextlib.suppress(ConnectionClosed):
+                        await connection.send(body.decode())
+
+            async with asyncio.TaskGroup() as group:
+                receiving = group.create_task(receive())
+                group.create_task(send())
+                code = await server.run()
+                outgoing.put_nowait(None)
+                receiving.cancel()
+            if not ended.done():
+                ended.set_result(code)
+
+    busy = asyncio.Lock()
+    async with serve(one_client, host, port, origins=[None], max_size=MESSAGE_LIMIT, compression=None) as listening:
+        name = next(iter(listening.sockets)).getsockname()
+        print(f"kiro-lsp listens on ws://{host}:{name[1]}", file=sys.stderr, flush=True)
+        return await ended
 
 
 async def _serve(source: BinaryIO, sink: BinaryIO, environ: Mapping[str, str]) -> int:
