@@ -73,6 +73,11 @@ def main(argv: list[str] | None = None) -> int:
         return _print_version()
     if not arguments or arguments[0].startswith(_SERVER_FLAGS):
         arguments.insert(0, "serve")
+    if arguments == ["serve", "--stdio"]:
+        # The line that editors start a thousand times: no grammar is needed to read it.
+        from kiro_lsp.terminal.serving import over_stdio
+
+        return over_stdio()
     try:
         parsed = build_parser().parse_args(arguments)
     except SystemExit as error:  # argparse has said what is wrong, or printed the help

@@ -41,6 +41,8 @@ _RECORDED = (
     "RECORDED: the agent in this demo is played back from a file. No key, no network, no cost; all the rest is real."
 )
 
+_SHOWN_OTHERWISE = (events.Permission, events.Answer, events.Isolation, *events.SETTLED)
+
 _CONFIG = """\
 # Written for the length of the demo; your own configuration is not touched.
 [kiro]
@@ -217,7 +219,7 @@ class _Demo:
             self.outcome = event
             self.ended.set()
         line = event.text if isinstance(event, events.Chunk) else worded(event)
-        if line and not isinstance(event, events.Permission | events.Answer | events.Isolation):
+        if line and not isinstance(event, _SHOWN_OTHERWISE):
             for part in line.rstrip("\n").split("\n"):
                 self.console.line(f"   {part}")
             self.console.out.flush()
@@ -242,7 +244,7 @@ class _Demo:
         if self.terminal is None:
             self.console.line("   There is no terminal to ask on: accepted.")
             return "accept"
-        first = next(change.path for change in changes if change.action == "modify")
+        first = next(change.path for change in changes if change.action == "modify" and change.path.endswith(".py"))
         choices = [
             Choice("accept", "accept everything"),
             Choice("file", f"one file: only {first}"),

@@ -25,6 +25,7 @@ from kiro_lsp.settings.definitions import STANDARD_KEYS
 from kiro_lsp.store import state_dir
 from kiro_lsp.terminal.console import Console
 from kiro_lsp.terminal.project import open_project
+from kiro_lsp.terminal.serving import log_path
 
 Status = Literal["ok", "note", "warning", "error"]
 _MARK: dict[Status, str] = {"ok": "✓", "note": "·", "warning": "!", "error": "✗"}
@@ -103,7 +104,7 @@ def _state_folder() -> Check:
         return Check(
             "state", "error", str(error), "Make the folder writable, or name another one with KIRO_LSP_STATE_DIR."
         )
-    return Check("state", "ok", f"{folder} ({count} runs)")
+    return Check("state", "ok", f"{folder} ({count} runs); log: {log_path()}")
 
 
 def _package(name: str) -> Check:
