@@ -2,7 +2,11 @@
 
 Planners outside this project import from here; importing it imports no SDK and starts nothing:
 
-    from kiro_lsp.executors import ExecutorRequest, LocalRun, create, agent_named
+    from kiro_lsp.executors import ExecutorRequest, LocalRun, agent_named
+
+    async with LocalRun(root) as run:
+        result = await agent_named("claude").execute(ExecutorRequest(root_dir=root, ticket_markdown=text), run)
+        changes = run.changes()
 """
 
 from __future__ import annotations
@@ -19,6 +23,7 @@ from kiro_lsp.executors.protocol import (
     RunContext,
     Spend,
 )
+from kiro_lsp.executors.registry import agent_named
 from kiro_lsp.spec.intent import IntentContract
 
 __all__ = [
@@ -33,4 +38,5 @@ __all__ = [
     "Question",
     "RunContext",
     "Spend",
+    "agent_named",
 ]

@@ -10,7 +10,7 @@ but `root_dir`; everything else is optional too. Importing this module imports n
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -42,6 +42,8 @@ class ExecutorRequest:
     settings: Settings | None = None
     environ: Mapping[str, str] = field(default_factory=dict)
     """Where keys may be looked up, already reduced to what this agent may see."""
+    redact: Callable[[str], str] | None = None
+    """Takes known secrets out of a text before a provider gets it. None: only the agent's own key is known."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
@@ -22,7 +23,7 @@ from kiro_lsp.errors import ExecutorError, RunRefused
 from kiro_lsp.events import Billing, Way
 from kiro_lsp.executors.protocol import AgentInfo, Executor
 from kiro_lsp.executors.worker import WorkerPool
-from kiro_lsp.settings import AgentSettings, Secrets, Settings
+from kiro_lsp.settings import TYPE_KEYS, AgentSettings, Secrets, Settings, Sources, load_settings
 from kiro_lsp.settings.models import MODELS, successor
 
 TRIAL = "trial"
@@ -51,11 +52,6 @@ _WAY: Mapping[str, Way] = {
     "replay": "replay",
 }
 _PROVIDER: Mapping[str, str] = {"anthropic-api": "anthropic", "openai-api": "openai", "google-api": "google"}
-_KEY: Mapping[str, str] = {
-    "anthropic-api": "ANTHROPIC_API_KEY",
-    "openai-api": "OPENAI_API_KEY",
-    "google-api": "GOOGLE_API_KEY",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,13 +95,20 @@ def named(known: Sequence[AgentInfo], name: str) -> AgentInfo:
     )
 
 
-def create(agent: AgentInfo, settings: Settings, workers: WorkerPool | None = None) -> Executor:
-    """The executor for an agent; `workers` keeps provider processes warm between runs. Call it after trust.
+def create(
+    agent: AgentInfo,
+    settings: Settings,
+    workers: WorkerPool | None = None,
+    *,
+    environ: Mapping[str, str] | None = None,
+) -> Executor:
+    """The executor for an agent. Call it after trust.
 
-    Raises ExecutorError for a type that this version cannot speak.
+    `workers` keeps provider processes warm between runs; `environ` is where the key is looked up for requests that bring no
+    environment of their own. Raises ExecutorError for a type that this version cannot speak.
     """
     module_name = _MODULE.get(agent.type, agent.type)
-    class_name = f"{module_name.capitalize()}Executor"
+    class_name = _class_name(module_name)
     where = f"{__package__}.{module_name}"
     try:
         module = importlib.import_module(where)
@@ -119,15 +122,37 @@ def create(agent: AgentInfo, settings: Settings, workers: WorkerPool | None = No
     if executor is None:
         raise ExecutorError("internal", f"{module.__file__} has no class {class_name}.")
     chosen = settings_for(agent.name, settings, model=agent.model)
-    return cast("Executor", executor(chosen, workers))
+    return cast("Executor", executor(chosen, workers, environ))
 
 
-def warm_module(agent: AgentInfo) -> str | None:
-    """The worker module that is worth starting before the first run, None when the agent needs none."""
-    if agent.type not in _PROVIDER:
+def agent_named(name: str, *, model: str | None = None, environ: Mapping[str, str] | None = None) -> Executor:
+    """An executor by its agent's name, for planners that have no project settings: keys come from the environment only.
+
+        result = await agent_named("claude").execute(ExecutorRequest(root_dir=root, ticket_markdown=text), LocalRun(root))
+
+    Raises RunRefused for an unknown agent, or one that is not available here, with the reason.
+    """
+    given = os.environ if environ is None else environ
+    loaded = load_settings(Sources(environ=given), trusted=False)
+    info = named(agents(loaded.settings, loaded.secrets), name)
+    if not info.available:
+        raise RunRefused(f"{info.label} is not available: {info.reason}", code="no-agent", hint="Pick another agent.")
+    chosen = settings_for(info.name, loaded.settings, model=model)
+    return create(
+        replace(info, model=chosen.model or ""),
+        loaded.settings,
+        environ=environ_of(chosen, given, loaded.secrets),
+    )
+
+
+def warm_module(agent: AgentInfo) -> Path | None:
+    """The worker program that is worth starting before the first run, None when the agent needs none."""
+    module_name = _MODULE.get(agent.type)
+    if module_name is None or not _spoken(agent.type):
         return None
-    module = importlib.import_module(f"{__package__}.{_MODULE[agent.type]}")
-    return str(module.WORKER)
+    module = importlib.import_module(f"{__package__}.{module_name}")
+    script = getattr(getattr(module, _class_name(module_name), None), "worker_script", None)
+    return script if isinstance(script, Path) else None
 
 
 def settings_for(name: str, settings: Settings, *, model: str | None = None) -> AgentSettings:
@@ -152,8 +177,7 @@ def settings_for(name: str, settings: Settings, *, model: str | None = None) -> 
 def environ_of(agent: AgentSettings, environ: Mapping[str, str], secrets: Secrets) -> dict[str, str]:
     """What an executor may look up: its own key, and its endpoint where the launch environment moves it. Nothing else."""
     found: dict[str, str] = {}
-    builtin = known_builtins().get(agent.name)
-    moved = builtin.endpoint_env if builtin else None
+    moved = _endpoint_variable(agent)
     if moved and environ.get(moved) and "endpoint" not in agent.origins:
         found[moved] = environ[moved]
     # A key that is not bound to the address is not handed over, whoever asks.
@@ -203,7 +227,7 @@ def _completed(agent: AgentSettings, model: str | None) -> AgentSettings:
         model=successor(chosen) or chosen,
         billing=billing,
         label=agent.label or label_of(agent.name),
-        api_key_env=agent.api_key_env or _KEY.get(kind),
+        api_key_env=agent.api_key_env or next(iter(TYPE_KEYS.get(kind, ())), None),
     )
 
 
@@ -226,13 +250,13 @@ def _availability(agent: AgentSettings, secrets: Secrets) -> tuple[bool, str]:
         return False, f"switched off (agents.{agent.name}.enabled = false)"
     if agent.type is None:
         return False, f"agents.{agent.name}.type is not set"
-    if importlib.util.find_spec(f"{__package__}.{_MODULE.get(agent.type, agent.type)}") is None:
+    if not _spoken(agent.type):
         return False, _unsupported(agent.type)
     if agent.type == "replay":
         return _recording(agent)
     if agent.api_key_env is None:
         return True, "needs no key"
-    lookup = secrets.for_agent(agent)
+    lookup = secrets.for_agent(agent, _moved_to(agent, secrets))
     if lookup.refused is not None:
         return False, lookup.refused
     if lookup.secret is None:
@@ -240,6 +264,28 @@ def _availability(agent: AgentSettings, secrets: Secrets) -> tuple[bool, str]:
     if agent.api_key is not None:
         return True, "key in your own configuration"
     return True, f"key found: {agent.api_key_env}"
+
+
+def _endpoint_variable(agent: AgentSettings) -> str | None:
+    """The variable of the launch environment that moves the endpoint of agents of this type."""
+    known = (builtin.endpoint_env for builtin in known_builtins().values() if builtin.settings.type == agent.type)
+    return next((name for name in known if name), None)
+
+
+def _moved_to(agent: AgentSettings, secrets: Secrets) -> str | None:
+    """The address that the launch environment names for an agent."""
+    variable = _endpoint_variable(agent)
+    address = secrets.lookup(variable)[0] if variable else None
+    return address.reveal() if address is not None else None
+
+
+def _spoken(kind: str) -> bool:
+    """Whether this version has a module for a type."""
+    return importlib.util.find_spec(f"{__package__}.{_MODULE.get(kind, kind)}") is not None
+
+
+def _class_name(module_name: str) -> str:
+    return f"{module_name.capitalize()}Executor"
 
 
 def _recording(agent: AgentSettings) -> tuple[bool, str]:

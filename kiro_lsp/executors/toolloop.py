@@ -1,25 +1,30 @@
 """The tool loop that every model provider shares: ask, carry out the tools, ask again, within limits.
 
 A provider module translates one turn to its wire and back; everything that decides (limits, loops, what an incomplete
-answer means) is here. A tool call is carried out only when the whole turn has arrived.
+answer means, what is charged) is here. A tool call is carried out only when the whole turn has arrived, and never twice.
+It knows no wire, no SDK and no prompt.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Final, Literal, Protocol
 
 import orjson
 
 from kiro_lsp.budget import Usage
-from kiro_lsp.errors import ExecutorError
+from kiro_lsp.errors import ErrorKind, ExecutorError
 from kiro_lsp.events import Phase, Tool
 from kiro_lsp.executors.protocol import ExecutorResult, RunContext
 from kiro_lsp.executors.tools import Toolbox, ToolResult
 
-Stop = Literal["end_turn", "tool_use", "max_tokens", "refusal", "pause", "context"]
+Stop = Literal["end_turn", "tool_use", "max_tokens", "refusal", "pause", "context", "unknown"]
+
+
+class NotCharged(ExecutorError):
+    """A request that failed and certainly cost nothing: it was refused, or never left this machine."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +46,8 @@ class Turn:
     stop: Stop
     usage: Usage | None
     """None when the provider did not say: the request is then charged as reserved."""
+    said: str = ""
+    """The provider's own word for `stop`."""
 
 
 class Conversation(Protocol):
@@ -50,11 +57,13 @@ class Conversation(Protocol):
     def model(self) -> str: ...
 
     def at_most(self) -> Usage:
-        """An upper bound for the next request: an estimate of all input, and the output limit."""
+        """An upper bound for the next request: of all its input, and of the output."""
         ...
 
     async def turn(self, run: RunContext) -> Turn:
-        """Send what there is and stream the answer; text and thoughts are emitted as they come. Raises ExecutorError."""
+        """Send what there is and stream the answer; text and thoughts are emitted as they come. Raises ExecutorError,
+        and NotCharged where the request certainly cost nothing.
+        """
         ...
 
     def add_results(self, results: Sequence[tuple[ToolUse, ToolResult]]) -> None: ...
@@ -66,6 +75,7 @@ class Limits:
     result_bytes: int = 8 * 1024 * 1024
     """Of all tool results together."""
     one_result_bytes: int = 256 * 1024
+    calls_in_a_turn: int = 64
     equal_calls: int = 5
     longest_cycle: int = 5
     equal_failing_edits: int = 3
@@ -75,33 +85,113 @@ _EDITS: Final = frozenset({"edit", "write_file", "delete_file"})
 
 
 @dataclass(slots=True)
-class _Progress:
-    """What the loop watches."""
+class _Loop:
+    """One run of the loop and what it watches."""
 
+    run: RunContext
+    toolbox: Toolbox
+    limits: Limits
+    redact: Callable[[str], str]
     calls: list[str] = field(default_factory=list)
     failed_edits: Counter[str] = field(default_factory=Counter)
-    bytes_read: int = 0
+    result_bytes: int = 0
+    ids: set[str] = field(default_factory=set)
+    changed: dict[str, None] = field(default_factory=dict)
+    """Paths that a successful tool has changed, in order."""
+
+    async def carry_out(self, use: ToolUse) -> ToolResult:
+        signature = _signature(use)
+        self.calls.append(signature)
+        self._stop_cycles()
+        shown = self.toolbox.describe(use.name, use.args)
+        identifier = self._event_id(use.id)
+        self.run.emit(Phase(shown.phase, shown.path))
+        self.run.emit(Tool(identifier, shown.kind, shown.title, "in_progress", shown.path))
+        if use.args is None:
+            result = ToolResult(f"The arguments of {use.name} are not valid JSON: {use.raw[:200]}", is_error=True)
+        else:
+            result = await self.toolbox.call(use.name, use.args)
+        result = _bounded(replace(result, text=self.redact(result.text)), self.limits.one_result_bytes)
+        status: Literal["failed", "completed"] = "failed" if result.is_error else "completed"
+        path = result.path or shown.path
+        self.run.emit(Tool(identifier, shown.kind, shown.title, status, path))
+        if use.name in _EDITS and path is not None and not result.is_error:
+            self.changed[path] = None
+        self._stop_reading(result)
+        if use.name in _EDITS and result.is_error:
+            self._stop_failing_edits(signature, result)
+        return result
+
+    def _event_id(self, given: str) -> str:
+        """The call's id, told apart from one of an earlier turn: readers of events tell calls by it."""
+        identifier, number = given, 1
+        while identifier in self.ids:
+            number += 1
+            identifier = f"{given}~{number}"
+        self.ids.add(identifier)
+        return identifier
+
+    def _stop_cycles(self) -> None:
+        """Raise when the last calls are one call, or one cycle of up to `longest_cycle`, `equal_calls` times over."""
+        for length in range(1, self.limits.longest_cycle + 1):
+            needed = length * self.limits.equal_calls
+            tail = self.calls[-needed:]
+            if len(tail) == needed and all(tail[index] == tail[index % length] for index in range(needed)):
+                what = tail[0][:120] if length == 1 else f"a cycle of {length} calls"
+                raise ExecutorError(
+                    "loop",
+                    f"The agent repeated itself {self.limits.equal_calls} times: {what}.",
+                    hint="Retry with a note that says what it should do instead, or pick another model.",
+                )
+
+    def _stop_reading(self, result: ToolResult) -> None:
+        self.result_bytes += len(result.text.encode("utf-8", "replace"))
+        if self.result_bytes > self.limits.result_bytes:
+            raise ExecutorError(
+                "loop",
+                f"The agent has read more than {self.limits.result_bytes // 1024 // 1024} MiB; it was stopped.",
+                hint="Narrow the task down to the files it is about.",
+            )
+
+    def _stop_failing_edits(self, signature: str, result: ToolResult) -> None:
+        self.failed_edits[signature] += 1
+        if self.failed_edits[signature] >= self.limits.equal_failing_edits:
+            raise ExecutorError(
+                "loop",
+                f"The same edit failed {self.limits.equal_failing_edits} times: {result.text[:300]}",
+                hint="Retry, or pick another model.",
+            )
 
 
-async def work(conversation: Conversation, run: RunContext, limits: Limits = Limits()) -> ExecutorResult:  # frozen
-    """Carry a task out. Raises ExecutorError with the kinds loop, max-tokens, refusal, agent, and what the provider raises."""
-    toolbox = Toolbox(run)
-    progress = _Progress()
-    total = Usage()
+async def work(
+    conversation: Conversation,
+    run: RunContext,
+    limits: Limits = Limits(),  # frozen
+    *,
+    redact: Callable[[str], str] = str,
+) -> ExecutorResult:
+    """Carry a task out. `redact` takes secrets out of what tools found before the provider gets it.
+
+    Raises ExecutorError with the kinds loop, max-tokens, refusal, agent and budget, and what the provider raises.
+    """
+    loop = _Loop(run, Toolbox(run), limits, redact)
+    total, said = Usage(), ""
     for _number in range(limits.turns):
         run.emit(Phase("thinking"))
-        async with run.spend(conversation.model, conversation.at_most()) as spend:
-            turn = await conversation.turn(run)
-            if turn.usage is not None:
-                await spend.used(turn.usage)
-                total += turn.usage
-        _complete_or_raise(turn)
-        if turn.stop == "pause":
-            continue
-        if not turn.tool_uses:
-            return ExecutorResult(True, stop_reason="end_turn", usage=total, summary=_last_paragraph(turn.text))
-        results = [(use, await _carry_out(use, toolbox, run, progress, limits)) for use in turn.tool_uses]
-        conversation.add_results(results)
+        turn = await _paid(conversation, run)
+        total += turn.usage or Usage()
+        said = turn.text if turn.text.strip() else said
+        _complete_or_raise(turn, limits, begun=bool(loop.calls))
+        if turn.tool_uses:
+            conversation.add_results([(use, await loop.carry_out(use)) for use in turn.tool_uses])
+        elif turn.stop != "pause":
+            return ExecutorResult(
+                True,
+                changed_files=tuple(loop.changed),
+                stop_reason="end_turn",
+                usage=total,
+                summary=_last_paragraph(said) or "The agent ended without a closing word.",
+            )
     raise ExecutorError(
         "loop",
         f"The agent was stopped after {limits.turns} turns without coming to an end.",
@@ -109,92 +199,86 @@ async def work(conversation: Conversation, run: RunContext, limits: Limits = Lim
     )
 
 
-def _complete_or_raise(turn: Turn) -> None:
-    """Turn an answer that is no answer into a named failure."""
+async def _paid(conversation: Conversation, run: RunContext) -> Turn:
+    """One request, reserved before it is sent and settled after; what stays unknown is charged as reserved."""
+    async with run.spend(conversation.model, conversation.at_most()) as spend:
+        try:
+            turn = await conversation.turn(run)
+        except NotCharged:
+            await spend.used(Usage())
+            raise
+        if turn.usage is not None:
+            await spend.used(turn.usage)
+    return turn
+
+
+_CUT_SHORT: Final[dict[Stop, tuple[ErrorKind, str, str]]] = {
+    "max_tokens": (
+        "max-tokens",
+        "The model's answer was cut at its output limit",
+        "Raise max_tokens of the agent in your own configuration, or split the task.",
+    ),
+    "context": (
+        "max-tokens",
+        "The conversation has outgrown the model's context window",
+        "Split the task, or pick a model with a larger window.",
+    ),
+    "unknown": (
+        "agent",
+        "The model stopped for a reason that this version does not know",
+        "Update kiro-lsp, or pick another model.",
+    ),
+}
+
+
+def _complete_or_raise(turn: Turn, limits: Limits, *, begun: bool) -> None:
+    """Turn an answer that is no answer into a named failure; nothing of it is carried out."""
+    text = turn.text.strip()
     if turn.stop == "refusal":
+        said = f" It said: {text[:500]}" if text else ""
         raise ExecutorError(
             "refusal",
-            "The model refused the task." + (f" It said: {turn.text.strip()[:500]}" if turn.text.strip() else ""),
+            f"The model refused the task.{said}",
             hint="Read the task's wording, or pick another agent or model.",
         )
-    if turn.stop == "max_tokens":
+    if turn.stop in _CUT_SHORT:
+        kind, what, hint = _CUT_SHORT[turn.stop]
         inside = " inside a tool call, which was not carried out" if turn.tool_uses else ""
-        raise ExecutorError(
-            "max-tokens",
-            f"The model's answer was cut at its output limit{inside}.",
-            hint="Raise max_tokens of the agent in your own configuration, or split the task.",
-        )
-    if turn.stop == "context":
-        raise ExecutorError(
-            "max-tokens",
-            "The conversation has outgrown the model's context window.",
-            hint="Split the task, or pick a model with a larger window.",
-        )
+        word = f" ({turn.said})" if turn.stop == "unknown" and turn.said else ""
+        raise ExecutorError(kind, f"{what}{word}{inside}.", hint=hint)
     if turn.stop == "tool_use" and not turn.tool_uses:
         raise ExecutorError("agent", "The model announced a tool call and sent none.", hint="Retry the run.")
-    if not turn.tool_uses and not turn.text.strip() and turn.stop == "end_turn":
+    ids = [use.id for use in turn.tool_uses]
+    if "" in ids or len(set(ids)) != len(ids):
+        raise ExecutorError(
+            "agent",
+            "The model's tool calls cannot be told apart: ids are missing or doubled. None was carried out.",
+            hint="Retry the run. If an endpoint of your own answers, this is its fault.",
+        )
+    if len(ids) > limits.calls_in_a_turn:
+        raise ExecutorError(
+            "loop",
+            f"The model asked for {len(ids)} tool calls at once; at most {limits.calls_in_a_turn} are carried out.",
+            hint="Retry, or split the task.",
+        )
+    # After tools have run, models do end with nothing more to say; as a first answer it means that nothing was done.
+    if not ids and not text and turn.stop == "end_turn" and not begun:
         raise ExecutorError("agent", "The model's answer was empty.", hint="Retry the run, or pick another model.")
 
 
-async def _carry_out(
-    use: ToolUse, toolbox: Toolbox, run: RunContext, progress: _Progress, limits: Limits
-) -> ToolResult:
-    signature = (
-        f"{use.name} {use.raw if use.args is None else orjson.dumps(use.args, option=orjson.OPT_SORT_KEYS).decode()}"
-    )
-    progress.calls.append(signature)
-    _stop_loops(progress.calls, limits)
-    shown = toolbox.describe(use.name, use.args)
-    run.emit(Phase(shown.phase, shown.path))
-    run.emit(Tool(use.id, shown.kind, shown.title, "in_progress", shown.path))
+def _signature(use: ToolUse) -> str:
+    """What makes two calls equal: the name and the arguments, in whatever order."""
     if use.args is None:
-        result = ToolResult(f"The arguments of {use.name} are not valid JSON: {use.raw[:200]}", is_error=True)
-    else:
-        result = await toolbox.call(use.name, use.args)
-    result = _bounded(result, limits)
-    progress.bytes_read += len(result.text.encode("utf-8", "replace"))
-    run.emit(
-        Tool(use.id, shown.kind, shown.title, "failed" if result.is_error else "completed", result.path or shown.path)
-    )
-    if progress.bytes_read > limits.result_bytes:
-        raise ExecutorError(
-            "loop",
-            f"The agent has read more than {limits.result_bytes // 1024 // 1024} MiB; it was stopped.",
-            hint="Narrow the task down to the files it is about.",
-        )
-    if result.is_error and use.name in _EDITS:
-        progress.failed_edits[signature] += 1
-        if progress.failed_edits[signature] >= limits.equal_failing_edits:
-            raise ExecutorError(
-                "loop",
-                f"The same edit failed {limits.equal_failing_edits} times: {result.text[:300]}",
-                hint="Retry, or pick another model.",
-            )
-    return result
+        return f"{use.name} {use.raw}"
+    return f"{use.name} {orjson.dumps(use.args, option=orjson.OPT_SORT_KEYS).decode()}"
 
 
-def _stop_loops(calls: Sequence[str], limits: Limits) -> None:
-    """Raise when the last calls are one call, or one cycle of up to `longest_cycle`, `equal_calls` times over."""
-    for length in range(1, limits.longest_cycle + 1):
-        needed = length * limits.equal_calls
-        if len(calls) >= needed:
-            tail = calls[-needed:]
-            if all(tail[index] == tail[index % length] for index in range(needed)):
-                what = tail[0][:120] if length == 1 else f"a cycle of {length} calls"
-                raise ExecutorError(
-                    "loop",
-                    f"The agent repeated itself {limits.equal_calls} times: {what}.",
-                    hint="Retry with a note that says what it should do instead, or pick another model.",
-                )
-
-
-def _bounded(result: ToolResult, limits: Limits) -> ToolResult:
+def _bounded(result: ToolResult, limit: int) -> ToolResult:
     data = result.text.encode("utf-8", "replace")
-    if len(data) <= limits.one_result_bytes:
-        return result
-    kept = data[: limits.one_result_bytes].decode("utf-8", "ignore")
-    note = f"\n[cut: {len(data)} bytes in all, the first {limits.one_result_bytes} are shown]"
-    return ToolResult(kept + note, is_error=result.is_error, path=result.path, kind=result.kind)
+    if len(data) <= limit:
+        return replace(result, text=data.decode())
+    kept = data[:limit].decode("utf-8", "ignore")
+    return replace(result, text=f"{kept}\n[cut: {len(data)} bytes in all, the first {limit} are shown]")
 
 
 def _last_paragraph(text: str) -> str:

@@ -1,0 +1,189 @@
+"""What a failed request to the Messages API means to a person: a kind, a sentence that says what happened, what to do next.
+
+The facts come from the worker (anthropic_worker.py): which way it failed, the status, the provider's own words. Those words
+are shown without secrets and never decide alone, but for the two cases that the API tells apart by them only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from kiro_lsp.errors import ErrorKind, ExecutorError
+from kiro_lsp.executors.toolloop import NotCharged
+from kiro_lsp.settings import successor
+from kiro_lsp.settings.redact import Redactor
+
+_SAID_AT_MOST: Final = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Reached:
+    """Who was asked, where and with which variable's key: what a message has to name."""
+
+    label: str
+    agent: str
+    model: str
+    url: str
+    key_name: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Meaning:
+    kind: ErrorKind
+    what: str
+    hint: str
+
+
+def failure(line: Mapping[str, Any], reached: Reached, redactor: Redactor) -> ExecutorError:
+    """The error for an `error` line of the worker; NotCharged where the provider certainly did no work."""
+    status, type_ = int(line["status"]), str(line["type"])
+    said = redactor.redact(str(line["said"])).strip()[:_SAID_AT_MOST]
+    if line["what"] == "status":
+        meaning = _of_status(status, type_, said, reached)
+        where = f" ({status})" if status else " (in the middle of its answer)"
+    else:
+        meaning = _of_connection(str(line["what"]), said, reached)
+        where = ""
+    message = f"{meaning.what}{where}: {said}" if said else f"{meaning.what}{where}."
+    after = line.get("after")
+    wait = f" It asks to wait {round(after)} s." if isinstance(after, int | float) and after >= 1 else ""
+    error = ExecutorError if line["sent"] else NotCharged
+    return error(meaning.kind, message + wait, hint=meaning.hint)
+
+
+def no_key(reached: Reached) -> ExecutorError:
+    return NotCharged(
+        "auth",
+        f"There is no key for {reached.label}: {reached.key_name} is not set.",
+        hint=f"Set {reached.key_name} where the editor is started or in the trusted project's .env, or pick another "
+        "agent; `kiro-lsp doctor` says where it was looked for.",
+    )
+
+
+def _of_connection(what: str, said: str, reached: Reached) -> _Meaning:
+    if what == "unreachable":
+        if "CERTIFICATE" in said.upper():
+            hint = "A proxy may show a certificate of its own: name its file in SSL_CERT_FILE. Nothing was sent."
+        else:
+            hint = "Check the connection, ANTHROPIC_BASE_URL or endpoint, and proxy variables, then retry. Nothing was sent."
+        return _Meaning("network", f"{reached.url} cannot be reached", hint)
+    if what == "silent":
+        return _Meaning(
+            "timeout", f"{reached.url} fell silent", "Check the connection and the provider's status page, then retry."
+        )
+    if what == "cut":
+        return _Meaning(
+            "network",
+            f"The connection to {reached.url} was cut",
+            "Nothing of the half answer was carried out. Check the connection, then retry.",
+        )
+    if what == "too-large":
+        return _Meaning(
+            "agent", f"The answer of {reached.url} is larger than any answer may be", "Retry, or pick another model."
+        )
+    return _Meaning(
+        "agent",
+        f"The answer of {reached.url} could not be read",
+        "Retry. If an endpoint of your own answers, check that it speaks the Messages API with streaming.",
+    )
+
+
+def _of_status(status: int, type_: str, said: str, reached: Reached) -> _Meaning:
+    lowered = said.lower()
+    # The API answers 400 for these two, and only its words tell them from a malformed request.
+    if status == 400 and ("credit balance" in lowered or "usage limit" in lowered):
+        status = 402
+    elif status == 400 and (
+        "prompt is too long" in lowered or "context window" in lowered or "context limit" in lowered
+    ):
+        status = 413
+    for statuses, types, meaning in _meanings(reached):
+        if status in statuses or (not status and type_ in types):
+            return meaning
+    if 300 <= status < 400:
+        return _Meaning(
+            "network",
+            f"{reached.url} redirects elsewhere, and a key is not sent along",
+            "Set endpoint, or ANTHROPIC_BASE_URL, to the final address.",
+        )
+    if status >= 500 or type_ == "api_error":
+        return _Meaning("agent", "The provider failed", "Retry; the provider's status page may say more.")
+    return _Meaning(
+        "agent",
+        "The provider refused the request",
+        f"Its own words say what it objects to. Check model of [agents.{reached.agent}], or pick another model.",
+    )
+
+
+def _meanings(reached: Reached) -> tuple[tuple[tuple[int, ...], tuple[str, ...], _Meaning], ...]:
+    """(statuses, types of an error in the stream, what it means)."""
+    newer = successor(reached.model)
+    better = f" Its successor is {newer}." if newer else ""
+    return (
+        (
+            (401,),
+            ("authentication_error",),
+            _Meaning(
+                "auth",
+                f"{reached.url} refused the key of {reached.label}",
+                f"Check {reached.key_name}; `kiro-lsp doctor --live {reached.agent}` tries a new one.",
+            ),
+        ),
+        (
+            (403,),
+            ("permission_error",),
+            _Meaning(
+                "auth",
+                f"The key of {reached.label} has no right to do this",
+                f"Check the workspace that {reached.key_name} belongs to, and that it may use {reached.model}.",
+            ),
+        ),
+        (
+            (402,),
+            ("billing_error",),
+            _Meaning(
+                "payment",
+                "The account cannot pay for the request",
+                "Add credit or raise the limit in the provider's console, then retry.",
+            ),
+        ),
+        (
+            (429,),
+            ("rate_limit_error",),
+            _Meaning(
+                "rate-limit",
+                f"Too many requests for the key in {reached.key_name}, or its spending limit is reached",
+                "Wait a minute, then retry; lower execution.max_parallel if it happens often.",
+            ),
+        ),
+        (
+            (503, 529),
+            ("overloaded_error",),
+            _Meaning("overloaded", "The provider is overloaded", "Wait a little, then retry; what was staged is kept."),
+        ),
+        (
+            (408, 504),
+            ("timeout_error",),
+            _Meaning("timeout", "The provider took too long", "Retry; what was staged is kept."),
+        ),
+        (
+            (404,),
+            ("not_found_error",),
+            _Meaning(
+                "agent",
+                f"{reached.url} does not know the model {reached.model}, or is not the Messages API",
+                f"Check model and endpoint of [agents.{reached.agent}].{better}",
+            ),
+        ),
+        (
+            (413,),
+            ("request_too_large",),
+            _Meaning(
+                "max-tokens",
+                "The request is too large for the model",
+                "Split the task, shorten the spec's documents, or pick a model with a larger window.",
+            ),
+        ),
+    )
