@@ -206,10 +206,12 @@ def _italics(text: str) -> Iterable[tuple[str, str]]:
     if first[1].strip().lower() == "prompt":
         value = _closed(text[first.end() :])
         yield first[1].strip(), value
-        for inner in _ITALIC_INNER.finditer(text, first.end()):
-            tail = text[inner.end() :]
+        inner = list(_ITALIC_INNER.finditer(text, first.end()))
+        for number, start in enumerate(inner):
+            end = inner[number + 1].start() if number + 1 < len(inner) else len(text)
+            tail = text[start.end() : end]
             closing = _CLOSING.search(tail)
-            yield inner[1].strip(), (tail[: closing.start()] if closing else tail.partition("|")[0]).strip()
+            yield start[1].strip(), (tail[: closing.start()] if closing else tail.partition("|")[0]).strip()
         return
     starts = [first, *_ITALIC_INNER.finditer(text, first.end())]
     for number, start in enumerate(starts):

@@ -26,7 +26,7 @@ _START: Final = re.compile(
     rf"(?P<open>{_OPENERS})(?:(?P<word>{_TASK_WORD})\s{{0,3}}[#№]?\s?)?(?P<id>{ID})"
     rf"(?:\s?[-–—]\s?(?P<to>{_T}|\d+(?:\.\d+)*[a-z]?|[A-Z]{{1,8}}-?\d+)(?![\w]|\.\d))?"
     r"(?P<star>\\?\*(?=[ \t]))?(?P<mid>\\?[.:：、)）])?(?P<close>(?:\*\*|__|~~|`|\]|\*|_){0,4})(?P<sep>\\?[.:：、)）])?"
-    r"(?=[ \t\[（(【「]|$|(?<=[:：、)）\]`*])|(?<=\.)(?=[^\x00-\x7f]))",
+    r"(?=[ \t\[（(【「]|$|(?<=[:：、)）\]`*])(?!/)|(?<=\.)(?=[^\x00-\x7f]))",
     re.IGNORECASE,
 )
 _EXACT: Final = re.compile(rf"{ID}")
@@ -35,9 +35,8 @@ _STORY: Final = re.compile(r"(?:US|User ?Story ?)-?(\d+)", re.IGNORECASE)
 _COMMENT: Final = re.compile(r"<!--.*?(?:-->|$)")
 _DASH: Final = re.compile(r"^[-–—][ \t]+")
 _UNIT: Final = re.compile(
-    r"(?:%|x\b|×|hours?\b|hrs?\b|h\b|min(?:ute)?s?\b|sec(?:ond)?s?\b|ms\b|s\b|days?\b|weeks?\b|[kmg]i?b\b|px\b|mm\b|cm\b"
-    r"|out of\b|of \d)",
-    re.IGNORECASE,
+    r"(?:%|x\b|×|hours?\b|hrs?\b|h\b|min(?:ute)?s?\b|secs?\b|seconds\b|ms\b|s\b|days?\b|weeks?\b|[KMGkmg]i?[Bb]\b|px\b|mm\b"
+    r"|cm\b|out of\b|of \d)"
 )
 _OPTIONAL_WORD: Final = re.compile(
     r"[(（\[](?:optional|opcional|optionnel(?:le)?|facultati[fv]|facoltativo|opzionale|опционально|необязательно|任意|可选|可選|選択"
@@ -135,7 +134,7 @@ def _certainty(found: re.Match[str], text: str) -> int:
         return SURE if not (identifier.isdigit() and "`" in opened) else DOUBTFUL
     if identifier[0].isdigit() and "." in identifier:
         return NONE if _UNIT.match(text[found.end() :].lstrip()) else SURE
-    if "-" in identifier and ("." in identifier or opened):
+    if len(opened) + ("-" in identifier) + ("." in identifier) > 1:
         return SURE
     return DOUBTFUL
 

@@ -43,7 +43,7 @@ def differs_from_the_specification(text: str) -> bool:
 
     It measures a line that falls short of a list item from that item's content, so a line four or more columns in, which
     for the specification can only continue a paragraph, begins a block there. Items of five columns or more have room for
-    such a line.
+    such a line, and so have block quotes.
     """
     starts = {0}
     wide = False
@@ -52,6 +52,7 @@ def differs_from_the_specification(text: str) -> bool:
         indent = len(plain) - len(plain.lstrip(" "))
         if wide and indent >= 4:
             return True
+        wide = wide or ">" in plain
         at = 0
         while found := MARKER.match(plain, at):
             column = found.end() - len(found[0].lstrip(" >"))
