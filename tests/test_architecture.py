@@ -108,6 +108,36 @@ def test_a_planted_import_breaks_its_contract(tmp_path: Path, where: str, line: 
     assert contract in said or where.removesuffix(".py") in said, said
 
 
+def test_executors_do_not_know_each_other() -> None:
+    """A module with an executor may be imported by its own parts (`NAME_…`) only; the registry finds it by name."""
+    modules = {path.stem: tree(path) for path in (PACKAGE / "executors").glob("*.py")}
+    executors = {
+        name
+        for name, module in modules.items()
+        if name != "protocol"
+        and any(isinstance(node, ast.ClassDef) and node.name.endswith("Executor") for node in module.body)
+    }
+    assert {"anthropic", "replay"} <= executors
+    known = {
+        f"{name} → {other}"
+        for name, module in modules.items()
+        for other in executors - {name}
+        if not name.startswith(f"{other}_") and f"kiro_lsp.executors.{other}" in imported_modules(module)
+    }
+    assert known == set()
+
+
+def imported_modules(module: ast.Module) -> set[str]:
+    """Every module that is imported anywhere in it, `from x import y` counted as both `x` and `x.y`."""
+    found: set[str] = set()
+    for node in ast.walk(module):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return found
+
+
 def test_no_file_is_too_long() -> None:
     too_long = {
         str(path.relative_to(REPO)): lines
@@ -213,12 +243,8 @@ def test_everything_imported_is_a_declared_dependency() -> None:
     provided = importlib.metadata.packages_distributions()
     imported: dict[str, str] = {}
     for path in sources(".py", below=PACKAGE):
-        for node in ast.walk(tree(path)):
-            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
-            if isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
-                names = [node.module]
-            for name in names:
-                imported.setdefault(name.partition(".")[0], str(path.relative_to(REPO)))
+        for name in imported_modules(tree(path)):
+            imported.setdefault(name.partition(".")[0], str(path.relative_to(REPO)))
     foreign = {name: where for name, where in imported.items() if name not in sys.stdlib_module_names | {"kiro_lsp"}}
     undeclared = {
         name: where
