@@ -270,8 +270,10 @@ class Disk:
             try:
                 with folder_of(self.root, folder) as place:
                     place.rmdir(_name(folder))
+            except FileNotFoundError:
+                continue
             except OSError:
-                return  # not empty, or gone: it belongs to somebody else now
+                return  # not empty, or no folder any more: it belongs to somebody else now
 
 
 def _expect(change: Change, seen: Seen) -> None:

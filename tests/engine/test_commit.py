@@ -199,9 +199,18 @@ PLANTED = {
 }
 
 HOOKS = (
-    "pre-commit prepare-commit-msg commit-msg post-commit reference-transaction post-index-change pre-auto-gc"
-    " post-checkout post-rewrite update fsmonitor-watchman"
-).split()  # noqa: SIM905  # a row of names
+    "pre-commit",
+    "prepare-commit-msg",
+    "commit-msg",
+    "post-commit",
+    "reference-transaction",
+    "post-index-change",
+    "pre-auto-gc",
+    "post-checkout",
+    "post-rewrite",
+    "update",
+    "fsmonitor-watchman",
+)
 
 
 def test_no_hook_monitor_filter_or_signing_program_runs(top: Path, tmp_path: Path) -> None:

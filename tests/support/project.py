@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -82,26 +82,34 @@ def anchor(key: str = "1", text: str = TASKS) -> TaskAnchor:
     return tasks.anchor_of(found, tasks.find(found, key))
 
 
-def record_run(store: Store, root: Path, files: Mapping[str, File], run_id: str = "run-1") -> str:
+def record_run(store: Store, root: Path, files: Mapping[str, File], run_id: str = "run-1", *, task: str = "1") -> str:
     """A completed run with these changes staged, in state `review`."""
+    return record_changes(store, root, [change_of(path, file) for path, file in files.items()], run_id, task=task)
+
+
+def record_changes(
+    store: Store, root: Path, changes: Sequence[FileChange], run_id: str = "run-1", *, task: str = "1"
+) -> str:
+    """The same for changes of any kind."""
     record = RunRecord(
         run_id=run_id,
         root=os.path.realpath(root),
         path=TASK_FILE,
-        task_key="1",
+        task_key=task,
         title="First task",
         agent="claude",
         way="api",
         model="m",
         billing="metered",
-        state="review",
+        state="running",
         started_at="2026-11-21T00:00:00.000Z",
-        anchor=anchor(),
-        task_id="1",
+        anchor=anchor(task),
+        task_id=task,
     )
     assert store.create_run(record).result()
-    for path, file in files.items():
-        store.stage(run_id, change_of(path, file)).result()
+    for change in changes:
+        store.stage(run_id, change).result()
+    assert store.transition(run_id, ["running"], "review").result()
     return run_id
 
 

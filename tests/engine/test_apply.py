@@ -1,0 +1,578 @@
+"""Accept, undo and restore: all or nothing, by content, whatever the editor answers and whoever writes meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import stat
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+from kiro_lsp.changes.model import FileChange
+from kiro_lsp.changes.review import Review
+from kiro_lsp.engine import faults, rootlock
+from kiro_lsp.engine.apply import Applier, Outcome
+from kiro_lsp.errors import RunRefused, StoreError
+from kiro_lsp.store import Store
+from tests.support.documents import Documents, Way
+from tests.support.project import (
+    SETS,
+    TASK_FILE,
+    File,
+    actual,
+    anchor,
+    everything,
+    expected,
+    lay_out,
+    record_changes,
+    record_run,
+    review_of,
+)
+from tests.support.tree import differences, snapshot
+
+THREE = SETS[3]
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    folder = tmp_path / "project"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    opened = Store.open(tmp_path / "state")
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def no_faults(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
+    yield monkeypatch
+    monkeypatch.delenv(faults.VARIABLE, raising=False)
+    faults.reset()
+
+
+def prepare(root: Path, store: Store, files: Mapping[str, File]) -> Review:
+    lay_out(root, files)
+    return review_of(store, record_run(store, root, files))
+
+
+def states(store: Store, run_id: str = "run-1") -> list[tuple[str, str]]:
+    return [(journal.kind, journal.state) for journal in store.journals(run_id=run_id)]
+
+
+def check_untouched(root: Path, before: object, store: Store, outcome: Outcome, state: str) -> None:
+    """Nothing happened: the tree is the same to the nanosecond, nothing is decided, and the outcome says why."""
+    assert outcome.state == state, outcome
+    assert outcome.message
+    after = snapshot(root)
+    assert not differences(before, after), differences(before, after)  # type: ignore[arg-type]
+    assert store.decisions("run-1")[0] == {}
+
+
+# The whole way
+
+
+@pytest.mark.parametrize("size", SETS)
+async def test_accepted_is_what_was_proposed_and_undone_is_what_was_before(root: Path, store: Store, size: int) -> None:
+    files = SETS[size]
+    review = everything(prepare(root, store, files))
+    before = snapshot(root, times=False)
+    applier = Applier(store, root, Documents())
+    outcome = await applier.accept("run-1", review)
+    assert (outcome.state, outcome.kind) == ("verified", "accept")
+    assert outcome.files == tuple(sorted(files))
+    assert actual(root, files) == expected(root, files)
+    assert store.decisions("run-1") == (review.decisions, review.revision)
+    assert (root / "bystander.txt").read_bytes() == b"not part of it\n"
+    undone = await applier.undo("run-1")
+    assert (undone.state, undone.kind) == ("verified", "undo")
+    assert snapshot(root, times=False) == before
+    assert states(store) == [("accept", "VERIFIED"), ("undo", "VERIFIED")]
+
+
+async def test_only_the_accepted_hunks_reach_the_file_and_the_rest_can_follow(root: Path, store: Store) -> None:
+    text = "".join(f"{n}\n" for n in range(9))
+    files = {"a.txt": File(text.encode(), text.replace("1\n", "one\n").replace("7\n", "seven\n").encode())}
+    review = prepare(root, store, files)
+    first, second = (hunk.id for hunk in review.hunks("a.txt"))
+    applier = Applier(store, root, Documents())
+    partly = review.decide("accepted", hunks=[second])
+    assert (await applier.accept("run-1", partly)).state == "verified"
+    assert (root / "a.txt").read_text() == text.replace("7\n", "seven\n")
+    assert store.decisions("run-1")[0] == {"a.txt": {second: "accepted"}}
+    assert (await applier.accept("run-1", review_of(store).decide("accepted", hunks=[first]))).state == "verified"
+    assert (root / "a.txt").read_bytes() == files["a.txt"].after
+    assert (await applier.undo("run-1")).state == "verified"
+    assert (root / "a.txt").read_text() == text
+
+
+async def test_a_set_without_files_is_decided_all_the_same(root: Path, store: Store) -> None:
+    review = prepare(root, store, {}).decide("accepted")
+    outcome = await Applier(store, root, Documents()).accept("run-1", review)
+    assert (outcome.state, outcome.files) == ("verified", ())
+    assert store.decisions("run-1")[1] == review.revision
+
+
+async def test_a_rename_moves_the_file_and_back(root: Path, store: Store) -> None:
+    lay_out(root, {"a.txt": File(b"1", None)})
+    record_changes(store, root, [FileChange("a.txt", "rename", b"1", b"2", 0o644, 0o644, to="d/b.txt")])
+    before = snapshot(root, times=False)
+    applier = Applier(store, root, Documents())
+    assert (await applier.accept("run-1", everything(review_of(store)))).files == ("a.txt", "d/b.txt")
+    assert not (root / "a.txt").exists()
+    assert (root / "d/b.txt").read_bytes() == b"2"
+    assert (await applier.undo("run-1")).state == "verified"
+    assert snapshot(root, times=False) == before
+
+
+async def test_a_file_that_is_already_as_wanted_is_no_conflict(root: Path, store: Store) -> None:
+    review = everything(prepare(root, store, THREE))
+    (root / "src/app.py").write_bytes(THREE["src/app.py"].after or b"")
+    outcome = await Applier(store, root, Documents()).accept("run-1", review)
+    assert outcome.state == "verified"
+    assert actual(root, THREE) == expected(root, THREE)
+
+
+async def test_only_touching_a_file_or_giving_it_other_rights_does_not_block(root: Path, store: Store) -> None:
+    review = everything(prepare(root, store, THREE))
+    os.utime(root / "src/app.py", (1, 1))
+    (root / "src/app.py").chmod(0o700)
+    assert (await Applier(store, root, Documents()).accept("run-1", review)).state == "verified"
+    assert stat.S_IMODE((root / "src/app.py").stat().st_mode) == 0o700
+
+
+async def test_the_mark_of_a_file_stays_when_the_run_saw_the_text_without_it(root: Path, store: Store) -> None:
+    files = {"a.txt": File(b"one\n", b"two\n")}
+    review = everything(prepare(root, store, files))
+    (root / "a.txt").write_bytes("\ufeffone\n".encode())
+    assert (await Applier(store, root, Documents()).accept("run-1", review)).state == "verified"
+    assert (root / "a.txt").read_bytes() == "\ufefftwo\n".encode()
+
+
+# Stale files
+
+
+def _write(data: bytes) -> Callable[[Path], object]:
+    return lambda file: file.write_bytes(data)
+
+
+def _replace(make: Callable[[Path], object]) -> Callable[[Path], object]:
+    def replace(file: Path) -> None:
+        if file.is_file() and not file.is_symlink():
+            file.unlink()
+        file.parent.mkdir(parents=True, exist_ok=True)
+        make(file)
+
+    return replace
+
+
+def _same_size_and_time(file: Path) -> None:
+    status = file.stat()
+    file.write_bytes(file.read_bytes()[::-1])
+    os.utime(file, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
+STALE: dict[str, tuple[str, Callable[[Path], object], str]] = {
+    "changed": ("src/app.py", _write(b"theirs"), "changed since"),
+    "changed to the same size and time": ("src/app.py", _same_size_and_time, "changed since"),
+    "deleted": ("src/app.py", lambda file: file.unlink(), "deleted or moved"),
+    "renamed": ("src/app.py", lambda file: file.rename(file.with_name("moved.py")), "deleted or moved"),
+    "became a folder": ("src/app.py", _replace(lambda file: file.mkdir()), "a folder"),
+    "became a link": ("src/app.py", _replace(lambda file: file.symlink_to("../bystander.txt")), "a symbolic link"),
+    "became a pipe": ("src/app.py", _replace(os.mkfifo), "device, pipe or socket"),
+    "read-only": ("src/app.py", lambda file: file.chmod(0o444), "read-only"),
+    "to be deleted, changed": ("old/only.txt", _write(b"theirs"), "changed since"),
+    "to be deleted, read-only": ("old/only.txt", lambda file: file.chmod(0o400), "read-only"),
+    "to be deleted, gone and a folder": ("old/only.txt", _replace(lambda file: file.mkdir()), "a folder"),
+    "to be created, exists": ("new/deep/file.txt", _replace(_write(b"theirs")), "created by somebody else"),
+    "to be created, a folder": ("new/deep/file.txt", _replace(lambda file: file.mkdir()), "a folder"),
+    "to be created, a dangling link": ("new/deep/file.txt", _replace(lambda file: file.symlink_to("x")), "link"),
+    "to be created below a file": ("new", _write(b"theirs"), "not a folder"),
+    "to be created below a link": ("new", lambda file: file.symlink_to("src"), "not a folder"),
+    "to be created, differs in case": ("new/deep/FILE.txt", _replace(_write(b"theirs")), "upper and lower case"),
+    "its folder differs in case": ("New", lambda file: file.mkdir(), "upper and lower case"),
+}
+
+
+@pytest.mark.parametrize("name", STALE)
+async def test_a_file_that_is_not_what_it_was_is_named_and_nothing_is_written(
+    root: Path, store: Store, name: str
+) -> None:
+    path, intrude, reason = STALE[name]
+    review = everything(prepare(root, store, THREE))
+    intrude(root / path)
+    before = snapshot(root)
+    outcome = await Applier(store, root, Documents()).accept("run-1", review)
+    check_untouched(root, before, store, outcome, "conflict")
+    assert len(outcome.conflicts) == 1
+    assert outcome.conflicts[0].lower().startswith(path.lower())
+    assert reason in outcome.message
+
+
+async def test_every_stale_file_is_named(root: Path, store: Store) -> None:
+    review = everything(prepare(root, store, THREE))
+    (root / "src/app.py").write_bytes(b"theirs")
+    (root / "old/only.txt").unlink()
+    (root / "old/only.txt").mkdir()
+    outcome = await Applier(store, root, Documents()).accept("run-1", review)
+    assert outcome.conflicts == ("old/only.txt", "src/app.py")
+
+
+async def test_two_new_files_that_differ_in_case_only_are_refused(root: Path, store: Store) -> None:
+    review = everything(prepare(root, store, {"A.txt": File(None, b"1"), "a.txt": File(None, b"2")}))
+    assert (await Applier(store, root, Documents()).accept("run-1", review)).state == "conflict"
+
+
+async def test_of_two_runs_on_one_file_the_second_is_refused_and_nothing_is_lost(root: Path, store: Store) -> None:
+    first = everything(prepare(root, store, {"a.txt": File(b"1\n", b"2\n")}))
+    second_run = record_run(store, root, {"a.txt": File(b"1\n", b"3\n")}, "run-2", task="2")
+    applier = Applier(store, root, Documents())
+    assert (await applier.accept("run-1", first)).state == "verified"
+    outcome = await applier.accept(second_run, everything(review_of(store, second_run)))
+    assert (outcome.state, outcome.conflicts) == ("conflict", ("a.txt",))
+    assert (root / "a.txt").read_bytes() == b"2\n"
+    assert store.changes(second_run).files[0].proposed == b"3\n"
+
+
+# Failing disks
+
+
+@pytest.mark.parametrize("lasting", ["", "+"], ids=["once", "from then on"])
+@pytest.mark.parametrize("error", ["ENOSPC", "EACCES", "EIO", "EROFS"])
+@pytest.mark.parametrize("where", [point for point in faults.POINTS if point.startswith("disk.")])
+async def test_an_error_at_any_step_leaves_before_or_after_and_no_temporary_file(
+    root: Path, store: Store, no_faults: pytest.MonkeyPatch, where: str, error: str, lasting: str
+) -> None:
+    review = everything(prepare(root, store, THREE))
+    before = snapshot(root, times=False)
+    reached = 0
+    for number in range(1, 10):
+        no_faults.setenv(faults.VARIABLE, f"{where}:{number}{lasting}:{error}")
+        faults.reset()
+        outcome = await Applier(store, root, Documents()).accept("run-1", review)
+        passed = sum(faults._passes.values())
+        no_faults.delenv(faults.VARIABLE)
+        if outcome.state == "verified":
+            assert passed < number
+            break
+        reached += 1
+        assert outcome.state == "rolled-back" or lasting, outcome
+        assert os.strerror(getattr(errno, error)) in outcome.message
+        # What a lasting error kept from going back goes back with the next apply, which is refused here by a stale plan.
+        probe = await Applier(store, root, Documents()).tick("run-1", TASK_FILE, anchor(), "open")
+        assert not probe.ticked
+        assert not differences(before, snapshot(root, times=False)), (where, number, outcome)
+        assert store.decisions("run-1")[0] == {}
+    assert reached or where in ("disk.back",)
+    assert actual(root, THREE) == expected(root, THREE)
+
+
+async def test_a_store_that_cannot_record_the_end_takes_everything_back(
+    root: Path, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    review = everything(prepare(root, store, THREE))
+    before = snapshot(root, times=False)
+    original = store.journal_state
+
+    def failing(identifier: int, state: str) -> object:
+        if state == "VERIFIED":
+            raise StoreError("The disk with the state folder is full.")
+        return original(identifier, state)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(store, "journal_state", failing)
+    outcome = await Applier(store, root, Documents()).accept("run-1", review)
+    assert outcome.state == "rolled-back"
+    assert "state folder is full" in outcome.message
+    assert not differences(before, snapshot(root, times=False))
+
+
+# Editors
+
+
+def opened(root: Path, *paths: str) -> Documents:
+    return Documents({root / path: (root / path).read_bytes().decode() for path in paths})
+
+
+TWO = {
+    "a.txt": File(b"1\n2\n3\n4\n5\n6\n", b"one\n2\n3\n4\n5\nsix\n"),
+    "b.txt": File(b"x\n", b"y\n"),
+    "closed.txt": File(b"c\n", b"d\n"),
+}
+
+
+async def test_open_documents_are_changed_by_the_editor_and_closed_files_by_us(root: Path, store: Store) -> None:
+    review = everything(prepare(root, store, TWO))
+    editor = opened(root, "a.txt", "b.txt")
+    applier = Applier(store, root, editor)
+    assert (await applier.accept("run-1", review)).state == "verified"
+    assert len(editor.asked) == 1, "one edit for all documents"
+    assert editor.texts == {root / "a.txt": "one\n2\n3\n4\n5\nsix\n", root / "b.txt": "y\n"}
+    assert (root / "a.txt").read_bytes() == TWO["a.txt"].before, "the editor saves, not we"
+    assert (root / "closed.txt").read_bytes() == b"d\n"
+    assert (await applier.undo("run-1")).state == "verified"
+    assert editor.texts == {root / "a.txt": "1\n2\n3\n4\n5\n6\n", root / "b.txt": "x\n"}
+    assert (root / "closed.txt").read_bytes() == b"c\n"
+
+
+REFUSING: dict[str, list[Way]] = {
+    "refuses": ["refuses"],
+    "says yes and does nothing": ["lies"],
+    "is gone before": ["gone before"],
+    "does one of several": ["one file of several", "honest"],
+    "does one place of a file": ["first place of each file", "honest"],
+}
+
+
+@pytest.mark.parametrize("name", REFUSING)
+async def test_an_editor_that_does_not_do_all_of_it_is_brought_back_to_before(
+    root: Path, store: Store, name: str
+) -> None:
+    review = everything(prepare(root, store, TWO))
+    before = snapshot(root)
+    editor = opened(root, "a.txt", "b.txt")
+    texts = dict(editor.texts)
+    editor.ways = list(REFUSING[name])
+    outcome = await Applier(store, root, editor).accept("run-1", review)
+    check_untouched(root, before, store, outcome, "rolled-back")
+    assert "a.txt" in outcome.message or "b.txt" in outcome.message
+    assert editor.texts == texts
+    assert states(store) == [("accept", "ROLLED_BACK")]
+
+
+@pytest.mark.parametrize("way", ["says no but does it", "gone after", "late", "saves and closes", "own line ends"])
+async def test_what_counts_is_what_the_documents_hold(root: Path, store: Store, way: Way) -> None:
+    review = everything(prepare(root, store, TWO))
+    editor = opened(root, "a.txt", "b.txt")
+    editor.ways = [way]
+    accepting = asyncio.create_task(Applier(store, root, editor).accept("run-1", review))
+    if way == "late":
+        while not editor.asked:
+            await asyncio.sleep(0)
+        assert not accepting.done()
+        assert (root / "closed.txt").read_bytes() == b"c\n", "nothing is written before the editor has answered"
+        editor.answer.set()
+    assert (await accepting).state == "verified"
+    assert (root / "closed.txt").read_bytes() == b"d\n"
+    editor.ways = ["honest"]
+    assert (await Applier(store, root, editor).undo("run-1")).state == "verified"
+    texts = [
+        (editor.texts.get(root / path) or (root / path).read_bytes().decode()).replace("\r\n", "\n")
+        for path in ("a.txt", "b.txt")
+    ]
+    assert texts == ["1\n2\n3\n4\n5\n6\n", "x\n"]
+
+
+async def test_an_editor_that_neither_does_it_nor_undoes_it_is_named(root: Path, store: Store) -> None:
+    review = everything(prepare(root, store, TWO))
+    before = snapshot(root)
+    editor = opened(root, "a.txt", "b.txt")
+    editor.ways = ["first place of each file", "refuses"]
+    outcome = await Applier(store, root, editor).accept("run-1", review)
+    check_untouched(root, before, store, outcome, "conflict")
+    assert outcome.conflicts == ("a.txt", "b.txt") or outcome.conflicts == ("a.txt",)
+    assert states(store) == [("accept", "CONFLICT")]
+    files = {file.path: file for file in store.journals(run_id="run-1")[0].files}
+    assert (files["a.txt"].before, files["a.txt"].after) == (TWO["a.txt"].before, TWO["a.txt"].after)
+
+
+async def test_what_a_person_types_meanwhile_is_never_taken_back(root: Path, store: Store) -> None:
+    review = everything(prepare(root, store, TWO))
+    editor = opened(root, "a.txt", "b.txt")
+    editor.ways = ["stale", "refuses"]
+    outcome = await Applier(store, root, editor).accept("run-1", review)
+    assert outcome.state in ("conflict", "rolled-back")
+    assert editor.texts[root / "b.txt"] == "x\ntyped\n"
+    assert (root / "closed.txt").read_bytes() == b"c\n"
+    assert len(editor.asked) == 1, "a text that is not ours is not edited back"
+
+
+@pytest.mark.parametrize("path", ["a.txt", "closed.txt"])
+async def test_a_document_that_was_edited_since_is_refused(root: Path, store: Store, path: str) -> None:
+    review = everything(prepare(root, store, TWO))
+    editor = opened(root, path)
+    editor.texts[root / path] += "typed\n"
+    editor.unsaved.add(root / path)
+    before = snapshot(root)
+    outcome = await Applier(store, root, editor).accept("run-1", review)
+    check_untouched(root, before, store, outcome, "conflict")
+    assert outcome.conflicts == (path,)
+    assert editor.asked == []
+
+
+async def test_a_run_on_unsaved_text_is_applied_to_that_text(root: Path, store: Store) -> None:
+    """The run saw the buffer, not the disk; so must the accept."""
+    files = {"a.txt": File(b"unsaved\n", b"changed\n")}
+    review = everything(prepare(root, store, files))
+    (root / "a.txt").write_bytes(b"on disk\n")
+    editor = Documents({root / "a.txt": "unsaved\n"}, unsaved={root / "a.txt"})
+    assert (await Applier(store, root, editor).accept("run-1", review)).state == "verified"
+    assert editor.texts[root / "a.txt"] == "changed\n"
+    assert (root / "a.txt").read_bytes() == b"on disk\n"
+
+
+async def test_a_document_with_line_ends_of_its_own_gets_the_change_in_them(root: Path, store: Store) -> None:
+    files = {"a.txt": File(b"1\r\n2\n3\r\n", b"1\r\ntwo\n3\r\n")}
+    review = everything(prepare(root, store, files))
+    editor = Documents({root / "a.txt": "1\r\n2\r\n3\r\n"})
+    applier = Applier(store, root, editor)
+    assert (await applier.accept("run-1", review)).state == "verified"
+    assert editor.texts[root / "a.txt"] == "1\r\ntwo\r\n3\r\n"
+
+
+async def test_the_mark_of_a_file_does_not_confuse_an_editor_that_hides_it(root: Path, store: Store) -> None:
+    files = {"a.txt": File("\ufeffone\n".encode(), "\ufefftwo\n".encode())}
+    review = everything(prepare(root, store, files))
+    editor = Documents({root / "a.txt": "one\n"})
+    applier = Applier(store, root, editor)
+    assert (await applier.accept("run-1", review)).state == "verified"
+    assert editor.texts[root / "a.txt"] == "two\n"
+    (root / "a.txt").write_bytes("\ufefftwo\n".encode())
+    editor.texts.clear()
+    assert (await applier.undo("run-1")).state == "verified"
+    assert (root / "a.txt").read_bytes() == "\ufeffone\n".encode()
+
+
+async def test_the_mode_of_an_open_document_changes_with_its_text(root: Path, store: Store) -> None:
+    files = {"run.sh": File(b"a\n", b"b\n", 0o644, 0o755)}
+    review = everything(prepare(root, store, files))
+    editor = opened(root, "run.sh")
+    applier = Applier(store, root, editor)
+    assert (await applier.accept("run-1", review)).state == "verified"
+    assert editor.texts[root / "run.sh"] == "b\n"
+    assert stat.S_IMODE((root / "run.sh").stat().st_mode) == 0o755
+    assert (await applier.undo("run-1")).state == "verified"
+    assert editor.texts[root / "run.sh"] == "a\n"
+    assert stat.S_IMODE((root / "run.sh").stat().st_mode) == 0o644
+
+
+async def test_an_open_document_that_is_to_be_deleted_needs_to_be_saved(root: Path, store: Store) -> None:
+    files = {"a.txt": File(b"1\n", None)}
+    review = everything(prepare(root, store, files))
+    editor = Documents({root / "a.txt": "1\ntyped\n"}, unsaved={root / "a.txt"})
+    before = snapshot(root)
+    check_untouched(root, before, store, await Applier(store, root, editor).accept("run-1", review), "conflict")
+    editor.texts[root / "a.txt"] = "1\n"
+    assert (await Applier(store, root, editor).accept("run-1", review)).state == "verified"
+    assert not (root / "a.txt").exists()
+
+
+async def test_a_disk_that_fails_after_the_editor_takes_the_documents_back_too(
+    root: Path, store: Store, no_faults: pytest.MonkeyPatch
+) -> None:
+    review = everything(prepare(root, store, TWO))
+    before = snapshot(root)
+    editor = opened(root, "a.txt", "b.txt")
+    texts = dict(editor.texts)
+    no_faults.setenv(faults.VARIABLE, "disk.swap:1:ENOSPC")
+    faults.reset()
+    outcome = await Applier(store, root, editor).accept("run-1", review)
+    check_untouched(root, before, store, outcome, "rolled-back")
+    assert editor.texts == texts
+    assert len(editor.asked) == 2
+
+
+async def test_a_cancelled_caller_does_not_stop_an_apply_half_way(root: Path, store: Store) -> None:
+    review = everything(prepare(root, store, TWO))
+    editor = opened(root, "a.txt")
+    editor.ways = ["late"]
+    accepting = asyncio.create_task(Applier(store, root, editor).accept("run-1", review))
+    while not editor.asked:
+        await asyncio.sleep(0)
+    accepting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await accepting
+    editor.answer.set()
+    async with rootlock.held(store.directory, root):
+        assert states(store) == [("accept", "VERIFIED")]
+    assert (root / "closed.txt").read_bytes() == b"d\n"
+
+
+async def test_two_applies_in_one_project_take_turns(root: Path, store: Store) -> None:
+    review = everything(prepare(root, store, TWO))
+    applier = Applier(store, root, Documents())
+    outcomes = await asyncio.gather(*(applier.accept("run-1", review) for _ in range(4)))
+    assert {outcome.state for outcome in outcomes} == {"verified"}
+    assert actual(root, TWO) == expected(root, TWO)
+
+
+# Undo and restore
+
+
+@pytest.mark.parametrize("path", ["src/app.py", "new/deep/file.txt", "old/only.txt"])
+async def test_an_undo_never_clobbers_what_changed_since(root: Path, store: Store, path: str) -> None:
+    review = everything(prepare(root, store, THREE))
+    applier = Applier(store, root, Documents())
+    await applier.accept("run-1", review)
+    file = root / path
+    file.write_bytes(b"theirs")
+    before = snapshot(root)
+    outcome = await applier.undo("run-1")
+    assert (outcome.state, outcome.conflicts) == ("conflict", (path,))
+    assert not differences(before, snapshot(root))
+
+
+async def test_a_folder_that_is_in_use_by_now_stays_when_its_first_file_goes(root: Path, store: Store) -> None:
+    review = everything(prepare(root, store, THREE))
+    applier = Applier(store, root, Documents())
+    await applier.accept("run-1", review)
+    (root / "new/mine.txt").write_bytes(b"mine")
+    assert (await applier.undo("run-1")).state == "verified"
+    assert (root / "new/mine.txt").read_bytes() == b"mine"
+    assert not (root / "new/deep").exists()
+
+
+async def test_a_restore_goes_over_later_changes_and_can_itself_be_undone(root: Path, store: Store) -> None:
+    review = everything(prepare(root, store, THREE))
+    before = snapshot(root, times=False)
+    applier = Applier(store, root, Documents())
+    await applier.accept("run-1", review)
+    (root / "src/app.py").write_bytes(b"later work")
+    (root / "new/deep/file.txt").write_bytes(b"later too")
+    later = snapshot(root, times=False)
+    outcome = await applier.restore("run-1")
+    assert (outcome.state, outcome.kind) == ("verified", "restore")
+    assert snapshot(root, times=False) == before
+    assert (await applier.undo("run-1")).state == "verified"
+    assert snapshot(root, times=False) == later
+    assert (await applier.restore("run-1")).state == "verified"
+    assert snapshot(root, times=False) == before
+
+
+async def test_a_restore_after_an_undo_brings_the_contents_from_before_the_run(root: Path, store: Store) -> None:
+    review = everything(prepare(root, store, THREE))
+    before = snapshot(root, times=False)
+    applier = Applier(store, root, Documents())
+    await applier.accept("run-1", review)
+    await applier.undo("run-1")
+    (root / "src/app.py").write_bytes(b"broken since")
+    assert (await applier.restore("run-1")).state == "verified"
+    assert snapshot(root, times=False) == before
+
+
+async def test_a_restore_refuses_links_and_folders_in_the_way(root: Path, store: Store) -> None:
+    review = everything(prepare(root, store, THREE))
+    applier = Applier(store, root, Documents())
+    await applier.accept("run-1", review)
+    (root / "src/app.py").unlink()
+    (root / "src/app.py").symlink_to("../bystander.txt")
+    outcome = await applier.restore("run-1")
+    assert (outcome.state, outcome.conflicts) == ("conflict", ("src/app.py",))
+    assert (root / "bystander.txt").read_bytes() == b"not part of it\n"
+
+
+async def test_nothing_to_undo_is_refused(root: Path, store: Store) -> None:
+    review = everything(prepare(root, store, THREE))
+    applier = Applier(store, root, Documents())
+    for verb in (applier.undo, applier.restore):
+        with pytest.raises(RunRefused):
+            await verb("run-1")
+    await applier.accept("run-1", review)
+    await applier.undo("run-1")
+    with pytest.raises(RunRefused, match="nothing that could be undone"):
+        await applier.undo("run-1")
