@@ -28,7 +28,7 @@ T = TypeVar("T")
 Job = Callable[[sqlite3.Connection], T]
 
 BUSY_SECONDS: Final = 10
-CHECKED_AT_OPENING: Final = 4 * 1024 * 1024
+CHECKED_AT_OPENING: Final = 1024 * 1024
 """Files up to this size are checked whenever they are opened (a few milliseconds); larger ones show damage when they are read."""
 _GROUP_AT_MOST: Final = 256
 _FILE: Final = "kiro-lsp.db"
