@@ -16,6 +16,7 @@ Range = tuple[int, int, int, int]
 """Old start, old end, new start, new end: 0-based, half-open."""
 
 _END = re.compile(r"\r\n|\r")
+_LINE = re.compile(r"[^\n]*\n|[^\n]+")
 
 _STEPS = 400_000
 """Inner steps of Myers' algorithm that one comparison may take in all: about a fifth of a second."""
@@ -173,14 +174,15 @@ def is_mixture(actual: str, old: str, new: str) -> bool:
 
     Line ends do not count: editors have their own. The two extremes are mixtures too.
     """
-    mixed, before, after = (_END.sub("\n", text).split("\n") for text in (actual, old, new))
+    mixed, *sides = (_END.sub("\n", text) for text in (actual, old, new))
+    before, after = (_LINE.findall(side) for side in sides)
     # Where a reading of `actual` can stand after each range, taken in its old or in its new form.
     places = {0}
     position = 0
     for a0, a1, b0, b1 in [*hunk_ranges(before, after), (len(before), len(before), len(after), len(after))]:
-        kept = before[position:a0]
-        places = {place + len(kept) for place in places if mixed[place : place + len(kept)] == kept}
-        forms = (before[a0:a1], after[b0:b1])
-        places = {place + len(form) for place in places for form in forms if mixed[place : place + len(form)] == form}
+        kept = "".join(before[position:a0])
+        places = {place + len(kept) for place in places if mixed.startswith(kept, place)}
+        forms = ("".join(before[a0:a1]), "".join(after[b0:b1]))
+        places = {place + len(form) for place in places for form in forms if mixed.startswith(form, place)}
         position = a1
     return len(mixed) in places
