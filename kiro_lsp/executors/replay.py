@@ -51,7 +51,9 @@ class Recording:
 
 
 class ReplayExecutor:
-    def __init__(self, agent: AgentSettings, _workers: WorkerPool | None = None) -> None:
+    def __init__(
+        self, agent: AgentSettings, _workers: WorkerPool | None = None, _environ: Mapping[str, str] | None = None
+    ) -> None:
         self._recording = agent.recording
 
     async def execute(self, _request: ExecutorRequest, run: RunContext) -> ExecutorResult:
