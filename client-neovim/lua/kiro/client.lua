@@ -12,7 +12,7 @@ M.config = {
 }
 
 --- What this client can do beyond plain LSP; the server sends nothing that is not listed here.
-M.init_options = { kiro = { "kiro/review", "kiro/runEvent", "kiro/reviewChanged", "kiro/save" } }
+M.init_options = { kiro = { "kiro/review", "kiro/runEvent", "kiro/reviewChanged", "kiro/permission", "kiro/save" } }
 
 ---@class kiro.Progress
 ---@field title string
@@ -52,9 +52,11 @@ local function is_task_file(path)
   return path:match("tasks%.md$") ~= nil or path:match("/%.kiro/specs/") ~= nil or path:match("/%.spec%-workflow/") ~= nil
 end
 
+--- Before the server is initialized a refresh would be lost, and Neovim would never ask again: then it does nothing.
 ---@param bufnr integer
 function M.refresh_lenses(bufnr)
-  if vim.api.nvim_buf_is_loaded(bufnr) and #M.clients(bufnr) > 0 then
+  local client = M.clients(bufnr)[1]
+  if vim.api.nvim_buf_is_loaded(bufnr) and client and client.initialized then
     vim.api.nvim_buf_call(bufnr, function()
       vim.lsp.codelens.refresh()
     end)
@@ -108,6 +110,31 @@ handlers["kiro/reviewChanged"] = function(_, result)
   require("kiro.review").refresh(result.runId)
 end
 
+--- A question of a run, by `vim.ui.select`. Closing it without a choice is a no.
+handlers["kiro/permission"] = function(_, result)
+  local co, waiting, chosen, done = coroutine.running(), false, nil, false
+  vim.ui.select(result.options, {
+    prompt = result.title,
+    format_item = function(option)
+      return option.label
+    end,
+  }, function(option)
+    chosen, done = option, true
+    if waiting then
+      coroutine.resume(co)
+    end
+  end)
+  if not done and co then
+    waiting = true
+    coroutine.yield()
+  elseif not done then
+    vim.wait(24 * 60 * 60 * 1000, function()
+      return done
+    end, 50)
+  end
+  return { option = chosen and chosen.id or vim.NIL }
+end
+
 --- Save the files that an accept changed; answers with those that were saved.
 handlers["kiro/save"] = function(_, result)
   local saved = {}
@@ -138,6 +165,9 @@ function M.attach(bufnr)
     root_dir = root,
     init_options = M.init_options,
     handlers = handlers,
+    on_attach = function(_, attached)
+      M.refresh_lenses(attached)
+    end,
     workspace_folders = { { uri = vim.uri_from_fname(root), name = vim.fn.fnamemodify(root, ":t") } },
   }
   local id

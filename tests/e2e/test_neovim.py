@@ -1,0 +1,97 @@
+"""The main job in the real Neovim, headless, through the Neovim client: lens, run, review tabs, accept, tick."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pynvim
+import pytest
+
+from tests.conftest import REPO, missing
+from tests.e2e.test_main_flow import GREETER, POLITE, TASKS, TICKED, server_environ
+from tests.support.anthropic_server import AnthropicServer, edits
+
+SECONDS = 60
+
+
+@pytest.fixture
+def provider() -> Iterator[AnthropicServer]:
+    with AnthropicServer(edits("greeter.py", "'Hey '", "'Good day, '")) as server:
+        yield server
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    root = tmp_path / "project"
+    (root / ".kiro" / "specs" / "greeter").mkdir(parents=True)
+    (root / ".kiro/specs/greeter/tasks.md").write_text(TASKS, "utf-8", newline="")
+    (root / "greeter.py").write_text(GREETER, "utf-8")
+    return root
+
+
+@pytest.fixture
+def nvim(
+    tmp_path: Path, provider: AnthropicServer, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[pynvim.Nvim]:
+    program = shutil.which("nvim")
+    if program is None:
+        missing("nvim", "install Debian's neovim")
+    for name, value in server_environ(tmp_path, provider).items():
+        monkeypatch.setenv(name, value)
+    editor = pynvim.attach("child", argv=[program, "--embed", "--headless", "--clean", "-n"])
+    editor.command(f"set runtimepath^={REPO / 'client-neovim'}")
+    editor.command("filetype on")
+    editor.command("runtime plugin/kiro.lua")
+    editor.exec_lua("require('kiro').setup({ cmd = ... })", [sys.executable, "-m", "kiro_lsp", "--stdio"])
+    editor.exec_lua("vim.ui.select = function(items, _, on_choice) on_choice(items[1]) end")
+    yield editor
+    try:
+        editor.exec_lua("vim.lsp.stop_client(vim.lsp.get_active_clients(), true)")
+        editor.command("qa!")
+    except (OSError, EOFError):
+        pass  # a quitting editor closes the connection
+    editor.close()
+
+
+def until(condition: Callable[[], Any]) -> Any:
+    """The first true value of a condition; fails after `SECONDS`. Each look is a round trip to the editor."""
+    deadline = time.monotonic() + SECONDS
+    while not (value := condition()):
+        if time.monotonic() > deadline:
+            raise AssertionError("it did not happen in time")
+    return value
+
+
+def titles(nvim: pynvim.Nvim) -> list[str]:
+    nvim.exec_lua("require('kiro.client').refresh_lenses(vim.api.nvim_get_current_buf())")
+    found = nvim.exec_lua("return vim.lsp.codelens.get(0)") or []
+    return [lens["command"]["title"] for lens in found if lens.get("command") and lens["range"]["start"]["line"] == 2]
+
+
+def test_a_task_is_run_reviewed_and_ticked_in_neovim(nvim: pynvim.Nvim, project: Path) -> None:
+    tasks = project / ".kiro/specs/greeter/tasks.md"
+    nvim.command(f"edit {tasks}")
+    until(lambda: "▶ Run with Claude" in titles(nvim))
+    nvim.command("call cursor(3, 1)")
+    nvim.command("KiroRun")
+    until(lambda: nvim.exec_lua("return require('kiro.client').reviewable"))
+    assert (project / "greeter.py").read_text() == GREETER
+
+    nvim.command("KiroReview")
+    until(lambda: len(nvim.tabpages) == 2)
+    sides = ["\n".join(window.buffer[:]) + "\n" for window in nvim.current.tabpage.windows]
+    assert sides == [GREETER, POLITE]
+
+    nvim.command("KiroAccept")
+    until(lambda: (project / "greeter.py").read_text() == POLITE)
+    buffer = next(buffer for buffer in nvim.buffers if buffer.name == str(tasks))
+    until(lambda: buffer[2].startswith("- [x] 1."))
+    nvim.command(f"buffer {buffer.number}")
+    nvim.command("write")
+    assert tasks.read_bytes() == TICKED.encode()
+    assert until(lambda: "✓ View changes" in titles(nvim))
