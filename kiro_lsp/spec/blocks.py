@@ -175,7 +175,7 @@ class _Scan:
         if self.leaf == _FENCED:
             self.kinds[number], self.owners[number] = CODE, owner
             mark = self.fence_mark
-            if indent <= 3 and text.startswith(mark, start) and not text[start:].strip(" \t\r\n" + mark[0]):
+            if indent <= 3 and text.startswith(mark, start) and not text[start:].lstrip(mark[0]).strip(" \t\r\n"):
                 self.leaf = 0
                 self.fences.append(Fence(self.leaf_start, number + 1, self.fence_info, True))
             return True

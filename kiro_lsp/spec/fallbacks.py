@@ -27,7 +27,7 @@ _DONE: Final = re.compile(r"[✅✓✔☑]|\b(?:COMPLETED?|DONE|FINISHED)\b|已�
 _STARTED: Final = re.compile(r"[🔄🚧⏳🟡]|\b(?:IN[ -]PROGRESS|WIP|STARTED|PARTIAL)\b|进行中|進行中")
 _BLOCKED: Final = re.compile(r"[⛔🚫]|\bBLOCKED\b|阻塞")
 _TAIL: Final = re.compile(
-    r"[\s\-–—:]*(?:[✅✓✔☑🔄🚧⏳🟡⛔🚫❌]\ufe0f?|\(?\b(?:COMPLETED?|DONE|FINISHED|IN[ -]PROGRESS|WIP|BLOCKED)\b\)?)[\s✅✓✔☑]*\Z"
+    r"(?:[\s\-–—:]{0,8}(?:[✅✓✔☑🔄🚧⏳🟡⛔🚫❌]\ufe0f?|\(?\b(?:COMPLETED?|DONE|FINISHED|IN[ -]PROGRESS|WIP|BLOCKED)\b\)?))+\s{0,8}\Z"
 )
 _ID_HEADER: Final = re.compile(
     r"(?:id|task[ _-]?id|#|no\.?|nr\.?|order|step|task|编号|序号|任务|番号|タスク|번호)\Z", re.IGNORECASE
@@ -79,14 +79,19 @@ def heading_tasks(lines: Sequence[str], blocks: Blocks, criteria: Sequence[Task]
     tasks = []
     for heading, end in zip(headings, ends, strict=True):
         text = heading.text
-        title = settle([read_title(_TAIL.sub("", text))])[0]
+        title = settle([read_title(_without_status(text))])[0]
         if title.id is None:
-            title = settle([read_title(_TAIL.sub("", text.lstrip("*~`[ ✅✓✔☑❌⬜🔄🚧")))])[0]
+            title = settle([read_title(_without_status(text.lstrip("*~`[ ✅✓✔☑❌⬜🔄🚧")))])[0]
         if title.id is not None:
             tasks.append(
                 _task(lines, blocks, heading.line, end, title, status=_heading_status(text), skip=criterion_lines)
             )
     return tasks
+
+
+def _without_status(text: str) -> str:
+    """A heading without the words and signs at its end that tell its status."""
+    return text[:-80] + _TAIL.sub("", text[-80:])
 
 
 def _heading_status(text: str) -> TaskStatus:

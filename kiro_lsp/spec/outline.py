@@ -65,33 +65,20 @@ def parents_of(ids: Sequence[str | None], around: Sequence[int]) -> list[int]:
 
 
 def _without_cycles(parents: list[int], around: Sequence[int]) -> list[int]:
-    """A task inside its own sub-task would be its own ancestor; there the indentation decides."""
-    state = bytearray(len(parents))
+    """The same without rings: a task inside its own sub-task (`1.` below `1.1`) is not that one's child."""
+    done = bytearray(len(parents))
     for start in range(len(parents)):
-        trail = []
+        trail: list[int] = []
         number = start
-        while number >= 0 and not state[number]:
-            state[number] = 1
+        while number >= 0 and not done[number]:
+            done[number] = 1
             trail.append(number)
             number = parents[number]
-        if number >= 0 and state[number] == 1:
-            parents[number] = around[number] if around[number] != parents[number] else -1
-            if _leads_to(parents, parents[number], number):
-                parents[number] = -1
-        for passed in trail:
-            state[passed] = 2
+        if number in trail:
+            ring = trail[trail.index(number) :]
+            loose = next((member for member in ring if parents[member] == around[member]), ring[0])
+            parents[loose] = -1
     return parents
-
-
-def _leads_to(parents: Sequence[int], start: int, goal: int) -> bool:
-    number = start
-    for _ in range(len(parents)):
-        if number < 0:
-            return False
-        if number == goal:
-            return True
-        number = parents[number]
-    return True
 
 
 def depths_of(parents: Sequence[int]) -> list[int]:

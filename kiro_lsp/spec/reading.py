@@ -177,4 +177,4 @@ def dedented(lines: Sequence[str]) -> str:
     plain = [line.rstrip("\r\n") for line in lines]
     indents = [len(line) - len(line.lstrip(" \t")) for line in plain if line.strip()]
     common = min(indents, default=0)
-    return "\n".join(line[common:] if line.strip() else "" for line in plain)
+    return "\n".join(line[common:] if line.strip() else "" for line in plain).strip("\n")

@@ -67,6 +67,7 @@ __all__ = [
     "why_not_runnable",
 ]
 
+_NO_TASKS: Final = "No task was found in this file. A task is a list item with a box, such as “- [ ] 1. Set up the project”."
 _STATES: Final[tuple[TaskStatus, ...]] = ("open", "in-progress", "done", "blocked", "unknown")
 
 
@@ -97,6 +98,8 @@ def parse(text: str, path: str = "") -> TaskList:
     elif tasks and all(task.criterion or task.withdrawn for task in tasks):
         # Nothing else to do in this file: its criteria are its tasks.
         tasks = [replace(task, criterion=False) for task in tasks]
+    if not tasks and text.strip("\ufeff \t\r\n"):
+        problems.append(Problem(0, 0, "no-tasks", "information", _NO_TASKS))
     tasks = graph.with_dependencies(tasks, lines, reading.blocks)
     problems.extend(of_tasks(tasks, reading, dialect, path))
     problems.sort(key=lambda problem: (problem.line, problem.column, problem.code))

@@ -100,6 +100,7 @@ DOCUMENT = st.lists(LINE, max_size=14).map(lambda lines: "\n".join([*lines, ""])
 @example("<div>\n- [ ] in\n\n- [ ] out\n")
 @example("> - [ ] a\nlazy\n> - [ ] b\n")
 @example("- \t[ ] tab after the bullet\n\t- [x] below\n")
+@example("```\n``` ```\n- [ ] a\n")
 @example("Title\n- [ ] a\n---\n- [ ] b\n")
 def test_boxes_are_those_that_commonmark_sees(text: str) -> None:
     assume(not differs_from_the_specification(text))

@@ -1,0 +1,601 @@
+"""What a task file says: dialects, statuses, structure, fallbacks, problems, and the JSON contract."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kiro_lsp.spec.model import Dialect, Task, TaskList, TaskStatus
+from kiro_lsp.spec.tasks import (
+    children,
+    decode,
+    is_group,
+    is_runnable,
+    is_task_file,
+    parse,
+    split_lines,
+    summary,
+    tasks_json,
+    why_not_runnable,
+)
+
+KIRO = ".kiro/specs/login/tasks.md"
+
+KIRO_FILE = """\
+# Implementation Plan
+
+## Overview
+
+Some words. `[ ]` is no task.
+
+## Tasks
+
+- [x] 1. Set up the project
+  - Create the folders
+  - _Requirements: 1.1, 1.2_
+
+- [-] 2. Log in
+- [ ] 2.1 (P) Check the password in `src/login.py`
+  - Compare in constant time
+  - **Property 3: Same time for every input**
+  - **Validates: Requirements 2.2**
+  - _Requirements: 2.1-2.4_
+  - _Depends: 1_
+
+  ```text
+  - [ ] 9.9 Not a task
+  ```
+- [ ]* 2.2 Measure it
+  - Half a second at most
+- [ ] 3. Checkpoint
+
+<!--
+- [ ] 8.8 Not a task
+-->
+
+## Task Dependency Graph
+
+```json
+{"waves": [{"id": 0, "tasks": ["1"]}, {"id": 1, "tasks": ["2.1", "2.2"]}]}
+```
+"""
+
+SPEC_KIT_FILE = """\
+---
+
+description: "Task list"
+---
+# Tasks: Login
+
+**Input**: Design documents
+- [P] tasks = different files
+- [US1] = first story
+
+## Phase 1: Setup
+
+- [X] T001 Create the folders
+- [X] T002 [P] Configure the linter in pyproject.toml
+
+## Phase 3: User Story 1 - Log in (Priority: P1)
+
+- [ ] T003 [P] [US1] Create the model in src/models/user.py
+- [-] T004 [US1] **Skipped** for now
+- [ ] T005 [US1] Create the service in src/services/user.py (depends on T003)
+
+## Dependencies
+
+- T001 blocks T002-T003
+- T003, T005 → T004
+- Everything depends on patience
+"""
+
+OPENSPEC_FILE = """\
+## 1. Core
+
+- [x] 1.1 Create `src/a.ts`
+- [ ] 1.2 Test it
+
+## 2. Docs
+
+- [ ] 2.1 Write them
+"""
+
+WORKFLOW_FILE = """\
+# Tasks Document
+
+- [x] 1. Create interfaces in src/types/a.ts
+  - File: src/types/a.ts
+  - Purpose: Type safety
+  - _Leverage: src/types/base_types.ts_
+  - _Requirements: 1.1_
+  - _Prompt: Role: Developer | Task: Create it | Restrictions: none | Success: it compiles_
+- [~] 2. Wait for it
+  - _Blocked: the vendor_
+"""
+
+
+def task(tasks: TaskList, identifier: str) -> Task:
+    return next(found for found in tasks.tasks if found.id == identifier)
+
+
+def test_a_kiro_file() -> None:
+    tasks = parse(KIRO_FILE, KIRO)
+    assert tasks.dialect == "kiro"
+    assert [found.key for found in tasks.tasks] == ["1", "2", "2.1", "2.2", "3"]
+    assert [found.status for found in tasks.tasks] == ["done", "in-progress", "open", "open", "open"]
+    assert tasks.waves == (("1",), ("2.1", "2.2"))
+    assert tasks.problems == ()
+    check = task(tasks, "2.1")
+    assert check.title == "Check the password in `src/login.py`"
+    assert check.parent == "2"
+    assert check.depth == 1
+    assert check.parallel
+    assert check.requirements == ("2.2", "2.1-2.4")
+    assert check.depends_on == ("1",)
+    assert check.files == ("src/login.py",)
+    assert check.section == "Tasks"
+    assert check.heading_path == ("Implementation Plan", "Tasks")
+    assert check.metadata["Property 3"] == "Same time for every input"
+    assert check.body.startswith("- Compare in constant time\n")
+    assert "9.9 Not a task" in check.body
+    assert check.end_line == 23
+    assert task(tasks, "2.2").optional
+    assert [child.id for child in children(tasks, task(tasks, "2"))] == ["2.1", "2.2"]
+
+
+def test_a_spec_kit_file() -> None:
+    tasks = parse(SPEC_KIT_FILE)
+    assert tasks.dialect == "spec-kit"
+    assert [found.id for found in tasks.tasks] == ["T001", "T002", "T003", "T004", "T005"]
+    assert [found.status for found in tasks.tasks] == ["done", "done", "open", "unknown", "open"]
+    model = task(tasks, "T003")
+    assert (model.parallel, model.story, model.files) == (True, "US1", ("src/models/user.py",))
+    assert model.section == "Phase 3: User Story 1 - Log in (Priority: P1)"
+    assert model.depends_on == ("T001",)
+    assert task(tasks, "T002").depends_on == ("T001",)
+    assert task(tasks, "T004").depends_on == ("T003", "T005")
+    assert task(tasks, "T005").depends_on == ("T003",)
+    assert task(tasks, "T004").withdrawn
+
+
+def test_an_openspec_file() -> None:
+    tasks = parse(OPENSPEC_FILE)
+    assert tasks.dialect == "openspec"
+    assert [(found.id, found.section, found.parent) for found in tasks.tasks] == [
+        ("1.1", "1. Core", None),
+        ("1.2", "1. Core", None),
+        ("2.1", "2. Docs", None),
+    ]
+
+
+def test_a_spec_workflow_file() -> None:
+    tasks = parse(WORKFLOW_FILE, "anywhere.md")
+    assert tasks.dialect == "spec-workflow"
+    first, second = tasks.tasks
+    assert first.metadata == {
+        "File": "src/types/a.ts",
+        "Purpose": "Type safety",
+        "Leverage": "src/types/base_types.ts",
+        "Requirements": "1.1",
+        "Prompt": "Role: Developer | Task: Create it | Restrictions: none | Success: it compiles",
+    }
+    assert first.files == ("src/types/a.ts",)
+    assert (second.status, second.metadata["Blocked"]) == ("blocked", "the vendor")
+
+
+TICKET = """\
+# Ticket: 7
+
+## Definition of Done
+
+- [ ] It works
+- [ ] Nothing broke
+
+## Steps
+
+1. **Define it**
+   - [ ] Create `src/types.ts`
+2. **Build it**
+   - [x] Add the wrapper
+   - [ ] Use it
+
+  ```ts
+  - [ ] code
+  ```
+"""
+
+
+def test_a_plain_ticket() -> None:
+    tasks = parse(TICKET, "tickets/7.md")
+    assert tasks.dialect == "checklist"
+    assert [(found.title, found.criterion) for found in tasks.tasks] == [
+        ("It works", True),
+        ("Nothing broke", True),
+        ("Create `src/types.ts`", False),
+        ("Add the wrapper", False),
+        ("Use it", False),
+    ]
+    assert all(found.key.startswith("#") for found in tasks.tasks)
+
+
+NUMBERED = "- [ ] 1. A\n  - _Requirements: 1_\n- [ ] 1.1 B\n"
+T_IDS = "- [ ] T001 [P] [US1] A\n- [ ] T002 [US1] B\n"
+
+
+@pytest.mark.parametrize(
+    ("path", "text", "dialect"),
+    [
+        (".kiro/specs/a/b/tasks.md", "- [ ] a\n", "kiro"),
+        ("C:\\p\\.kiro\\specs\\a\\tasks.md", "- [ ] a\n", "kiro"),
+        (".sce/specs/a/tasks.md", "- [ ] a\n", "kiro"),
+        ("/home/u/p/.spec-workflow/specs/a/tasks.md", NUMBERED, "spec-workflow"),
+        (".spec-workflow/archive/specs/a/tasks.md", NUMBERED, "spec-workflow"),
+        (".claude/specs/a/tasks.md", "- [ ] 1. A\n", "spec-workflow"),
+        ("openspec/changes/a/tasks.md", "- [ ] a\n", "openspec"),
+        ("openspec/changes/archive/2025-01-01-a/tasks.md", OPENSPEC_FILE, "openspec"),
+        ("specs/001-a/tasks.md", "- [ ] a\n", "spec-kit"),
+        ("specs/001-a/tasks.md", "- [ ] T001 a\n", "spec-kit"),
+        ("specs/001-a/tasks.md", NUMBERED, "kiro"),
+        ("specs/001-a/tasks.md", OPENSPEC_FILE, "openspec"),
+        (".specify/specs/001-a/tasks.md", "- [ ] a\n", "spec-kit"),
+        ("kitty-specs/a/tasks/WP01-x.md", "- [ ] a\n", "spec-kit"),
+        ("tasks.md", NUMBERED, "kiro"),
+        ("tasks.md", T_IDS, "spec-kit"),
+        (".kiro/specs/a/tasks.md", T_IDS, "spec-kit"),
+        ("TODO.md", "- [ ] a\n- [x] b\n", "checklist"),
+        ("", "", "checklist"),
+    ],
+)
+def test_the_path_is_a_hint_and_the_content_decides(path: str, text: str, dialect: Dialect) -> None:
+    assert parse(text, path).dialect == dialect
+
+
+@pytest.mark.parametrize(
+    ("path", "mark", "status"),
+    [
+        *((path, " ", "open") for path in ("a.md", KIRO, "specs/001-a/tasks.md", "openspec/changes/a/tasks.md")),
+        *((path, "", "open") for path in ("a.md", KIRO)),
+        *((path, "x", "done") for path in ("a.md", KIRO, "openspec/changes/a/tasks.md", ".spec-workflow/specs/a/tasks.md")),
+        *((path, "X", "done") for path in ("a.md", KIRO, "kitty-specs/a/tasks.md", ".spec-workflow/specs/a/tasks.md")),
+        *((path, "✅", "done") for path in ("a.md", KIRO)),
+        (KIRO, "-", "in-progress"),
+        (".spec-workflow/specs/a/tasks.md", "-", "in-progress"),
+        ("kitty-specs/a/tasks.md", "-", "unknown"),
+        ("openspec/changes/a/tasks.md", "-", "unknown"),
+        ("a.md", "-", "unknown"),
+        (KIRO, "~", "unknown"),
+        (".spec-workflow/specs/a/tasks.md", "~", "blocked"),
+        ("kitty-specs/a/tasks.md", "~", "unknown"),
+        ("openspec/changes/a/tasks.md", "~", "unknown"),
+        ("kitty-specs/a/tasks.md", "/", "in-progress"),
+        ("kitty-specs/a/tasks.md", ">", "in-progress"),
+        ("kitty-specs/a/tasks.md", "!", "blocked"),
+        ("a.md", "/", "in-progress"),
+        ("a.md", "!", "blocked"),
+        (KIRO, "/", "unknown"),
+        ("a.md", "❌", "unknown"),
+        ("a.md", "?", "unknown"),
+    ],
+)
+def test_a_mark_means_what_its_dialect_says(path: str, mark: str, status: TaskStatus) -> None:
+    (found,) = parse(f"- [{mark}] a\n", path).tasks
+    assert (found.mark, found.status) == (mark, status)
+
+
+@pytest.mark.parametrize(
+    "legend",
+    [
+        "States: `[ ] not started`, `[~] in progress`, `[!] blocked`, `[-] dropped`, `[x] done`.",
+        "**Legend**: [ ] open | [~] doing | [!] blocked | [-] won't do | [x] done",
+        "| Mark | Meaning |\n|--|--|\n| `[ ]` | Pending |\n| `[~]` | In progress |\n| `[!]` | Blocked |\n| `[-]` | Skipped |",
+        "Estados: `[ ] não iniciada`, `[~] em andamento`, `[!] bloqueada`, `[-] descartada`, `[x] concluída`.",
+        "> `[ ]` 未开始 `[~]` 进行中 `[!]` 阻塞 `[-]` 取消 `[x]` 已完成",
+    ],
+)
+def test_a_legend_in_the_file_wins(legend: str) -> None:
+    tasks = parse(f"# T\n\n{legend}\n\n- [ ] a\n- [~] b\n- [!] c\n- [x] d\n- [-] e\n", ".spec-workflow/specs/a/tasks.md").tasks
+    assert [found.status for found in tasks] == ["open", "in-progress", "blocked", "done", "unknown"]
+    assert [found.withdrawn for found in tasks] == [False, False, False, False, True]
+
+
+def test_the_list_of_a_legend_holds_no_tasks() -> None:
+    tasks = parse("## Legend\n\n- [ ] Not started\n- [~] In progress\n- [x] Done\n\n## Tasks\n\n- [~] a\n", KIRO)
+    assert [(found.title, found.status) for found in tasks.tasks] == [("a", "in-progress")]
+
+
+def test_prose_that_shows_one_mark_is_no_legend() -> None:
+    assert parse("Mark `[x]` when done.\n\n- [x] a\n").legend == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("- [ ] 1. a\n  - [ ] 1.1 b\n    - [ ] 1.1.1 c\n", [None, "1", "1.1"]),
+        ("- [ ] 1. a\n- [ ] 1.1 b\n- [ ] 1.1.1 c\n- [ ] 2.1 d\n", [None, "1", "1.1", None]),
+        ("- [ ] 1. a\n  - [ ] 2.1 b\n- [ ] 2. c\n", [None, "2", None]),
+        ("- [ ] a\n  - [ ] b\n", [None, "#ca978112"]),
+        ("- [ ] 1. a\n- [ ] 1.1 b\n\n# again\n\n- [ ] 1. a\n- [ ] 1.1 b\n", [None, "1", None, "1~2"]),
+        ("- [ ] 1.1 a\n  - [ ] 1. b\n", ["1", None]),
+        ("- [ ] 17. a\n  - [ ] 18.3 b\n", [None, "17"]),
+        ("- [ ] T012 a\n- [ ] T012.5 b\n", [None, "T012"]),
+    ],
+)
+def test_parents_by_number_else_by_indentation(text: str, expected: list[str | None]) -> None:
+    assert [found.parent for found in parse(text).tasks] == expected
+
+
+def test_titles_wrap_and_end_at_metadata() -> None:
+    text = "- [ ] 1. A long\n  title\nwith a lazy line\n  _Requirements: 1.1_\n  - detail\n- [ ] 2. B\n\n  text\n\n    code\n\ntail\n"
+    first, second = parse(text).tasks
+    assert first.title == "A long title with a lazy line"
+    assert first.requirements == ("1.1",)
+    assert first.body == "_Requirements: 1.1_\n- detail"
+    assert second.body == "text\n\n  code"
+
+
+def test_what_stands_below_sub_tasks_belongs_to_the_parent() -> None:
+    parent, child = parse("- [ ] 1. a\n  - one\n  - [ ] 1.1 b\n    - two\n  - _Requirements: 3_\n").tasks
+    assert parent.requirements == ("3",)
+    assert parent.end_line == 2
+    assert child.body == "- two"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("- [ ] 1. a\n  - [ ] b\n", [False, True]),
+        ("- [ ] a\n  - [ ] b\n", [False, False]),
+        ("- [ ] 1. a\n\n## Success Criteria\n\n- [ ] b\n- [ ] 2. c\n", [False, True, False]),
+        ("- [ ] a\n\n**Acceptance Criteria**:\n\n- [ ] b\n\n**Steps**:\n\n- [ ] c\n", [False, True, False]),
+        ("- [ ] a\n\n## 验收标准\n\n### Functions\n\n- [ ] b\n", [False, True]),
+        ("# Acceptance Criteria\n\n- [ ] a\n- [ ] b\n", [False, False]),
+    ],
+)
+def test_criteria_are_no_tasks_where_there_are_tasks(text: str, expected: list[bool]) -> None:
+    tasks = parse(text)
+    assert [found.criterion for found in tasks.tasks] == expected
+    assert [is_runnable(tasks, found) for found in tasks.tasks] == [not criterion for criterion in expected]
+    assert summary(tasks).total == len(expected)
+
+
+def test_what_cannot_be_run_says_why() -> None:
+    tasks = parse("- [ ] 1. a\n  - [ ] b\n- [ ] ~~2. c~~\n- [ ] 3. d\n- [ ] 3.1 e\n- [x] 3.2 f\n")
+    one, criterion, dropped, parent, child, done = tasks.tasks
+    assert why_not_runnable(tasks, one) is None
+    assert "task 1" in (why_not_runnable(tasks, criterion) or "")
+    assert "withdrawn" in (why_not_runnable(tasks, dropped) or "")
+    assert [is_group(tasks, found) for found in (one, parent, child, done)] == [False, True, False, False]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (
+            "### [x] 1.1 A\n- detail\n### [ ] 1.2 B\n",
+            [("1.1", "A", "done", "x"), ("1.2", "B", "open", " ")],
+        ),
+        ("### - [ ] Fix it\n**File**: `src/a.ts:57`\n", [(None, "Fix it", "open", " ")]),
+        (
+            "### Task 1.1: A ✅ COMPLETED\n- x\n### Task 1.2: B\n### T003: C [P]\n",
+            [("1.1", "A", "done", ""), ("1.2", "B", "open", ""), ("T003", "C", "open", "")],
+        ),
+        (
+            "| ID | Task | Status |\n|----|------|--------|\n| T001 | A | ✅ |\n| T002 | B | In progress |\n| T003 | C | |\n",
+            [("T001", "A", "done", ""), ("T002", "B", "in-progress", ""), ("T003", "C", "open", "")],
+        ),
+        (
+            "| Order | Task | Owner | Status |\n|:--|--|--|--:|\n| 1 | A | me | Done (2025-09-29) |\n| 2 | B | you | Planned |\n",
+            [("1", "A", "done", ""), ("2", "B", "open", "")],
+        ),
+        ("| ID | Task | Owner |\n|--|--|--|\n| T001 | A | me |\n", []),
+        ("```\n### Task 1: A\n| ID | Task | Status |\n|--|--|--|\n| T1 | A | x |\n```\n", []),
+    ],
+)
+def test_fallbacks_where_no_list_item_is_a_task(text: str, expected: list[tuple[str | None, str, str, str]]) -> None:
+    tasks = parse(text)
+    assert [(found.id, found.title, found.status, found.mark) for found in tasks.tasks] == expected
+    codes = {problem.code for problem in tasks.problems if problem.code in ("heading-task", "table-task")}
+    assert codes == ({"table-task" if "|" in text else "heading-task"} if expected else set())
+    assert summary(tasks).total == len(expected)
+
+
+def test_criteria_below_a_task_heading_belong_to_it() -> None:
+    text = (
+        "### Task 1: A\n**Acceptance Criteria**:\n- [x] fast\n- [ ] small\n"
+        "### Task 2: B ✅\n**Acceptance Criteria**:\n- [x] fast\n"
+    )
+    tasks = parse(text)
+    assert [(found.key, found.parent, found.criterion) for found in tasks.tasks] == [
+        ("1", None, False),
+        ("#115dc360", "1", True),
+        ("#81db8ebb", "1", True),
+        ("2", None, False),
+        ("#115dc360~2", "2", True),
+    ]
+    assert summary(tasks).total == 3, "headings are no boxes"
+
+
+def test_fallbacks_are_not_used_beside_tasks() -> None:
+    tasks = parse("### [ ] 1. A\n\n### Task 2: B\n\n| ID | Task | Status |\n|--|--|--|\n| 1 | A | done |\n\n- [ ] 3. C\n")
+    assert [found.id for found in tasks.tasks] == ["3"]
+    assert [problem.code for problem in tasks.problems] == ["heading-box"]
+
+
+@pytest.mark.parametrize(
+    ("text", "path", "line", "code"),
+    [
+        ("", "", 0, "empty-file"),
+        ("\ufeff \n\n", "", 0, "empty-file"),
+        ("just words\n", KIRO, 0, "no-tasks"),
+        ("- [ ] T1 a\n- [ ] T1 b\n", "", 1, "duplicate-id"),
+        ("- [ ] a\n\n```\n- [ ] b\n", "", 2, "unclosed-fence"),
+        ("- [ ] a\n\n<!--\n- [ ] b\n", "", 2, "unclosed-comment"),
+        ("- [ ] a\n- [✅] b\n", "", 1, "unwritable-mark"),
+        ("- [ ] a\n- [?] b\n", "", 1, "unknown-mark"),
+        ("- [ ] - [X] a\n", "", 0, "doubled-box"),
+        ("<details>\n- [ ] a\n</details>\n", "", 1, "details-box"),
+        ("- [ ] a\n- [x ] b\n", "", 1, "malformed-box"),
+        ("- [ ] a\n- [  ] b\n", "", 1, "malformed-box"),
+        ("- [ ] a\n\n[ ] b\n", "", 2, "box-without-bullet"),
+        ("- **Subtasks**: - [x] T001 · - [x] T002\n", "", 0, "several-boxes"),
+        ("- [x] 1. a\n  - [ ] 1.1 b\n", "", 1, "open-below-done"),
+        ("- [X] 1. a\n", ".spec-workflow/specs/a/tasks.md", 0, "lost-mark"),
+        ('- [ ] 1. a\n\n```json\n{"waves": [1,\n```\n', "", 2, "waves"),
+        ('- [ ] 1. a\n\n```json\n{"waves": "none"}\n```\n', "", 2, "waves"),
+    ],
+)
+def test_what_is_odd_is_said(text: str, path: str, line: int, code: str) -> None:
+    problems = [problem for problem in parse(text, path).problems if problem.code == code]
+    assert [problem.line for problem in problems] == [line]
+    assert problems[0].message.endswith((".", "!"))
+
+
+def test_a_broken_file_does_not_repeat_itself_without_end() -> None:
+    assert len(parse("- [ ] T1 a\n" * 1000).problems) <= 60
+
+
+def test_a_doubled_box_counts_once_and_its_first_mark() -> None:
+    (found,) = parse("- [ ] - [X] T002 Build\n").tasks
+    assert (found.id, found.title, found.status) == ("T002", "Build", "open")
+
+
+@pytest.mark.parametrize(
+    ("data", "code", "line", "column"),
+    [
+        (b"\x00\x01", "binary", 0, 0),
+        (b"text\nab\x00", "binary", 1, 2),
+        (b"- [ ] Caf\xe9\n", "not-utf8", 0, 9),
+        ("- [ ] é\r\n- [ ] ".encode() + b"\xff", "not-utf8", 1, 6),
+        ("- [ ] a".encode("utf-16"), "not-utf8", 0, 0),
+    ],
+)
+def test_bytes_that_are_no_utf8_are_a_problem(data: bytes, code: str, line: int, column: int) -> None:
+    decoded = decode(data)
+    assert decoded.text is None
+    assert decoded.problem is not None
+    assert (decoded.problem.code, decoded.problem.line, decoded.problem.column) == (code, line, column)
+
+
+def test_a_byte_order_mark_is_no_text() -> None:
+    decoded = decode(b"\xef\xbb\xbf- [ ] a\n")
+    assert (decoded.text, decoded.bom, decoded.problem) == ("- [ ] a\n", True, None)
+    assert decode(b"") == type(decoded)("", None, False)
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("tasks.md", True),
+        (".kiro/specs/a/tasks.md", True),
+        ("C:\\p\\.kiro\\specs\\a\\Tasks.md", True),
+        ("kitty-specs/a/tasks/WP01-core.md", True),
+        ("tickets/002.md", True),
+        ("TODO.md", True),
+        ("README.md", False),
+        ("requirements.md", False),
+        ("tasks.py", False),
+        ("node_modules/x/tasks.md", False),
+        (".spec-workflow/templates/tasks.md", False),
+    ],
+)
+def test_which_files_may_be_task_files(path: str, expected: bool) -> None:
+    assert is_task_file(path) is expected
+
+
+def test_the_json_contract() -> None:
+    value = tasks_json("given/../path.md", parse(KIRO_FILE + "\n- [ ] 1. Again\n", KIRO))
+    assert json.loads(json.dumps(value)) == value
+    assert list(value) == ["path", "dialect", "tasks", "problems", "summary"]
+    assert value["path"] == "given/../path.md"
+    assert value["summary"] == {
+        "total": 6,
+        "open": 4,
+        "inProgress": 1,
+        "done": 1,
+        "blocked": 0,
+        "unknown": 0,
+        "optional": 1,
+        "withId": 6,
+    }
+    tasks = value["tasks"]
+    assert isinstance(tasks, list)
+    body = tasks[2].pop("body")
+    assert isinstance(body, str)
+    assert tasks[2] == {
+        "key": "2.1",
+        "id": "2.1",
+        "title": "Check the password in `src/login.py`",
+        "status": "open",
+        "mark": " ",
+        "line": 14,
+        "depth": 1,
+        "optional": False,
+        "parallel": True,
+        "story": None,
+        "section": "Tasks",
+        "parent": "2",
+        "requirements": ["2.2", "2.1-2.4"],
+        "dependsOn": ["1"],
+        "files": ["src/login.py"],
+        "metadata": {
+            "Property 3": "Same time for every input",
+            "Validates": "Requirements 2.2",
+            "Requirements": "2.1-2.4",
+            "Depends": "1",
+        },
+    }
+    assert [task["key"] for task in tasks][-1] == "1~2"
+    assert value["problems"] == [
+        {
+            "line": 38,
+            "column": 1,
+            "code": "duplicate-id",
+            "severity": "warning",
+            "message": "The id 1 is taken by line 9; this task is known as 1~2. Number one of them anew.",
+        }
+    ]
+
+
+SNIPPETS = st.sampled_from(
+    [
+        *["- [ ] 1. a", "- [x] 1.1 b", "  - [-] c", "- [] T001 [P] [US1] d", "* [~]* e", "1. [✅] f", "### [ ] 2. g", "### Task 3: h"],
+        *["| ID | Task | Status |", "|--|--|--|", "| 1 | a | done |", "```json", '{"waves": [[1], {"tasks": ["1.1"]}]}', "```", "~~~"],
+        *["  - _Requirements: 1.1_", "  - _Prompt: a", "    b_", "**Criteria**:", "<details>", "<!--", "-->", "---", "a: b", "", "## Legend"],
+        *["`[ ] open`, `[~] doing`", "T001 → T002", "\ufeff", "> - [ ] q", "\u2028- [ ] x", "- [ ] \ud800", "\x00", "- [ ] (depends on T001)"],
+    ]
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.lists(SNIPPETS | st.text(max_size=30), max_size=12).map("\n".join) | st.text(max_size=200),
+    st.sampled_from(["", KIRO, "specs/001-a/tasks.md", "x\\y.md", "\x00"]),
+)
+def test_any_text_can_be_parsed(text: str, path: str) -> None:
+    tasks = parse(text, path)
+    lines = split_lines(text)
+    assert "".join(lines) == text
+    keys = [found.key for found in tasks.tasks]
+    assert len(set(keys)) == len(keys)
+    counts = summary(tasks)
+    assert counts.total == counts.open + counts.in_progress + counts.done + counts.blocked + counts.unknown
+    for found in tasks.tasks:
+        assert found.line < found.end_line <= len(lines)
+        assert found.parent is None or found.parent in keys
+        assert found.parent != found.key
+        if found.mark_column is not None:
+            end = found.mark_column + len(found.mark)
+            assert lines[found.line][found.mark_column - 1 : end + 1] == f"[{found.mark}]"
+    for problem in tasks.problems:
+        assert 0 <= problem.line <= max(len(lines) - 1, 0)
+    tasks_json(path, tasks)
+
+
+def test_large_files_are_read() -> None:
+    """A hundred thousand lines, and a line of a million characters."""
+    text = "".join(f"- [ ] {number}. Task\n  - detail\n" for number in range(1, 50_001))
+    assert len(parse(text).tasks) == 50_000
+    assert len(parse(f"- [ ] 1. {'a b ' * 250_000}\n").tasks) == 1
