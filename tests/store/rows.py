@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -38,6 +39,14 @@ def add_run(store: Store, run_id: str = "run-1", **changed: Any) -> RunRecord:
     record = run_record(run_id, **changed)
     assert store.create_run(record).result() is True
     return record
+
+
+def integrity(folder: Path) -> str:
+    connection = sqlite3.connect(folder / "kiro-lsp.db")
+    try:
+        return str(connection.execute("PRAGMA integrity_check").fetchone()[0])
+    finally:
+        connection.close()
 
 
 class Other:
