@@ -295,7 +295,8 @@ class Copy:
                 self._modes[change.path] = change.mode
             self._staged.add(change.path)
         self.refused.sort(key=lambda left_out: left_out.path)
-        self._settle()
+        if changes or self.refused:
+            self._settle()
         return sorted(changes, key=lambda change: change.path)
 
     def _changed(self, path: str) -> FileChange | None:

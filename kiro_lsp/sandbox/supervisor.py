@@ -30,6 +30,8 @@ PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
 KILLING_SECONDS = 3.0
 _POLL_SECONDS = 0.02
+_HELPERS = 16
+"""Processes that a command may start to clean up after itself; more of them end its grace."""
 
 
 def main() -> int:
@@ -94,11 +96,12 @@ def _watch(tree: Tree, awake: int, grace: float, stops: list[int]) -> int | None
     over.
     """
     stopping: float | None = None
+    most = 0
     while True:
         tree.reap()
         if stopping is None and tree.status is not None:
             return tree.status
-        if stopping is not None and (time.monotonic() >= stopping or not tree.alive()):
+        if stopping is not None and (time.monotonic() >= stopping or not 0 < len(tree.alive()) <= most):
             return tree.status
         wait = None if stopping is None else _POLL_SECONDS
         watched = [awake] if stopping is not None else [awake, 0]
@@ -108,7 +111,9 @@ def _watch(tree: Tree, awake: int, grace: float, stops: list[int]) -> int | None
                 os.read(awake, 4096)
         if stopping is None and ((0 in ready and not os.read(0, 4096)) or stops):
             stopping = time.monotonic() + grace
-            tree.signal(signal.SIGTERM)
+            asked = tree.alive()
+            _send(signal.SIGTERM, asked)
+            most = len(asked) + _HELPERS
 
 
 class Tree:
@@ -141,22 +146,25 @@ class Tree:
         )
         return found_by_ps(listed.stdout.decode("utf-8", "replace"), os.getpid(), self.first, self._marker)
 
-    def signal(self, number: int) -> None:
-        for pid in self.alive():
-            with contextlib.suppress(OSError):
-                os.kill(pid, number)
-
     def kill(self) -> None:
-        """Stop everything first, so that nothing forks away between the look and the blow; then kill until none is
-        left.
-        """
+        """End everything. What is stopped cannot fork, so all are stopped until no new one turns up, and killed then."""
         deadline = time.monotonic() + KILLING_SECONDS
         self.reap()
-        while self.alive() and time.monotonic() < deadline:
-            self.signal(signal.SIGSTOP)
-            self.signal(signal.SIGKILL)
+        while (found := set(self.alive())) and time.monotonic() < deadline:
+            stopped: set[int] = set()
+            while new := found - stopped:
+                _send(signal.SIGSTOP, new)
+                stopped |= new
+                found = set(self.alive())
+            _send(signal.SIGKILL, stopped)
             time.sleep(_POLL_SECONDS / 4)
             self.reap()
+
+
+def _send(number: int, pids: Iterable[int]) -> None:
+    for pid in pids:
+        with contextlib.suppress(OSError):
+            os.kill(pid, number)
 
 
 def below(ancestor: int, parents: dict[int, int]) -> list[int]:

@@ -214,6 +214,14 @@ def test_links_pipes_and_files_of_others_are_refused_and_named(root: Path, make:
     assert all(left_out.reason for left_out in laid.refused)
 
 
+def test_a_change_behind_a_planted_link_counts_where_it_really_is(make: Make) -> None:
+    laid = make()
+    sh(laid, "mv src moved; ln -s moved src; echo more >> src/app.py")
+    changes = laid.absorb()
+    assert brief(changes) == [("create", "moved/app.py"), ("create", "moved/lib.py")]
+    assert "src/app.py" in [left_out.path for left_out in laid.refused]
+
+
 def test_a_file_too_large_to_take_over_is_named(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(copy, "CHANGED_FILE_LIMIT", 100)
     laid = make()

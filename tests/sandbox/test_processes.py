@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -95,6 +96,14 @@ def living(tmp_path: Path) -> set[int]:
     return found
 
 
+def alive_after(seconds: float, tmp_path: Path) -> set[int]:
+    """What still lives after that time, also of those who were not born when it began; at once when nothing does."""
+    deadline = time.monotonic() + seconds
+    while (found := living(tmp_path)) and time.monotonic() < deadline:
+        procs.gone_within(found, deadline - time.monotonic())
+    return found
+
+
 @pytest.mark.parametrize("name", HOSTILE)
 async def test_a_cancelled_command_leaves_no_process(
     name: str, hostile: Callable[[str], tuple[list[str], Path, int]], tmp_path: Path
@@ -135,9 +144,24 @@ def test_a_killed_server_takes_its_commands_along(
         server.kill()
         server.wait()
     assert before
-    left = procs.gone_within(before, GONE_WITHIN)
-    assert left == set()
-    assert living(tmp_path) == set()
+    assert alive_after(GONE_WITHIN, tmp_path) == set()
+
+
+def test_a_command_dies_with_its_supervisor_when_nobody_is_left_to_sweep(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "ready")
+    argv = ["sh", "-c", f"echo r > {tmp_path}/ready; read x < {tmp_path}/ready.never"]
+    os.mkfifo(tmp_path / "ready.never")
+    code = f"import asyncio; from kiro_lsp.sandbox import processes; asyncio.run(processes.run({argv!r}, cwd={str(tmp_path)!r}))"
+    with subprocess.Popen([sys.executable, "-c", code], cwd=Path(__file__).parents[2]) as server:
+        procs.lines_of(tmp_path / "ready", 1)
+        children = Path(f"/proc/{server.pid}/task/{server.pid}/children").read_text().split()
+        commands = living(tmp_path) - {server.pid}
+        server.kill()
+        for pid in children:
+            os.kill(int(pid), signal.SIGKILL)
+        server.wait()
+    assert commands
+    assert procs.gone_within(commands, GONE_WITHIN) == set()
 
 
 async def test_what_a_finished_command_left_behind_is_ended(tmp_path: Path) -> None:

@@ -38,6 +38,7 @@ CONTENTS: dict[str, bytes] = {
 }
 
 PATTERNS = [
+    r"\b²", r"³\b ", r"\B³",
     "main", "^def", r"\bmain\b", r"main\(\)", "words$", "^first", "(?i)MAIN", "(?i)istanbul", "(?i)kelvin|STRASSE",
     r"\w+", r"^\w+ \w+$", r"\d", r"\D$", r"[^a-z]", "[a-cx-z]+", r"caf.", r"caf.$", r"caf\W", r"\s\S", r"tab\sh",
     r"here\sfile", "a[0]", r"a\[0\]", r"\{b\}", "(?P<x>o)ne", "(?:t)wo", "on?e", "x{3,5}y*m", "main|three", "", "^$",
@@ -225,7 +226,9 @@ def test_a_killed_server_takes_its_search_along(tmp_path: Path) -> None:
     with subprocess.Popen([sys.executable, "-c", code], cwd=Path(__file__).parents[2]) as server:
         while not (found := searchers_of(server.pid)):
             assert server.poll() is None
-        # It asks to be ended right after its start; until then its end of input does the same.
+        # Busy for longer than it takes to start and read its order: it is in the middle of the endless match.
+        while sum(procs.busy_ticks(pid) for pid in found) < 20:
+            assert server.poll() is None
         server.kill()
         server.wait()
     assert procs.gone_within(found, 2) == set()
@@ -254,7 +257,9 @@ def test_many_files_fit_on_several_command_lines() -> None:
     assert len(batches) > 1
 
 
-def test_no_configuration_of_ripgrep_is_read(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_configuration_of_ripgrep_is_read(
+    ripgrep: str, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """K11: --pre runs a program for every file."""
     proof = tmp_path / "ran"
     evil = tmp_path / "pre.sh"
@@ -263,4 +268,6 @@ def test_no_configuration_of_ripgrep_is_read(root: Path, tmp_path: Path, monkeyp
     (tmp_path / "ripgreprc").write_text(f"--pre={evil}\n")
     monkeypatch.setenv("RIPGREP_CONFIG_PATH", str(tmp_path / "ripgreprc"))
     assert find(root, ["a.py", "crlf.txt"], "main", 10)
+    order = {"ripgrep": ripgrep, "pattern": "main", "root": str(root)}
+    assert searcher._candidates(order, ["a.py", "crlf.txt"]) == {"a.py"}
     assert not proof.exists()

@@ -34,6 +34,14 @@ def is_dead(pid: int) -> bool:
     return state in (b"Z", b"X")
 
 
+def busy_ticks(pid: int) -> int:
+    """Clock ticks (usually hundredths of a second) that a process has computed so far; 0 for one that is gone."""
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[11])
+    except OSError:
+        return 0
+
+
 def gone_within(pids: set[int], seconds: float) -> set[int]:
     """Those of `pids` that still live after `seconds`; returns as soon as none does."""
     deadline = time.monotonic() + seconds
