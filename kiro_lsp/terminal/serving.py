@@ -27,15 +27,17 @@ def serve(args: argparse.Namespace, console: Console) -> int:
     """Serve one client. Started bare at a terminal, where no client can be, it prints the help."""
     if args.pipe or args.node_ipc or args.socket:
         raise UsageError("Pipes, sockets and node IPC are not spoken here.", hint="Use --stdio, --tcp or --ws.")
-    if not (args.stdio or args.tcp or args.ws) and sys.stdin is not None and sys.stdin.isatty():
+    where = args.tcp if args.tcp is not None else args.ws
+    if not args.stdio and where is None and sys.stdin is not None and sys.stdin.isatty():
         from kiro_lsp.terminal.grammar import parser
 
         console.raw(parser().format_help())
         return 0
     level = "debug" if args.verbose else args.log_level
-    if args.tcp or args.ws:
+    if where is not None:
+        host, port = address(where)
         keep_log(args.log_file, level)
-        return _listen(*address(args.tcp or args.ws), web=bool(args.ws))
+        return _listen(host, port, web=args.ws is not None)
     return over_stdio(args.log_file, level)
 
 
