@@ -11,11 +11,29 @@ from __future__ import annotations
 import errno
 import os
 import signal
+import threading
 from typing import Final
 
 VARIABLE: Final = "KIRO_LSP_FAULT"
 
 POINTS: Final = (
+    # A run, from the click to the pending review.
+    "run.recorded",
+    "run.consented",
+    "run.started",
+    "run.staging",
+    "run.staged",
+    "run.copied",
+    "run.commanded",
+    "run.ending",
+    "run.ended",
+    # Deciding on it.
+    "review.accepting",
+    "review.applied",
+    "review.ticked",
+    "review.settled",
+    "review.rejecting",
+    "review.rejected",
     # Applying: accept, undo, restore and tick all go through these.
     "apply.planned",
     "apply.prepared",
@@ -78,7 +96,8 @@ def _act(mode: str, name: str) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
         os._exit(137)
     if mode == "stop":
-        os.kill(os.getpid(), signal.SIGSTOP)
+        # To this very thread: sent to the process, another thread could take it while this one runs on.
+        signal.pthread_kill(threading.get_ident(), signal.SIGSTOP)
         return
     number = getattr(errno, mode)
     raise OSError(number, f"{os.strerror(number)} (injected at {name})")

@@ -153,6 +153,28 @@ def test_a_version_that_arrives_between_look_and_exchange_is_not_lost(
     assert file.read_bytes() == b"theirs"
 
 
+@WAYS
+def test_a_content_is_synced_before_it_has_the_name_and_the_folder_after(
+    root: Path, exchange: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a power cut may drop is what was not synced: a name must never come before its content."""
+    file = put(root, "a", b"old")
+    held: list[tuple[str, bytes]] = []
+    real = os.fsync
+
+    def fsync(descriptor: int) -> None:
+        status = os.fstat(descriptor)
+        what = "folder" if stat.S_ISDIR(status.st_mode) else os.pread(descriptor, 100, 0).decode()
+        held.append((what, file.read_bytes()))
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    # The temporary file is opened for writing only; its content is read by its name.
+    monkeypatch.setattr(os, "pread", lambda descriptor, _size, _at: Path(f"/proc/self/fd/{descriptor}").read_bytes())
+    carry_out(Disk(root, "t", exchange), Change("a", b"old", b"new"))
+    assert held == [("new", b"old"), ("folder", b"new")]
+
+
 CHANGES = {
     "modify": Change("d/a", b"old", b"new"),
     "modify with mode": Change("d/a", b"old", b"new", 0o640, 0o750),

@@ -6,6 +6,8 @@ import asyncio
 import os
 import shutil
 import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +16,7 @@ import pytest
 from kiro_lsp.engine import faults, recovery
 from kiro_lsp.engine.recovery import Outcome
 from kiro_lsp.store import Store
+from tests.conftest import REPO
 from tests.support import apply_child
 from tests.support.apply_child import Prepared
 from tests.support.project import SETS, everything, lay_out, record_run, review_of
@@ -168,6 +171,51 @@ def test_a_recovery_that_is_killed_too_is_finished_by_the_next(
         if kill(apply_child.recover, prepared, f"{again}:{number}") == 0:
             recovered(prepared)
         case.check_whole(prepared, recovered(prepared), f"{first}, then {again}:{number}")
+
+
+_CHILD = """
+import sys
+from pathlib import Path
+from tests.support.apply_child import Prepared, work
+work(Prepared(Path(sys.argv[1]), Path(sys.argv[2])), "accept", sys.argv[3])
+"""
+
+MOMENTS = [
+    "apply.planned",
+    "apply.prepared",
+    "apply.applying",
+    "disk.temporary",
+    "disk.laid",
+    "disk.swap:3",
+    "apply.swapped",
+]
+
+
+@pytest.mark.parametrize("path", ["src/app.py", "new/deep/file.txt", "old/only.txt"])
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_what_somebody_writes_while_files_are_written_is_never_overwritten(
+    cases: Callable[[int, str], Case], moment: str, path: str
+) -> None:
+    case = cases(3, "accept")
+    prepared = case.fresh()
+    fault = f"{moment}:stop" if ":" in moment else f"{moment}:1:stop"
+    child = subprocess.Popen(
+        [sys.executable, "-c", _CHILD, str(prepared.root), str(prepared.state), fault],
+        cwd=REPO,
+    )
+    _pid, status = os.waitpid(child.pid, os.WUNTRACED)
+    assert os.WIFSTOPPED(status)
+    theirs = prepared.root / path
+    theirs.parent.mkdir(parents=True, exist_ok=True)
+    theirs.unlink(missing_ok=True)
+    theirs.write_bytes(b"theirs")
+    os.kill(child.pid, signal.SIGCONT)
+    assert child.wait() == 3
+    assert theirs.read_bytes() == b"theirs"
+    theirs.unlink()
+    rest = snapshot(prepared.root, times=False).contents()
+    before = case.before.contents()
+    assert rest == {name: entry for name, entry in before.items() if name != path}
 
 
 def test_the_next_apply_in_the_project_finishes_what_a_dead_process_left(
