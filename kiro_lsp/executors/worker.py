@@ -46,6 +46,7 @@ class Worker:
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self._process = process
         self._number = 0
+        self._killed = False
 
     @classmethod
     async def start(cls, script: Path, environ: Mapping[str, str]) -> Worker:
@@ -71,7 +72,7 @@ class Worker:
 
     @property
     def alive(self) -> bool:
-        return self._process.returncode is None
+        return self._process.returncode is None and not self._killed
 
     async def ready(self) -> None:
         """Wait until it has imported what it needs. Raises ExecutorError when it ended instead."""
@@ -113,6 +114,7 @@ class Worker:
         await self._process.wait()
 
     def _kill_now(self) -> None:
+        self._killed = True
         if self._process.returncode is None:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 if sys.platform == "win32":
