@@ -286,6 +286,20 @@ def test_only_known_hosts_are_named() -> None:
     assert found == set()
 
 
+def test_links_and_places_in_the_documents_lead_somewhere() -> None:
+    lost = [
+        f"{path.relative_to(REPO)}: {target}"
+        for path in sources(".md")
+        if path.parent in (REPO, REPO / "docs")
+        for target in [
+            *re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", path.read_text("utf-8")),
+            *(f"{REPO}/{place}" for place in re.findall(r"`(kiro_lsp/[\w/.]*\w)", path.read_text("utf-8"))),
+        ]
+        if not (path.parent / target).exists()
+    ]
+    assert lost == []
+
+
 def readme_commands() -> list[str]:
     blocks = re.findall(r"```sh\n(.*?)```", (REPO / "README.md").read_text("utf-8"), re.DOTALL)
     return [line for block in blocks for line in block.splitlines() if line.startswith("python3 -m venv")]

@@ -16,6 +16,7 @@ from kiro_lsp.terminal.project import BY, open_project, open_store, project_root
 
 def runs(args: argparse.Namespace, console: Console) -> int:
     """List runs, newest first, or show one with its events' outcome and, on request, its changes."""
+    _pick_up_orphans()
     with open_store() as store:
         if args.run is not None:
             return _one(store, store.run(args.run), args, console)
@@ -29,6 +30,18 @@ def runs(args: argparse.Namespace, console: Console) -> int:
     for record in records:
         console.line(_run_line(record))
     return 0
+
+
+def _pick_up_orphans() -> None:
+    """Show no run as live whose process is gone: entering an engine brings it to where it stands."""
+
+    async def nothing(_engine: Engine) -> None:
+        return None
+
+    with open_store() as store:
+        orphans = store.orphans()
+    if orphans:
+        with_engine(nothing)
 
 
 def _one(store: Store, record: RunRecord, args: argparse.Namespace, console: Console) -> int:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import argparse
 import os
+import secrets
 import stat
-import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -168,28 +168,26 @@ def mark(args: argparse.Namespace, console: Console) -> int:
 def _replace(path: str, before: bytes, after: bytes) -> None:
     """Put the new content in the file's place in one step, if it still is what it was a moment ago.
 
-    A link is followed, the mode stays, and a file that its owner made read-only is left alone, although a rename would
+    A link is followed, the mode stays, and a file that its owner made read-only is left alone, although an exchange would
     get past that.
     """
-    real = os.path.realpath(path)
-    mode = stat.S_IMODE(os.stat(real).st_mode)
+    from kiro_lsp.engine.disk import Change, Changed, Disk
+
+    real = Path(os.path.realpath(path))
+    mode = stat.S_IMODE(real.stat().st_mode)
     if not mode & 0o222 or not os.access(real, os.W_OK):
         raise KiroError(f"{path!r} is read-only; nothing was written.", hint="Make it writable and try again.")
-    descriptor, temporary = tempfile.mkstemp(dir=os.path.dirname(real), prefix=".kiro-lsp-")
+    disk = Disk(real.parent, f"mark-{secrets.token_hex(4)}")
+    change = Change(real.name, before, after, mode, mode)
     try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(after)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, mode)
-        if Path(real).read_bytes() != before:
-            raise Conflict(
-                f"{path!r} changed while it was being marked; nothing was written.", (path,), hint="Try again."
-            )
-        os.replace(temporary, real)
-    except BaseException:
-        os.unlink(temporary)
-        raise
+        disk.lay(change, 0)
+        disk.swap(change, 0)
+    except Changed as error:
+        raise Conflict(
+            f"{path!r} changed while it was being marked; nothing was written.", (path,), hint="Try again."
+        ) from error
+    finally:
+        disk.sweep(change, 0)
 
 
 def prompt(args: argparse.Namespace, console: Console) -> int:
