@@ -1,5 +1,7 @@
 """The ids of the commands that are announced; apart from commands.py, so that `initialize` needs no engine."""
 
+from __future__ import annotations
+
 COMMAND_IDS: tuple[str, ...] = (
     "kiroLsp.runTask",
     "kiroLsp.retryRun",
