@@ -405,6 +405,7 @@ class _Write:
                 except OSError as error:
                     error.filename = change.path
                     raise
+        self._disk.sync(change for _number, change in self._changes)
         point("apply.swapped")
         for _number, change in self._changes:
             if not change.is_done(self._disk.look(change.path)):

@@ -47,8 +47,8 @@ class Control:
         self._group = group
         self._lock = await asyncio.to_thread(self._store.register_owner)
         self._last_row = await asyncio.to_thread(self._store.last_event_row)
+        await self._pick_up()
         self._poller = group.create_task(self._listen(), name="control rows")
-        group.create_task(self._pick_up(), name="pick up orphans")
 
     def stop(self) -> None:
         if self._poller is not None:

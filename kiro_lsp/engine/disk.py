@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import os
 import unicodedata
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -108,7 +109,7 @@ class Disk:
         """Put the new content beside the file. Nothing that anybody looks at has changed yet. Raises OSError."""
         if change.after is None or change.is_mode_only:
             return
-        self._make_folders(change.path)
+        self._make_folders(change.folders)
         name = self._temporary(number)
         with folder_of(self.root, change.path) as place:
             with suppress(FileNotFoundError):
@@ -141,8 +142,14 @@ class Disk:
             else:
                 self._replace(place, temporary, name, change)
             point("disk.swapped")
-            place.sync()
-        point("disk.synced")
+
+    def sync(self, changes: Iterable[Change]) -> None:
+        """Make the new names of these changes durable: each folder once. Raises OSError."""
+        names = {name for change in changes for name in (change.path, *change.folders)}
+        for name in sorted({name.rpartition("/")[0]: name for name in names}.values()):
+            with suppress(FileNotFoundError, NotADirectoryError), folder_of(self.root, name) as place:
+                place.sync()
+            point("disk.synced")
 
     def sweep(self, change: Change, number: int) -> None:
         """Remove what the steps left beside the file, and folders that only a removed file had. Raises OSError."""
@@ -171,6 +178,7 @@ class Disk:
                 backwards = change.reversed()
                 self.lay(backwards, number)
                 self.swap(backwards, number)
+                self.sync([backwards])
         self.sweep(change.reversed(), number)
 
     # Inside
@@ -258,11 +266,10 @@ class Disk:
         name = self._temporary(number)
         return name, f"{name}~"
 
-    def _make_folders(self, path: str) -> None:
-        parts = path.split("/")[:-1]
-        for depth in range(len(parts)):
-            with folder_of(self.root, "/".join(parts[: depth + 1])) as place, suppress(FileExistsError):
-                place.mkdir(parts[depth])
+    def _make_folders(self, folders: tuple[str, ...]) -> None:
+        for folder in folders:
+            with folder_of(self.root, folder) as place, suppress(FileExistsError):
+                place.mkdir(_name(folder))
                 point("disk.folder")
 
     def _remove_folders(self, folders: tuple[str, ...]) -> None:

@@ -20,6 +20,7 @@ from typing import Any, Literal
 
 from kiro_lsp import events
 from kiro_lsp.changes.review import Review
+from kiro_lsp.engine import faults
 from kiro_lsp.engine.apply import Buffers, Outcome
 from kiro_lsp.engine.control import Control
 from kiro_lsp.engine.execute import Chosen, RunJob, StartRun, refuse_untrusted
@@ -213,6 +214,7 @@ class Engine:
                 code="busy",
                 hint="Wait for that run, or cancel it first.",
             )
+        faults.point("run.recorded")
         self.handles[record.run_id] = handle
         job = self._job(workspace, handle, replace(start, path=file.path, task=task.key))
         handle.job = self._group.create_task(self._carry_out(job), name=f"run {record.run_id}")

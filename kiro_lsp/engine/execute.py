@@ -16,6 +16,7 @@ from typing import Literal
 
 from kiro_lsp import events
 from kiro_lsp.changes import changeset
+from kiro_lsp.engine import faults
 from kiro_lsp.engine.run import RunHandle
 from kiro_lsp.engine.workspace import TaskFile, Workspace
 from kiro_lsp.errors import ExecutorError, KiroError, RunRefused
@@ -87,7 +88,9 @@ class RunJob:
     async def carry_out(self) -> None:
         try:
             succeeded = await self._guarded()
+            faults.point("run.ending")
             await self.handle.written()
+            faults.point("run.ended")
             if succeeded:
                 await self.review_ready(self.handle)
         finally:
@@ -98,6 +101,7 @@ class RunJob:
         handle = self.handle
         try:
             await self._consent()
+            faults.point("run.consented")
             async with self.slot(handle):
                 await self._execute()
         except asyncio.CancelledError:
@@ -172,6 +176,8 @@ class RunJob:
                 Phase("starting"),
             ]
         )
+        await handle.written()
+        faults.point("run.started")
         await self.mark(handle, "in-progress")
         request = ExecutorRequest(
             root_dir=self.workspace.root,

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 async def pick_up(engine: Engine, record: RunRecord) -> None:
     """Settle one orphan. Safe to call for the same run from several processes: the first swap wins."""
     store = engine.store
+    if not await asyncio.wrap_future(store.claim(record.run_id, engine.owner)):
+        return
     if record.state == "applying":
         outcome = await asyncio.to_thread(recovery.recover, store, Path(record.root), record.run_id)
         await engine.finish_recovered(record, outcome)

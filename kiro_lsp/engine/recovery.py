@@ -147,6 +147,7 @@ def _is_complete(
             if not change.is_done(disk.look(change.path)):
                 disk.lay(change, number)
                 disk.swap(change, number)
+        disk.sync(change for _number, change in changes)
     except Changed:
         return False
     return True

@@ -14,7 +14,7 @@ from typing import Literal
 
 from kiro_lsp import events
 from kiro_lsp.changes.review import Review
-from kiro_lsp.engine import commit
+from kiro_lsp.engine import commit, faults
 from kiro_lsp.engine.apply import Applier, Buffers, Outcome
 from kiro_lsp.engine.run import now
 from kiro_lsp.engine.workspace import Workspace
@@ -63,7 +63,9 @@ class Settlement:
         record, review = await self._open(run_id, revision)
         wanted = review.decide("accepted", path=path, hunks=hunks)
         previous = await self._begin(record, review.revision)
+        faults.point("review.accepting")
         outcome = await self._applier().accept(run_id, wanted)
+        faults.point("review.applied")
         if outcome.state == "conflict":
             return await self._conflict(record, outcome)
         if outcome.state == "rolled-back":
@@ -79,7 +81,9 @@ class Settlement:
         after = review.decide("rejected", path=path, hunks=hunks)
         if not await self._swap(record, record.state, record.state, review.revision):
             raise _moved_on(run_id)
+        faults.point("review.rejecting")
         await asyncio.wrap_future(self.store.decide(run_id, after.decisions, after.revision))
+        faults.point("review.rejected")
         rejected = tuple(
             identifier for identifier in after.rejected_hunks() if identifier not in review.rejected_hunks()
         )
@@ -108,8 +112,7 @@ class Settlement:
         else:
             bom = b"\xef\xbb\xbf" if change.proposed.startswith(b"\xef\xbb\xbf") else b""
             changed = replace(change, proposed=bom + text.encode())
-        await asyncio.wrap_future(self.store.stage(run_id, changed))
-        await asyncio.wrap_future(self.store.decide(run_id, review.decisions, review.revision + 1))
+        await asyncio.wrap_future(self.store.amend(run_id, changed, review.revision + 1))
 
     async def undo(self, run_id: str) -> Settled:
         """Put everything back as it was before the accept, the tick included."""
@@ -207,10 +210,12 @@ class Settlement:
             if tick not in ("written", "unchanged"):
                 notes.append(f"The box was not ticked: {tick}")
         ticked = tick == "written"
+        faults.point("review.ticked")
         await self._append(
             record.run_id,
             [events.Applied(review.accepted_files(), partial, ticked), events.State("applying", "applied")],
         )
+        faults.point("review.settled")
         notes.append(f"Applied {_files(review.accepted_files())}." + (" The task is ticked." if ticked else ""))
         notes += await self._saved(outcome.files)
         committed = await self._auto_commit(record.run_id, notes)

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from kiro_lsp.changes.model import ChangeSet
 from kiro_lsp.changes.overlay import Overlay
+from kiro_lsp.engine import faults
 from kiro_lsp.errors import PathRefused
 from kiro_lsp.events import File, RunEvent, Thought
 from kiro_lsp.executors.protocol import CommandResult
@@ -102,6 +103,7 @@ class Stage:
         relative = self._folder(cwd)
         async with self._lock:
             await self._lay_out()
+            faults.point("run.copied")
             assert self._copy is not None
             finished = await processes.run(
                 argv,
@@ -111,6 +113,7 @@ class Stage:
                 on_output=on_output,
                 outside=(self.root, self._copy.path),
             )
+            faults.point("run.commanded")
             await self._absorb()
         return CommandResult(finished.exit_code, finished.output, finished.truncated, finished.seconds)
 
@@ -166,7 +169,9 @@ class Stage:
         if change is None:
             await asyncio.wrap_future(self.store.unstage(self.run_id, path))
             return
+        faults.point("run.staging")
         await asyncio.wrap_future(self.store.stage(self.run_id, change))
+        faults.point("run.staged")
         self.emit(File(change.action, change.path, change.to))
 
     def _folder(self, path: str) -> str:

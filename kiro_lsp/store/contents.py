@@ -50,6 +50,24 @@ class Contents(Database):
 
         return self.submit(job)
 
+    def amend(self, run_id: str, change: FileChange, revision: int) -> Future[None]:
+        """Replace what is proposed for a staged file by what the person made of it, and move the review to `revision`.
+
+        Durable. Raises StaleRevision when the review is already there or further, RunRefused when the file is not staged.
+        """
+
+        def job(db: sqlite3.Connection) -> None:
+            if db.execute("SELECT 1 FROM changes WHERE run_id=? AND path=?", (run_id, change.path)).fetchone() is None:
+                raise RunRefused(f"{change.path!r} is not in this review.", code="unknown-file")
+            _must_be_before(db, run_id, revision)
+            _decide(db, run_id, {}, revision)
+            db.execute(
+                "UPDATE changes SET proposed=? WHERE run_id=? AND path=?",
+                (_keep(db, change.proposed), run_id, change.path),
+            )
+
+        return self.submit(job)
+
     def unstage(self, run_id: str, path: str) -> Future[None]:
         """Forget a staged file that is again as it was. Raises RunRefused as `stage` does."""
         return self.submit(lambda db: drop_unused(db, _forget(db, run_id, path)))
@@ -78,12 +96,7 @@ class Contents(Database):
         """
 
         def job(db: sqlite3.Connection) -> None:
-            row = db.execute("SELECT revision FROM runs WHERE run_id=?", (run_id,)).fetchone()
-            if row is None or row[0] >= revision:
-                raise StaleRevision(
-                    f"The review of run {run_id} has moved on; nothing was decided.",
-                    hint="Look again and decide on what is there now.",
-                )
+            _must_be_before(db, run_id, revision)
             _decide(db, run_id, decisions, revision)
 
         return self.submit(job)
@@ -231,6 +244,15 @@ def drop_unused(db: sqlite3.Connection, digests: Collection[str]) -> None:
         " AND NOT EXISTS (SELECT 1 FROM journal_files WHERE after=?1)",
         [(digest,) for digest in digests],
     )
+
+
+def _must_be_before(db: sqlite3.Connection, run_id: str, revision: int) -> None:
+    row = db.execute("SELECT revision FROM runs WHERE run_id=?", (run_id,)).fetchone()
+    if row is None or row[0] >= revision:
+        raise StaleRevision(
+            f"The review of run {run_id} has moved on; nothing was decided.",
+            hint="Look again and decide on what is there now.",
+        )
 
 
 def _decide(db: sqlite3.Connection, run_id: str, decisions: Decisions, revision: int) -> None:
