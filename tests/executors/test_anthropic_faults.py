@@ -26,6 +26,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 FILE = "src/number.py"
 EDIT = {"path": FILE, "old_text": "1", "new_text": "2"}
+SWEEP = os.environ.get("KIRO_LSP_SWEEP", "20261121")  # read here: a test's own environment has no such names
 CALL = Step(thinking="Hm.", text="Now the edit 🦊.", tools=[("edit", EDIT)], pieces=9)
 
 
@@ -377,11 +378,11 @@ async def test_a_key_is_not_sent_where_others_could_read_it(root: Path, pool: Wo
 
 
 def offsets(stream: bytes) -> list[int]:
-    """Where to cut: every byte with KIRO_LSP_SWEEP=full, else around every line end and a seeded share of the rest."""
-    if os.environ.get("KIRO_LSP_SWEEP") == "full":
+    """Where to cut: every byte with KIRO_LSP_SWEEP=full, else a share of all bytes and of line ends by that seed."""
+    if SWEEP == "full":
         return list(range(len(stream) + 1))
-    seed = int(os.environ.get("KIRO_LSP_SEED", "20261121"))
-    print(f"KIRO_LSP_SEED={seed}")
+    print(f"KIRO_LSP_SWEEP={SWEEP}")
+    seed = int(SWEEP)
     ends = [place for place, byte in enumerate(stream) if byte == 0x0A]
     chosen = {len(stream), *random.Random(seed).sample(range(len(stream)), 40)}
     chosen.update(random.Random(seed + 1).sample(ends, 20))
