@@ -23,7 +23,7 @@ from tests.support.terminal import AtTerminal
 
 TASKS = ".kiro/specs/greet/tasks.md"
 OLD = "def greet():\n    return 'hello'\n"
-ARGV = [sys.executable, "-c", "print(6 * 7)"]
+ARGV = [sys.executable, "-c", "print('ran-' + 'it' * 2)"]
 COMMAND = [Step(text="I check first.", tools=[("run_command", {"argv": ARGV})]), *edits("greet.py", "'hello'", "'hi'")]
 
 
@@ -67,7 +67,7 @@ def test_a_command_is_denied_when_nobody_can_be_asked_and_the_flag_is_named(
 ) -> None:
     result = program("run", TASKS, "1", "--trust", "--accept")
     assert f"--allow-command {shlex.quote(shlex.join(ARGV))}" in result.stderr
-    assert "42" not in result.stdout
+    assert "ran-itit" not in result.stdout
     assert result.returncode == 0, "the agent went on without the command"
     assert "'hi'" in (project / "greet.py").read_text("utf-8")
 
@@ -78,7 +78,7 @@ def test_an_allowed_command_runs_without_a_question(project: Path, provider: Ant
     stream = events_of(result.stdout)
     assert result.returncode == 0, result.stderr
     assert "permission" not in {event["type"] for event in stream}
-    assert any(event["type"] == "chunk" and "42" in event["text"] for event in stream)
+    assert any(event["type"] == "chunk" and "ran-itit" in event["text"] for event in stream)
     assert any(event["type"] == "isolation" and event["level"] == "copy" for event in stream)
 
 
