@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import stat
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -151,7 +152,7 @@ def _entries(folder: str) -> list[tuple[str, EntryKind]]:
     try:
         with os.scandir(folder) as entries:
             for entry in entries:
-                if entry.is_symlink() or paths.is_link(entry.stat(follow_symlinks=False)):
+                if entry.is_symlink() or (sys.platform == "win32" and paths.is_link(entry.stat(follow_symlinks=False))):
                     found.append((entry.name, "link"))
                 elif entry.is_dir(follow_symlinks=False):
                     found.append((entry.name, "folder"))
