@@ -293,6 +293,8 @@ async def attempt(client: anthropic.AsyncAnthropic, order: Mapping[str, Any], ou
         raise _connection(error) from error
     except TooLarge as error:
         raise Failed("too-large") from error
+    except UnicodeDecodeError as error:
+        raise Failed("cut" if "end of data" in error.reason else "unreadable", str(error)) from error
     except (Unreadable, anthropic.APIError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise Failed("unreadable", f"{type(error).__name__}: {error}") from error
     answer.joined()

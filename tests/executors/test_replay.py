@@ -152,7 +152,7 @@ def test_a_bad_run_file_is_named_with_its_line(text: str, says: str) -> None:
     assert "docs/run-files.md" in caught.value.hint
 
 
-NAMES = "at event write edit delete path type text old new base entries x".split()
+NAMES = ["at", "event", "write", "edit", "delete", "path", "type", "text", "old", "new", "base", "entries", "x"]
 JSON = st.recursive(
     st.none() | st.booleans() | st.floats() | st.integers() | st.text(max_size=5),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(NAMES), inner, max_size=4),

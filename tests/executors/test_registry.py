@@ -1,0 +1,163 @@
+"""Agents: found by their file, listed with the reason, created lazily."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from kiro_lsp.errors import ExecutorError, RunRefused
+from kiro_lsp.executors import registry
+from kiro_lsp.executors.anthropic import SCRIPT, AnthropicExecutor
+from kiro_lsp.executors.protocol import AgentInfo
+from kiro_lsp.executors.replay import ReplayExecutor
+from kiro_lsp.settings import MODELS, LoadedSettings, Sources, load_settings
+from tests.conftest import REPO
+from tests.support.claude import KEY
+
+
+def loaded(toml: str = "", **environ: str) -> LoadedSettings:
+    return load_settings(Sources(user_toml=toml, environ=environ), trusted=True)
+
+
+def listed(given: LoadedSettings) -> dict[str, AgentInfo]:
+    return {info.name: info for info in registry.agents(given.settings, given.secrets)}
+
+
+def test_without_a_key_claude_says_which_variable_was_looked_for_and_where() -> None:
+    claude = listed(loaded())["claude"]
+    assert not claude.available
+    assert "ANTHROPIC_API_KEY" in claude.reason
+    assert "environment variable" in claude.reason
+    assert ".env" in claude.reason
+
+
+def test_with_a_key_claude_is_recommended() -> None:
+    given = loaded(ANTHROPIC_API_KEY=KEY)
+    claude = listed(given)["claude"]
+    assert (claude.label, claude.type, claude.way, claude.billing) == ("Claude", "anthropic-api", "api", "metered")
+    assert (claude.available, claude.model) == (True, MODELS["anthropic"].default)
+    assert KEY not in claude.reason
+    assert registry.recommended(list(listed(given).values()), given.settings) == claude
+
+
+def test_nothing_recorded_is_recommended_unless_it_was_chosen() -> None:
+    given = loaded()
+    infos = listed(given)
+    assert (infos["recorded"].label, infos["recorded"].way, infos["recorded"].available) == ("Recorded", "replay", True)
+    assert registry.recommended(list(infos.values()), given.settings) is None
+    chosen = loaded('[kiro]\ndefault_agent = "recorded"\n')
+    found = registry.recommended(list(listed(chosen).values()), chosen.settings)
+    assert found is not None
+    assert found.name == "recorded"
+
+
+@pytest.mark.parametrize(
+    ("toml", "name", "reason"),
+    [
+        ("[agents.claude]\nenabled = false", "claude", "enabled = false"),
+        ("[agents.mine]\nmodel = 'x'", "mine", "agents.mine.type is not set"),
+        ("[agents.mine]\ntype = 'ollama'", "mine", "cannot speak 'ollama' yet"),
+        ("[agents.tape]\ntype = 'replay'\nrecording = '/nowhere/a.run.jsonl'", "tape", "no recording /nowhere"),
+        ("[agents.work]\ntype = 'anthropic-api'\napi_key_env = 'WORK_KEY'", "work", "WORK_KEY was not found"),
+    ],
+)
+def test_an_agent_that_cannot_be_used_says_why(toml: str, name: str, reason: str) -> None:
+    info = listed(loaded(toml))[name]
+    assert not info.available
+    assert reason in info.reason
+
+
+def test_a_second_agent_of_a_known_type_needs_no_code() -> None:
+    given = loaded(
+        "[agents.work]\ntype = 'anthropic-api'\napi_key_env = 'WORK_KEY'\nlabel = 'Claude at work'\nmodel = 'claude-opus-5-5'",
+        WORK_KEY=KEY,
+        ANTHROPIC_BASE_URL="http://127.0.0.1:9",
+    )
+    info = listed(given)["work"]
+    assert (info.available, info.label, info.model) == (True, "Claude at work", "claude-opus-5-5")
+    settings = registry.settings_for("work", given.settings)
+    environ = {"WORK_KEY": KEY, "ANTHROPIC_BASE_URL": "http://127.0.0.1:9", "PATH": "/bin"}
+    assert registry.environ_of(settings, environ, given.secrets) == {
+        "WORK_KEY": KEY,
+        "ANTHROPIC_BASE_URL": "http://127.0.0.1:9",
+    }
+
+
+def test_an_address_without_https_is_said_before_a_run() -> None:
+    info = listed(loaded(ANTHROPIC_API_KEY=KEY, ANTHROPIC_BASE_URL="http://gateway.example"))["claude"]
+    assert not info.available
+    assert "https" in info.reason
+
+
+@pytest.mark.parametrize(
+    ("model", "used"), [("claude-sonnet-4", "claude-sonnet-5-5"), ("claude-opus-5-5", "claude-opus-5-5")]
+)
+def test_a_retired_model_is_replaced_by_its_successor(model: str, used: str) -> None:
+    assert listed(loaded(f"[agents.claude]\nmodel = '{model}'"))["claude"].model == used
+
+
+@pytest.mark.parametrize("name", ["claude", "Claude", "CLAUDE", "anthropic-api"])
+def test_an_agent_answers_to_its_name_label_and_type(name: str) -> None:
+    assert registry.named(list(listed(loaded()).values()), name).name == "claude"
+
+
+def test_an_unknown_agent_is_refused_with_those_that_exist() -> None:
+    with pytest.raises(RunRefused, match="no agent 'gpt'") as caught:
+        registry.named(list(listed(loaded()).values()), "gpt")
+    assert caught.value.code == "no-agent"
+    assert "claude" in caught.value.hint
+    assert "recorded" in caught.value.hint
+
+
+def test_an_executor_is_created_by_its_type() -> None:
+    given = loaded()
+    infos = listed(given)
+    assert isinstance(registry.create(infos["claude"], given.settings), AnthropicExecutor)
+    assert isinstance(registry.create(infos["recorded"], given.settings), ReplayExecutor)
+    assert registry.warm_module(infos["claude"]) == SCRIPT
+    assert registry.warm_module(infos["recorded"]) is None
+    for kind in ("ollama", "nonsense"):
+        odd = replace(infos["claude"], type=kind)
+        assert registry.warm_module(odd) is None
+        with pytest.raises(ExecutorError, match=f"cannot speak '{kind}' yet"):
+            registry.create(odd, given.settings)
+
+
+def test_a_planner_gets_an_executor_by_name_or_the_reason() -> None:
+    assert isinstance(registry.agent_named("claude", environ={"ANTHROPIC_API_KEY": KEY}), AnthropicExecutor)
+    with pytest.raises(RunRefused, match="ANTHROPIC_API_KEY was not found"):
+        registry.agent_named("claude", environ={})
+
+
+def test_every_file_of_the_folder_is_an_agent_and_is_valid() -> None:
+    files = {path.stem for path in (REPO / "kiro_lsp" / "executors" / "agents").glob("*.toml")}
+    assert set(registry.known_builtins()) == files == set(listed(loaded()))
+
+
+def test_a_new_agent_is_one_file(tmp_path: Path) -> None:
+    """In a copy of the package, so that nothing but the file is new."""
+    package = tmp_path / "kiro_lsp"
+    subprocess.run(["cp", "-r", REPO / "kiro_lsp", package], check=True)
+    (package / "executors" / "agents" / "gateway.toml").write_text(
+        'label = "Gateway"\ntype = "anthropic-api"\norder = 20\napi_key_env = "GATEWAY_KEY"\n'
+        'endpoint = "https://gateway.example"\nbilling = "metered"\n',
+        "utf-8",
+    )
+    code = (
+        "from kiro_lsp.executors import registry, agent_named\n"
+        "from kiro_lsp.settings import Sources, load_settings\n"
+        "l = load_settings(Sources(environ={'GATEWAY_KEY': 'local-key-1234'}), trusted=True)\n"
+        "print([(i.name, i.label, i.available) for i in registry.agents(l.settings, l.secrets)])\n"
+        "print(type(agent_named('gateway', environ={'GATEWAY_KEY': 'local-key-1234'})).__name__)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env={"PATH": ""}, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert "('gateway', 'Gateway', True)" in lines[0]
+    assert lines[1] == "AnthropicExecutor"
