@@ -12,7 +12,7 @@ from typing import Final
 
 from kiro_lsp.spec.titles import ID
 
-_KEY: Final = r"[^\W\d_][^_*:：`|\[\]\r\n]{0,39}"
+_KEY: Final = r"[^\W\d_](?:[^_*:：`|\[\]\r\n]|_(?=\w)){0,39}"
 _BULLET: Final = re.compile(r"(?:[-*+]|\d{1,3}[.)])[ \t]+")
 _ITALIC: Final = re.compile(rf"_({_KEY}?)\s{{0,4}}[:：]")
 _ITALIC_INNER: Final = re.compile(rf"(?<![\w_])_({_KEY}?)\s{{0,4}}[:：]")
@@ -68,7 +68,7 @@ _TITLE_REF_GROUP: Final = re.compile(r"\(([^()]*)\)|\[([^\[\]]*)\]")
 _TAGGED_REF: Final = re.compile(r"\[req:\s*([^\]\s]+)\]", re.IGNORECASE)
 
 _ID_TOKEN: Final = re.compile(
-    rf"(?<![A-Za-z0-9_.#/-])(?:(?P<word>task|任务|タスク|작업|задача|tarea|tarefa|aufgabe)?\s{{0,2}}#?(?P<id>{ID}))"
+    rf"(?<![A-Za-z0-9_.#/-])(?:(?P<word>tasks?|任务|タスク|작업|задача|tarea|tarefa|aufgabe)?\s{{0,2}}#?(?P<id>{ID}))"
     rf"(?:\s{{0,2}}[-–—~〜～]\s{{0,2}}(?P<to>{ID}))?(?![A-Za-z0-9_/]|[.-][A-Za-z0-9_])",
     re.IGNORECASE,
 )
@@ -86,6 +86,8 @@ _ARROW_END: Final = re.compile(rf"(?:→|⇒|⟵|←|->)\s*((?:{ID})(?:\s*(?:,|�
 _SURE_ID: Final = re.compile(
     r"(?:T\d{1,5}(?:\.\d+)*[A-Za-z]?|\d+(?:\.\d+)+[A-Za-z]?|[A-Z]{1,12}(?:-[A-Z]{1,8})*-\d+(?:\.\d+)*)\Z"
 )
+
+_LIST_GAP: Final = re.compile(r"\s{0,4}(?:[,、，&+]|and|und|y|e|と|和)?\s{0,4}(?:and\s)?")
 
 _EXTENSIONS: Final = (
     "py|pyi|ts|tsx|js|jsx|mjs|cjs|mts|cts|json|jsonc|json5|toml|yaml|yml|md|mdx|rst|txt|rs|go|java|kt|kts|swift|rb|php|cs|fs"
@@ -290,17 +292,22 @@ def _speaks_of_requirements(value: str) -> bool:
 def ids_in(value: str, known: Sequence[str] | Mapping[str, object], *, strict: bool = True) -> list[str]:
     """Task ids in a text. `strict` wants those that the file has, or shapes that can be nothing else."""
     found: list[str] = []
+    listed = _is_list(value)
+    end = -1
     for match in _ID_TOKEN.finditer(value):
-        identifier = match["id"]
-        alone = match["word"] is not None or value.strip() == match[0].strip()
-        if identifier.isdigit() and not (identifier in known and (alone or _is_list(value))):
+        identifier, last = match["id"], match["to"]
+        named = (
+            match["word"] is not None
+            or listed
+            or (end >= 0 and _LIST_GAP.fullmatch(value, end, match.start()) is not None)
+        )
+        end = match.end() if named else -1
+        if identifier.isdigit() and not named:
             continue
         if identifier in known or (not strict and _SURE_ID.match(identifier)):
             found.append(identifier)
-        elif match["to"] is None:
-            continue
-        if match["to"] is not None:
-            found.extend(other for other in _between(identifier, match["to"], known) if other not in found)
+        if last is not None:
+            found.extend(other for other in _between(identifier, last, known) if other not in found)
     return found
 
 
@@ -316,7 +323,9 @@ def _between(first: str, last: str, known: Iterable[str]) -> list[str]:
     return [
         identifier
         for identifier in known
-        if (parts := _parts(identifier)) is not None and parts[0] == low[0] and low[1] <= parts[1] <= high[1]
+        if (parts := _parts(identifier)) is not None
+        and (parts[0], len(parts[1])) == (low[0], len(low[1]))
+        and low[1] <= parts[1] <= high[1]
     ]
 
 
@@ -416,9 +425,8 @@ def _path(word: str, *, quoted: bool) -> str | None:
             and re.fullmatch(r"[\w.@+\-\[\](){},*~/$]+", word)
             and "(" not in word[:1]
         ):
-            if name.endswith(")") or (word.count("/") == 1 and word.split("/")[0].isupper()):
-                return None
-            return word
+            folder = word.endswith("/") or word.count("/") > 1 or "*" in name
+            return word if folder and not name.endswith(")") and re.search(r"[A-Za-z*]", name) else None
         return word if word.endswith("/") and not word.startswith("/") and word.count("/") > 1 else None
     if re.fullmatch(rf"[\w.\-+]+\.(?:{_EXTENSIONS})", name, re.IGNORECASE) or _KNOWN_NAME.match(name):
         if not quoted and (

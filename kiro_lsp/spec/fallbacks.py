@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Final
 
 from kiro_lsp.spec.blocks import BLANK, CONTINUATION, HEADING, ITEM, TEXT, Blocks, Heading
@@ -83,9 +84,11 @@ def heading_tasks(lines: Sequence[str], blocks: Blocks, criteria: Sequence[Task]
         if title.id is None:
             title = settle([read_title(_without_status(text.lstrip("*~`[ ✅✓✔☑❌⬜🔄🚧")))])[0]
         if title.id is not None:
-            tasks.append(
-                _task(lines, blocks, heading.line, end, title, status=_heading_status(text), skip=criterion_lines)
-            )
+            task = _task(lines, blocks, heading.line, end, title, status=_heading_status(text), skip=criterion_lines)
+            stated = next((value for key, value in task.metadata.items() if _STATUS_HEADER.match(key)), "")
+            if task.status == "open" and stated:
+                task = replace(task, status=_stated_status(stated))
+            tasks.append(task)
     return tasks
 
 
@@ -176,19 +179,22 @@ def _columns(header: Sequence[str]) -> tuple[int, int, int] | None:
     return identifier, title, status
 
 
+def _stated_status(text: str) -> TaskStatus:
+    """The status that a cell or a `Status:` line names in words or signs."""
+    word = _STATUS_WORDS.search(text.strip("*` "))
+    if word is None:
+        return "unknown"
+    return "done" if word["done"] else "in-progress" if word["progress"] else "blocked" if word["blocked"] else "open"
+
+
 def _row_task(lines: Sequence[str], row: int, cells: Sequence[str], columns: tuple[int, int, int]) -> Task | None:
     identifier, title, status = columns
     if len(cells) <= max(columns):
         return None
     match = _ROW_ID.match(cells[identifier])
-    word = _STATUS_WORDS.search(cells[status].strip("*` "))
     if match is None:
         return None
-    state: TaskStatus = "unknown"
-    if word is not None:
-        state = (
-            "done" if word["done"] else "in-progress" if word["progress"] else "blocked" if word["blocked"] else "open"
-        )
+    state = _stated_status(cells[status])
     named = read_title(cells[title])
     text = named.plain
     return Task(

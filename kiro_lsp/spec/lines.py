@@ -7,10 +7,37 @@ project uses it on text whose lines are counted.
 from __future__ import annotations
 
 import re
+from itertools import islice
 
+_END = re.compile(r"\r\n|\n|\r")
+_END_BYTES = re.compile(rb"\r\n|\n|\r")
 _LINE = re.compile(r"[^\r\n]*(?:\r\n|\n|\r)|[^\r\n]+")
 
 
 def split_lines(text: str) -> list[str]:
     """The lines with their ends; joined they are `text` again. No empty line after a final line end."""
     return _LINE.findall(text)
+
+
+def line_at(text: str, number: int) -> str:
+    """The line with this 0-based number without its end, "" behind the last one."""
+    start = 0
+    if number:
+        before = next(islice(_END.finditer(text), number - 1, None), None)
+        if before is None:
+            return ""
+        start = before.end()
+    end = _END.search(text, start)
+    return text[start : end.start() if end else len(text)]
+
+
+def line_span(data: bytes, number: int) -> tuple[int, int]:
+    """Where the line with this 0-based number lies in UTF-8 text, without its end; empty behind the last line."""
+    start = 0
+    if number:
+        before = next(islice(_END_BYTES.finditer(data), number - 1, None), None)
+        if before is None:
+            return len(data), len(data)
+        start = before.end()
+    end = _END_BYTES.search(data, start)
+    return start, end.start() if end else len(data)

@@ -11,7 +11,7 @@ from typing import Final
 
 from kiro_lsp.spec.decoding import BOM
 from kiro_lsp.spec.dialects import in_spec_workflow, status_of
-from kiro_lsp.spec.lines import split_lines
+from kiro_lsp.spec.lines import line_at, line_span
 from kiro_lsp.spec.model import MarkEdit, Problem, Task, TaskList, TaskStatus
 
 _CANDIDATES: Final[dict[TaskStatus, str]] = {
@@ -80,9 +80,8 @@ def mark_edit(task_list: TaskList, text: str, task: Task, status: TaskStatus, pa
             "warning",
             f"The status of this task cannot be written: {form} is no mark of one plain character. Change the line by hand.",
         )
-    lines = split_lines(text)
     end = column + len(task.mark)
-    line = lines[task.line] if task.line < len(lines) else ""
+    line = line_at(text, task.line)
     if line[column - 1 : end + 1] != f"[{task.mark}]":
         return Problem(
             task.line,
@@ -111,9 +110,9 @@ def apply_mark(data: bytes, edit: MarkEdit) -> bytes:
     `data` is the UTF-8 file, with or without a byte order mark, whose text the edit was made for. Raises ValueError when
     the edit does not point into a box of it.
     """
-    head = BOM if data.startswith(BOM) else b""
-    lines = split_lines(data[len(head) :].decode())
-    line = lines[edit.line] if edit.line < len(lines) else ""
+    head = len(BOM) if data.startswith(BOM) else 0
+    begin, end = line_span(data[head:], edit.line)
+    line = data[head + begin : head + end].decode()
     old = line[edit.start : edit.end]
     if (
         line[edit.start - 1 : edit.start] != "["
@@ -124,5 +123,5 @@ def apply_mark(data: bytes, edit: MarkEdit) -> bytes:
         raise ValueError(f"line {edit.line + 1} has no box at column {edit.start + 1}")
     if len(edit.new) > 1 or not edit.new.isascii() or (old and not edit.new):
         raise ValueError(f"{edit.new!r} is no mark of one plain character")
-    at = len(head) + sum(len(before.encode()) for before in lines[: edit.line]) + len(line[: edit.start].encode())
+    at = head + begin + len(line[: edit.start].encode())
     return data[:at] + edit.new.encode() + data[at + len(old) :]

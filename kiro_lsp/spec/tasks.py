@@ -67,7 +67,9 @@ __all__ = [
     "why_not_runnable",
 ]
 
-_NO_TASKS: Final = "No task was found in this file. A task is a list item with a box, such as “- [ ] 1. Set up the project”."
+_NO_TASKS: Final = (
+    "No task was found in this file. A task is a list item with a box, such as “- [ ] 1. Set up the project”."
+)
 _STATES: Final[tuple[TaskStatus, ...]] = ("open", "in-progress", "done", "blocked", "unknown")
 
 
@@ -222,7 +224,16 @@ def _with_fallback(
     stories = sum(1 for task in joined if task.story is not None or task.parallel)
     keys_used = frozenset(key.lower() for task in joined for key in task.metadata)
     detected = detect(
-        path, Signs(identifiers, stories, keys_used, waves=False, optional_stars=False, nested_numbers=False, numbered_sections=0)
+        path,
+        Signs(
+            identifiers,
+            stories,
+            keys_used,
+            waves=False,
+            optional_stars=False,
+            nested_numbers=False,
+            numbered_sections=0,
+        ),
     )
     return joined, detected if dialect == "checklist" else dialect
 

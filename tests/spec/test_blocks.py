@@ -69,16 +69,87 @@ def check(text: str) -> None:
 
 CONTENT = st.sampled_from(
     [
-        *["- [ ] a", "- [x] b", "* [X] c", "+ [-] d", "1. [ ] e", "2) [~] f", "10. [ ] g", "- [] h", "- plain", "- ", "-", "1."],
-        *["- - [ ] i", "1. - [x] j", "- * 1. [ ] k", "-   [ ] l", "-     [ ] code", "- [P] tag", "- [a](b)", "- [ ]* opt"],
-        *["text", "[ ] no bullet", "**bold**", "# heading", "## [ ] heading", "#nohash", "===", "---", "***", "* * *", "- - -"],
-        *["```", "````", "```js", "~~~", "~~~~ x", "``` ```", "`` ` ``", "<!-- c", "-->", "<!-- c -->", "<!-- a --> - [ ] b"],
-        *["<div>", "</div>", "<div", "<b>", "<b>x", "<script>", "</script>", "<?php", "?>", "<!DOCTYPE x", "<a href='x'>"],
-        *["> - [ ] q", "> text", ">", ">- [x] r", "> > - [ ] s", "> ```", "> 1. [ ] t", "- > - [ ] u", "- ```", "- <!-- v"],
+        *[
+            "- [ ] a",
+            "- [x] b",
+            "* [X] c",
+            "+ [-] d",
+            "1. [ ] e",
+            "2) [~] f",
+            "10. [ ] g",
+            "- [] h",
+            "- plain",
+            "- ",
+            "-",
+            "1.",
+        ],
+        *[
+            "- - [ ] i",
+            "1. - [x] j",
+            "- * 1. [ ] k",
+            "-   [ ] l",
+            "-     [ ] code",
+            "- [P] tag",
+            "- [a](b)",
+            "- [ ]* opt",
+        ],
+        *[
+            "text",
+            "[ ] no bullet",
+            "**bold**",
+            "# heading",
+            "## [ ] heading",
+            "#nohash",
+            "===",
+            "---",
+            "***",
+            "* * *",
+            "- - -",
+        ],
+        *[
+            "```",
+            "````",
+            "```js",
+            "~~~",
+            "~~~~ x",
+            "``` ```",
+            "`` ` ``",
+            "<!-- c",
+            "-->",
+            "<!-- c -->",
+            "<!-- a --> - [ ] b",
+        ],
+        *[
+            "<div>",
+            "</div>",
+            "<div",
+            "<b>",
+            "<b>x",
+            "<script>",
+            "</script>",
+            "<?php",
+            "?>",
+            "<!DOCTYPE x",
+            "<a href='x'>",
+        ],
+        *[
+            "> - [ ] q",
+            "> text",
+            ">",
+            ">- [x] r",
+            "> > - [ ] s",
+            "> ```",
+            "> 1. [ ] t",
+            "- > - [ ] u",
+            "- ```",
+            "- <!-- v",
+        ],
         *["", "", "", "  ", "\t"],
     ]
 )
-INDENT = st.sampled_from(["", "", "", " ", "  ", "  ", "   ", "    ", "     ", "      ", "        ", "\t", " \t", "\t\t", "  \t"])
+INDENT = st.sampled_from(
+    ["", "", "", " ", "  ", "  ", "   ", "    ", "     ", "      ", "        ", "\t", " \t", "\t\t", "  \t"]
+)
 QUOTE_TOO_DEEP = re.compile(r"(?: {4,}| *\t[ \t]*)(>.*)")
 """markdown-it-py goes on with a block quote however far its sign is indented; the specification allows three columns."""
 LINE = st.tuples(INDENT, CONTENT).map(lambda parts: QUOTE_TOO_DEEP.sub(r"\1", "".join(parts)))
@@ -139,10 +210,17 @@ def test_front_matter_holds_no_tasks(text: str, expected: list[int]) -> None:
     assert lines_with_boxes(text) == expected
 
 
-@pytest.mark.parametrize("tag", ["<details>", "<details open>", "<details><summary>x</summary>", "<summary>x</summary>"])
+@pytest.mark.parametrize(
+    "tag", ["<details>", "<details open>", "<details><summary>x</summary>", "<summary>x</summary>"]
+)
 def test_a_list_directly_below_details_counts_and_is_flagged(tag: str) -> None:
     found = scan(split_lines(f"{tag}\n- [ ] a\n  - [x] b\n- [ ] c\n</details>\n\n- [ ] after\n")).boxes
-    assert [(box.line, box.depth, box.folded) for box in found] == [(1, 0, True), (2, 1, True), (3, 0, True), (6, 0, False)]
+    assert [(box.line, box.depth, box.folded) for box in found] == [
+        (1, 0, True),
+        (2, 1, True),
+        (3, 0, True),
+        (6, 0, False),
+    ]
 
 
 def test_other_raw_html_hides_its_boxes() -> None:
@@ -157,7 +235,19 @@ def test_a_mark_is_one_character_that_is_no_letter() -> None:
 
 @pytest.mark.parametrize(
     "line",
-    ["- [P] t", "- [S] t", "- [1] t", "- [é] t", "- [字] t", "- [ab] t", "- [ ](x)", "- [x]: y", "- [ ][a]", "- (x) t", "- [GATE] t"],
+    [
+        "- [P] t",
+        "- [S] t",
+        "- [1] t",
+        "- [é] t",
+        "- [字] t",
+        "- [ab] t",
+        "- [ ](x)",
+        "- [x]: y",
+        "- [ ][a]",
+        "- (x) t",
+        "- [GATE] t",
+    ],
 )
 def test_tags_links_and_definitions_are_no_boxes(line: str) -> None:
     assert lines_with_boxes(line) == []
@@ -194,5 +284,11 @@ def test_headings_have_their_text_without_closing_signs() -> None:
 def test_fifty_levels_are_read_and_a_million_are_no_harm() -> None:
     deep = "".join(f"{'  ' * level}- [ ] {level}\n" for level in range(50))
     assert [box.depth for box in scan(split_lines(deep)).boxes] == list(range(50))
-    for hostile in ("- " * 200_000 + "x", "> " * 200_000, "* - " * 100_000 + "\n" * 1000, "\t" * 200_000 + "- [ ] x", "#" * 300_000):
+    for hostile in (
+        "- " * 200_000 + "x",
+        "> " * 200_000,
+        "* - " * 100_000 + "\n" * 1000,
+        "\t" * 200_000 + "- [ ] x",
+        "#" * 300_000,
+    ):
         scan(split_lines(hostile))

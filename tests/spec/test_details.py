@@ -31,7 +31,10 @@ from kiro_lsp.spec.details import begins_metadata, dependencies_of, files_of, pa
         (["- _A: 1_ _B: 2_"], {"A": "1", "B": "2"}),
         (["- File: a.py", "- File: b.py"], {"File": "a.py\nb.py"}),
         (["- **Acceptance**:", "  - one", "  - two", "- three"], {"Acceptance": "one\ntwo"}),
-        (["- _Prompt: Role: x", "  | Task: y", "  | Success: z_", "- next"], {"Prompt": "Role: x\n| Task: y\n| Success: z"}),
+        (
+            ["- _Prompt: Role: x", "  | Task: y", "  | Success: z_", "- next"],
+            {"Prompt": "Role: x\n| Task: y\n| Success: z"},
+        ),
         (["- _Prompt: Role: x | Mark [-] then [x]_"], {"Prompt": "Role: x | Mark [-] then [x]"}),
         (
             ["- _Prompt: Role: x | _Leverage: a_b.py_ | _Requirements: 2.1_ | Success: z_"],
@@ -144,7 +147,11 @@ def test_dependencies(title: str, metadata: dict[str, str], expected: tuple[str,
     [
         ("Build `src/a.ts` and tests/b_test.py", {}, ("src/a.ts", "tests/b_test.py")),
         ("Edit src/app/(main)/sessions/[id]/edit/page.tsx", {}, ("src/app/(main)/sessions/[id]/edit/page.tsx",)),
-        ("Edit api/proxy/[...path].mjs and functions/[[path]].js", {}, ("api/proxy/[...path].mjs", "functions/[[path]].js")),
+        (
+            "Edit api/proxy/[...path].mjs and functions/[[path]].js",
+            {},
+            ("api/proxy/[...path].mjs", "functions/[[path]].js"),
+        ),
         ("Fix `src/a.tsx:9` and `src/b.py:3-7`", {}, ("src/a.tsx", "src/b.py")),
         ("Write [docs/x.md](F:/work/docs/x.md)", {}, ("docs/x.md",)),
         ("Clean `src/*.ts`", {}, ("src/*.ts",)),
@@ -167,7 +174,13 @@ def test_files(title: str, metadata: dict[str, str], expected: tuple[str, ...]) 
 
 @pytest.mark.parametrize(
     ("line", "expected"),
-    [("_Requirements: 1.1_", True), ("**Goal**: x", True), ("Location: here", True), ("more of the title", False), ("a: b", False)],
+    [
+        ("_Requirements: 1.1_", True),
+        ("**Goal**: x", True),
+        ("Location: here", True),
+        ("more of the title", False),
+        ("a: b", False),
+    ],
 )
 def test_a_wrapped_title_ends_where_metadata_begins(line: str, expected: bool) -> None:
     assert begins_metadata(line) is expected
@@ -187,7 +200,29 @@ def test_any_lines_have_metadata_and_references(lines: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    "run", ["_", "_a: ", "*", "**a", "(", "(after ", "[", "`", " ", "→ ", "T1-", "1.1 ", "1.1-", "a/", "/", ".", "{", "Requirement ", ",", "- "]
+    "run",
+    [
+        "_",
+        "_a: ",
+        "*",
+        "**a",
+        "(",
+        "(after ",
+        "[",
+        "`",
+        " ",
+        "→ ",
+        "T1-",
+        "1.1 ",
+        "1.1-",
+        "a/",
+        "/",
+        ".",
+        "{",
+        "Requirement ",
+        ",",
+        "- ",
+    ],
 )
 def test_long_runs_take_no_more_than_linear_time(run: str) -> None:
     text = run * (200_000 // len(run))

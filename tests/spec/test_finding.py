@@ -73,7 +73,9 @@ def test_every_task_has_a_selector_that_finds_it() -> None:
 
 
 def test_keys_are_ids_or_hashes_of_titles_and_never_repeat() -> None:
-    keys = keys_for([("1", "a"), (None, "b  c"), ("1", "d"), (None, "b c"), (None, "e\u0301"), (None, "\u00e9"), ("1", "f")])
+    keys = keys_for(
+        [("1", "a"), (None, "b  c"), ("1", "d"), (None, "b c"), (None, "e\u0301"), (None, "\u00e9"), ("1", "f")]
+    )
     assert keys == ["1", "#47d8a4a8", "1~2", "#47d8a4a8~2", "#4a99557e", "#4a99557e~2", "1~3"]
 
 

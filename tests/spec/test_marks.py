@@ -90,7 +90,13 @@ def test_a_text_that_was_not_parsed_is_refused() -> None:
 
 
 def test_an_edit_outside_a_box_is_refused() -> None:
-    for edit in (MarkEdit(0, 0, 1, "x"), MarkEdit(5, 3, 4, "x"), MarkEdit(0, 3, 4, "xx"), MarkEdit(0, 3, 4, "✅"), MarkEdit(0, 3, 4, "")):
+    for edit in (
+        MarkEdit(0, 0, 1, "x"),
+        MarkEdit(5, 3, 4, "x"),
+        MarkEdit(0, 3, 4, "xx"),
+        MarkEdit(0, 3, 4, "✅"),
+        MarkEdit(0, 3, 4, ""),
+    ):
         with pytest.raises(ValueError, match=r"box|mark"):
             apply_mark(b"- [ ] a\n", edit)
 
@@ -116,7 +122,9 @@ TASK_LINE = st.tuples(
     st.sampled_from(["", "*", "\\*"]),
     st.sampled_from(["1. one", "T001 [P] zwei", "三 [ ] x", "", "`[x]` code", "**2.1 a**"]),
 ).map(lambda parts: f"{parts[0]}{parts[1]} [{parts[2]}]{parts[3]} {parts[4]}")
-OTHER_LINE = st.sampled_from(["", "# Head", "text", "  - detail", "  _Requirements: 1.1_", "---", "\u2028", "é\f", "```", "<!-- [ ] -->"])
+OTHER_LINE = st.sampled_from(
+    ["", "# Head", "text", "  - detail", "  _Requirements: 1.1_", "---", "\u2028", "é\f", "```", "<!-- [ ] -->"]
+)
 
 
 @settings(max_examples=300, deadline=None)

@@ -258,7 +258,10 @@ def test_the_path_is_a_hint_and_the_content_decides(path: str, text: str, dialec
     [
         *((path, " ", "open") for path in ("a.md", KIRO, "specs/001-a/tasks.md", "openspec/changes/a/tasks.md")),
         *((path, "", "open") for path in ("a.md", KIRO)),
-        *((path, "x", "done") for path in ("a.md", KIRO, "openspec/changes/a/tasks.md", ".spec-workflow/specs/a/tasks.md")),
+        *(
+            (path, "x", "done")
+            for path in ("a.md", KIRO, "openspec/changes/a/tasks.md", ".spec-workflow/specs/a/tasks.md")
+        ),
         *((path, "X", "done") for path in ("a.md", KIRO, "kitty-specs/a/tasks.md", ".spec-workflow/specs/a/tasks.md")),
         *((path, "✅", "done") for path in ("a.md", KIRO)),
         (KIRO, "-", "in-progress"),
@@ -296,7 +299,9 @@ def test_a_mark_means_what_its_dialect_says(path: str, mark: str, status: TaskSt
     ],
 )
 def test_a_legend_in_the_file_wins(legend: str) -> None:
-    tasks = parse(f"# T\n\n{legend}\n\n- [ ] a\n- [~] b\n- [!] c\n- [x] d\n- [-] e\n", ".spec-workflow/specs/a/tasks.md").tasks
+    tasks = parse(
+        f"# T\n\n{legend}\n\n- [ ] a\n- [~] b\n- [!] c\n- [x] d\n- [-] e\n", ".spec-workflow/specs/a/tasks.md"
+    ).tasks
     assert [found.status for found in tasks] == ["open", "in-progress", "blocked", "done", "unknown"]
     assert [found.withdrawn for found in tasks] == [False, False, False, False, True]
 
@@ -419,7 +424,9 @@ def test_criteria_below_a_task_heading_belong_to_it() -> None:
 
 
 def test_fallbacks_are_not_used_beside_tasks() -> None:
-    tasks = parse("### [ ] 1. A\n\n### Task 2: B\n\n| ID | Task | Status |\n|--|--|--|\n| 1 | A | done |\n\n- [ ] 3. C\n")
+    tasks = parse(
+        "### [ ] 1. A\n\n### Task 2: B\n\n| ID | Task | Status |\n|--|--|--|\n| 1 | A | done |\n\n- [ ] 3. C\n"
+    )
     assert [found.id for found in tasks.tasks] == ["3"]
     assert [problem.code for problem in tasks.problems] == ["heading-box"]
 
@@ -561,10 +568,48 @@ def test_the_json_contract() -> None:
 
 SNIPPETS = st.sampled_from(
     [
-        *["- [ ] 1. a", "- [x] 1.1 b", "  - [-] c", "- [] T001 [P] [US1] d", "* [~]* e", "1. [✅] f", "### [ ] 2. g", "### Task 3: h"],
-        *["| ID | Task | Status |", "|--|--|--|", "| 1 | a | done |", "```json", '{"waves": [[1], {"tasks": ["1.1"]}]}', "```", "~~~"],
-        *["  - _Requirements: 1.1_", "  - _Prompt: a", "    b_", "**Criteria**:", "<details>", "<!--", "-->", "---", "a: b", "", "## Legend"],
-        *["`[ ] open`, `[~] doing`", "T001 → T002", "\ufeff", "> - [ ] q", "\u2028- [ ] x", "- [ ] \ud800", "\x00", "- [ ] (depends on T001)"],
+        *[
+            "- [ ] 1. a",
+            "- [x] 1.1 b",
+            "  - [-] c",
+            "- [] T001 [P] [US1] d",
+            "* [~]* e",
+            "1. [✅] f",
+            "### [ ] 2. g",
+            "### Task 3: h",
+        ],
+        *[
+            "| ID | Task | Status |",
+            "|--|--|--|",
+            "| 1 | a | done |",
+            "```json",
+            '{"waves": [[1], {"tasks": ["1.1"]}]}',
+            "```",
+            "~~~",
+        ],
+        *[
+            "  - _Requirements: 1.1_",
+            "  - _Prompt: a",
+            "    b_",
+            "**Criteria**:",
+            "<details>",
+            "<!--",
+            "-->",
+            "---",
+            "a: b",
+            "",
+            "## Legend",
+        ],
+        *[
+            "`[ ] open`, `[~] doing`",
+            "T001 → T002",
+            "\ufeff",
+            "> - [ ] q",
+            "\u2028- [ ] x",
+            "- [ ] \ud800",
+            "\x00",
+            "- [ ] (depends on T001)",
+        ],
     ]
 )
 

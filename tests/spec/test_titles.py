@@ -166,7 +166,9 @@ def test_any_text_has_a_title(text: str) -> None:
     assert found.id is None or found.id.strip() == found.id != ""
 
 
-@pytest.mark.parametrize("run", ["*", "_", "~", "`", "[", "(", " ", "\t", "1", "1.", "T1-", "[P]", "(P) ", "<!--", "- ", "a "])
+@pytest.mark.parametrize(
+    "run", ["*", "_", "~", "`", "[", "(", " ", "\t", "1", "1.", "T1-", "[P]", "(P) ", "<!--", "- ", "a "]
+)
 def test_long_runs_take_no_more_than_linear_time(run: str) -> None:
     """Two hundred thousand characters; anything quadratic would hit the suite's time limit."""
     for text in (run * (200_000 // len(run)), "T001 " + run * (200_000 // len(run)) + "x"):
