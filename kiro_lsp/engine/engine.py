@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections import deque
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -24,12 +23,13 @@ from kiro_lsp.engine import faults
 from kiro_lsp.engine.apply import Buffers, Outcome
 from kiro_lsp.engine.control import Control
 from kiro_lsp.engine.execute import Chosen, RunJob, StartRun, refuse_untrusted
+from kiro_lsp.engine.following import Follower, LiveRun
 from kiro_lsp.engine.run import RunHandle, now
 from kiro_lsp.engine.settle import Settled, Settlement, no_buffers
 from kiro_lsp.engine.stage import Stage
 from kiro_lsp.engine.workspace import TaskFile, Workspace, user_config_path
 from kiro_lsp.errors import KiroError, RunRefused, UnreadableFile
-from kiro_lsp.events import Envelope, EventStream, Permission, RunState
+from kiro_lsp.events import Envelope, EventStream
 from kiro_lsp.executors import registry
 from kiro_lsp.executors.protocol import AgentInfo
 from kiro_lsp.executors.worker import WorkerPool
@@ -38,62 +38,6 @@ from kiro_lsp.settings import LoadedSettings
 from kiro_lsp.settings.redact import Redactor
 from kiro_lsp.spec import tasks
 from kiro_lsp.store import Owner, RunRecord, Store
-
-
-@dataclass(frozen=True, slots=True)
-class LiveRun:
-    """What a lens shows of the newest run of a task."""
-
-    run_id: str
-    path: str
-    task_key: str
-    title: str
-    agent: str
-    label: str
-    state: RunState
-    phase: str
-    started_at: str
-    cost: str | None
-    files: int
-    question: Permission | None = None
-
-
-class Follower:
-    """An async iterator over envelopes. One that falls too far behind is served from the record again."""
-
-    def __init__(self, store: Store, stream: EventStream, run_id: str | None, after: int) -> None:
-        self._store, self._stream, self._run_id, self._last = store, stream, run_id, after
-        self._recorded: deque[Envelope] | None = None
-        self._subscription = stream.subscribe(run_id)
-
-    def __aiter__(self) -> Follower:
-        return self
-
-    async def __anext__(self) -> Envelope:
-        while True:
-            if self._recorded is None:
-                recorded = (
-                    []
-                    if self._run_id is None
-                    else await asyncio.to_thread(self._store.events, self._run_id, self._last)
-                )
-                self._recorded = deque(recorded)
-            if self._recorded:
-                return self._seen(self._recorded.popleft())
-            envelope = await self._subscription.next()
-            if envelope is None:
-                if not self._subscription.lagged:
-                    raise StopAsyncIteration
-                self._subscription, self._recorded = self._stream.subscribe(self._run_id), None
-            elif self._run_id is None or envelope.seq > self._last:
-                return self._seen(envelope)
-
-    def close(self) -> None:
-        self._stream.unsubscribe(self._subscription)
-
-    def _seen(self, envelope: Envelope) -> Envelope:
-        self._last = envelope.seq
-        return envelope
 
 
 class Engine:
