@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
+import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -34,6 +37,7 @@ def put(root: Path, path: str, data: bytes, mode: int = 0o644) -> Path:
 def carry_out(disk: Disk, change: Change) -> None:
     disk.lay(change, 0)
     disk.swap(change, 0)
+    disk.sync([change])
     disk.sweep(change, 0)
 
 
@@ -63,7 +67,7 @@ def test_a_new_file_gets_its_folders_and_what_the_umask_leaves(root: Path, excha
     assert disk.missing_folders("x/y/new") == ("x", "x/y")
     before = os.umask(0o027)
     try:
-        carry_out(disk, Change("x/y/new", None, b"1"))
+        carry_out(disk, Change("x/y/new", None, b"1", folders=("x", "x/y")))
         carry_out(disk, Change("run", None, b"2", None, 0o777))
     finally:
         os.umask(before)
@@ -297,3 +301,58 @@ def test_faults_act_at_the_named_pass_only(monkeypatch: pytest.MonkeyPatch) -> N
     for _ in range(2):
         with pytest.raises(OSError, match="injected"):
             faults.point("disk.swap")
+
+
+def test_every_point_is_listed_and_every_listed_point_is_passed_somewhere() -> None:
+    """What is not listed is not killed at, and what is not passed is a test that proves nothing."""
+    package = Path(faults.__file__).parent.parent
+    passed = {
+        name
+        for source in package.rglob("*.py")
+        for name in re.findall(r"\bpoint\(\"([a-z.-]+)\"\)", source.read_text("utf-8"))
+    }
+    assert passed == set(faults.POINTS)
+
+
+def test_a_folder_that_is_exchanged_for_a_link_all_the_time_never_leads_outside(root: Path) -> None:
+    """An attacker flips a folder and a link to a folder outside while files are written, replaced and deleted in it."""
+    outside = root.parent / "outside"
+    outside.mkdir()
+    (outside / "a").write_bytes(b"old")
+    put(root, "d/a", b"old")
+    before = snapshot(outside)
+    stop = threading.Event()
+
+    def flip() -> None:
+        while not stop.wait(0.0005):  # long enough for some writes to succeed
+            (root / "d").rename(root / "real")
+            (root / "d").symlink_to(outside)
+            (root / "d").unlink()
+            (root / "real").rename(root / "d")
+
+    attacker = threading.Thread(target=flip)
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    attacker.start()
+    succeeded = refused = 0
+    try:
+        while min(succeeded, refused) < 20 and succeeded + refused < 3_000:
+            number = succeeded + refused
+            content = Disk(root, "t").look("d/a").data
+            for change in (
+                Change("d/a", content, f"{number}".encode()),
+                Change(f"d/n{number}", None, b"new"),
+                Change(f"d/n{number}", b"new", None),
+            ):
+                try:
+                    carry_out(Disk(root, "t"), change)
+                except (Changed, OSError):
+                    refused += 1
+                else:
+                    succeeded += 1
+    finally:
+        stop.set()
+        attacker.join()
+        sys.setswitchinterval(interval)
+    assert succeeded, "no write came between two flips: nothing was tried"
+    assert snapshot(outside) == before

@@ -159,3 +159,23 @@ def test_only_the_projects_own_journals_are_touched(root: Path, store: Store, tm
     assert recovery.recover_root(store, other) == []
     assert state_of(store, number) == "PREPARED"
     assert [outcome.state for outcome in recovery.recover_root(store, root)] == ["rolled-back"]
+
+
+def test_what_somebody_else_wrote_before_we_began_is_not_taken_for_ours(root: Path, store: Store) -> None:
+    number = journal(store, A, B, state="PREPARED")
+    (root / "a.txt").write_bytes(b"2")
+    (root / "b.txt").write_bytes(b"4")
+    before = snapshot(root)
+    assert recovery.recover(store, root, "run-1").state == "rolled-back"
+    assert state_of(store, number) == "ROLLED_BACK"
+    assert snapshot(root) == before
+
+
+def test_beside_a_file_that_is_left_alone_nothing_is_left_behind(root: Path, store: Store) -> None:
+    number = journal(store, A, B)
+    disk = Disk(root, recovery.token(store, number))
+    for place, change in recovery.changes_of(store.journals()[0]):
+        disk.lay(change, place)
+    (root / "b.txt").write_bytes(b"theirs")
+    assert recovery.recover(store, root, "run-1").state == "conflict"
+    assert [name for name in os.listdir(root) if name.startswith(".kiro-lsp")] == []

@@ -198,13 +198,7 @@ def test_what_somebody_writes_while_files_are_written_is_never_overwritten(
 ) -> None:
     case = cases(3, "accept")
     prepared = case.fresh()
-    fault = f"{moment}:stop" if ":" in moment else f"{moment}:1:stop"
-    child = subprocess.Popen(
-        [sys.executable, "-c", _CHILD, str(prepared.root), str(prepared.state), fault],
-        cwd=REPO,
-    )
-    _pid, status = os.waitpid(child.pid, os.WUNTRACED)
-    assert os.WIFSTOPPED(status)
+    child = stopped_child(prepared, f"{moment}:stop" if ":" in moment else f"{moment}:1:stop")
     theirs = prepared.root / path
     theirs.parent.mkdir(parents=True, exist_ok=True)
     theirs.unlink(missing_ok=True)
@@ -216,6 +210,31 @@ def test_what_somebody_writes_while_files_are_written_is_never_overwritten(
     rest = snapshot(prepared.root, times=False).contents()
     before = case.before.contents()
     assert rest == {name: entry for name, entry in before.items() if name != path}
+
+
+@pytest.mark.parametrize("path", ["src/app.py", "old/only.txt"])
+def test_the_same_change_by_somebody_else_is_theirs_and_stays(cases: Callable[[int, str], Case], path: str) -> None:
+    """At the very moment of our own write a file gets just what we wanted: going back must not take it away."""
+    case = cases(3, "accept")
+    prepared = case.fresh()
+    child = stopped_child(prepared, "disk.swap:1:stop")
+    wanted = SETS[3][path].after
+    if wanted is None:
+        (prepared.root / path).unlink()
+    else:
+        (prepared.root / path).write_bytes(wanted)
+    os.kill(child.pid, signal.SIGCONT)
+    assert child.wait() == 3
+    assert ((prepared.root / path).read_bytes() if wanted is not None else None) == wanted
+    assert (prepared.root / path).exists() is (wanted is not None)
+
+
+def stopped_child(prepared: Prepared, fault: str) -> subprocess.Popen[bytes]:
+    """A process that accepts and has stopped at a point."""
+    child = subprocess.Popen([sys.executable, "-c", _CHILD, str(prepared.root), str(prepared.state), fault], cwd=REPO)
+    _pid, status = os.waitpid(child.pid, os.WUNTRACED)
+    assert os.WIFSTOPPED(status)
+    return child
 
 
 def test_the_next_apply_in_the_project_finishes_what_a_dead_process_left(
