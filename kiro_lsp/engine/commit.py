@@ -200,10 +200,10 @@ class _Repository:
         """
         before = self.entries(None, paths)
         self._set_entries(paths, entries, len(commit))
-        point("commit.index")
         try:
             if self.head() != head:
                 raise _refused("moved", "HEAD moved while the commit was made.", "Look at the branch, then try again.")
+            point("commit.index")
             old = head.commit or "0" * len(commit)
             self.text("update-ref", "-m", f"commit: {message.splitlines()[0]}", head.ref or "HEAD", commit, old)
         except RunRefused as refusal:

@@ -576,3 +576,28 @@ async def test_nothing_to_undo_is_refused(root: Path, store: Store) -> None:
     await applier.undo("run-1")
     with pytest.raises(RunRefused, match="nothing that could be undone"):
         await applier.undo("run-1")
+
+
+async def test_undoing_a_restore_leaves_the_accept_to_be_undone(root: Path, store: Store) -> None:
+    review = everything(prepare(root, store, THREE))
+    before = snapshot(root, times=False)
+    applier = Applier(store, root, Documents())
+    await applier.accept("run-1", review)
+    await applier.restore("run-1")
+    assert (await applier.undo("run-1")).state == "verified"
+    assert actual(root, THREE) == expected(root, THREE)
+    assert (await applier.undo("run-1")).state == "verified"
+    assert snapshot(root, times=False) == before
+
+
+async def test_what_an_editor_saved_with_its_own_line_ends_is_undone_in_them(root: Path, store: Store) -> None:
+    review = everything(prepare(root, store, TWO))
+    editor = opened(root, "a.txt")
+    editor.ways = ["own line ends"]
+    applier = Applier(store, root, editor)
+    assert (await applier.accept("run-1", review)).state == "verified"
+    await editor.save([root / "a.txt"])
+    editor.texts.clear()
+    assert (root / "a.txt").read_bytes() == b"one\r\n2\r\n3\r\n4\r\n5\r\nsix\r\n"
+    assert (await applier.undo("run-1")).state == "verified"
+    assert (root / "a.txt").read_bytes() == b"1\r\n2\r\n3\r\n4\r\n5\r\n6\r\n"
