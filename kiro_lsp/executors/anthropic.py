@@ -59,8 +59,6 @@ class AnthropicExecutor:
     `environ` is where the key is looked up when the request brings no environment of its own.
     """
 
-    worker_script = SCRIPT
-
     def __init__(
         self,
         agent: AgentSettings,

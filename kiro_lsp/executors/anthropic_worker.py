@@ -224,45 +224,24 @@ async def _bound(response: httpx2.Response) -> None:
     response.stream = Bounded(response.stream)
 
 
-class Provider:
-    """The SDK's client, kept for the next request to the same address with the same key."""
-
-    def __init__(self) -> None:
-        self._of: tuple[Any, ...] = ()
-        self._client: anthropic.AsyncAnthropic | None = None
-
-    async def client(self, order: Mapping[str, Any]) -> anthropic.AsyncAnthropic:
-        wanted = tuple(order[name] for name in ("apiKey", "baseUrl", "connectSeconds", "idleSeconds"))
-        if self._client is None or self._of != wanted:
-            await self.close()
-            self._of, self._client = wanted, make_client(order)
-        return self._client
-
-    async def close(self) -> None:
-        if self._client is not None:
-            await self._client.close()
-            self._client = None
-
-
-def make_client(
-    order: Mapping[str, Any], transport: httpx2.AsyncBaseTransport | None = None
-) -> anthropic.AsyncAnthropic:
-    """A client with everything explicit: nothing of the environment or a profile decides where a key goes."""
-    timeout = httpx2.Timeout(order["idleSeconds"], connect=order["connectSeconds"])
-    given: Any = {} if transport is None else {"transport": transport}
-    http_client = anthropic.DefaultAsyncHttpxClient(
-        timeout=timeout,
+def make_http(**more: Any) -> httpx2.AsyncClient:
+    """The connections of this process, made once: loading certificates takes as long as a first answer does."""
+    return anthropic.DefaultAsyncHttpxClient(
         follow_redirects=False,
         event_hooks={"response": [_bound]},
         headers={"accept-encoding": "identity"},
-        **given,
+        **more,
     )
+
+
+def make_client(order: Mapping[str, Any], http: httpx2.AsyncClient) -> anthropic.AsyncAnthropic:
+    """A client with everything explicit: nothing of the environment or a profile decides where a key goes."""
     return anthropic.AsyncAnthropic(
         api_key=order["apiKey"],
         base_url=order["baseUrl"],
         max_retries=0,
-        timeout=timeout,
-        http_client=http_client,
+        timeout=httpx2.Timeout(order["idleSeconds"], connect=order["connectSeconds"]),
+        http_client=http,
     )
 
 
@@ -354,13 +333,13 @@ def _seconds_of(headers: Mapping[str, str]) -> float | None:
     return None
 
 
-async def carry_out(provider: Provider, order: Mapping[str, Any]) -> None:
+async def carry_out(http: httpx2.AsyncClient, order: Mapping[str, Any]) -> None:
     """Answer one order. Another attempt is made only when the one before certainly did nothing."""
-    output = Output(order["id"])
+    output, client = Output(order["id"]), make_client(order, http)
     sent = False
     for tried in range(order["retries"] + 1):
         try:
-            complete = await attempt(await provider.client(order), order, output)
+            complete = await attempt(client, order, output)
         except Failed as failed:
             sent = sent or bool(failed.line["sent"])
             if failed.retry_in is None or tried == order["retries"]:
@@ -408,12 +387,13 @@ async def warm() -> None:
     order = {"apiKey": "none", "baseUrl": "http://127.0.0.1", "connectSeconds": 1, "idleSeconds": 1}
     headers = {"content-type": "text/event-stream"}
     transport = httpx2.MockTransport(lambda _request: httpx2.Response(200, headers=headers, content=_CANNED))
-    async with make_client(order, transport) as client:
+    async with make_http(transport=transport) as http:
         message: Any = {"role": "user", "content": [{"type": "text", "text": "x"}]}
-        async for _event in await client.messages.create(model="m", max_tokens=1, messages=[message], stream=True):
+        stream = await make_client(order, http).messages.create(
+            model="m", max_tokens=1, messages=[message], stream=True
+        )
+        async for _event in stream:
             pass
-    gc.collect()
-    gc.freeze()
 
 
 async def serve() -> None:
@@ -428,8 +408,10 @@ async def serve() -> None:
 
     threading.Thread(target=read, daemon=True).start()
     await warm()
+    http = make_http()
+    gc.collect()
+    gc.freeze()
     write({"id": 0, "event": "ready"})
-    provider = Provider()
     current: asyncio.Task[None] | None = None
     while True:
         order = json.loads(await orders.get())
@@ -441,10 +423,9 @@ async def serve() -> None:
             if isinstance(outcome, Exception):
                 raise outcome
         if order.get("cancel"):
-            await provider.close()
             write({"id": order["id"], "event": "cancelled"})
         else:
-            current = asyncio.create_task(carry_out(provider, order))
+            current = asyncio.create_task(carry_out(http, order))
             current.add_done_callback(_crash)
 
 

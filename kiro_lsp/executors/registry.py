@@ -146,13 +146,9 @@ def agent_named(name: str, *, model: str | None = None, environ: Mapping[str, st
 
 
 def warm_module(agent: AgentInfo) -> Path | None:
-    """The worker program that is worth starting before the first run, None when the agent needs none."""
-    module_name = _MODULE.get(agent.type)
-    if module_name is None or not _spoken(agent.type):
-        return None
-    module = importlib.import_module(f"{__package__}.{module_name}")
-    script = getattr(getattr(module, _class_name(module_name), None), "worker_script", None)
-    return script if isinstance(script, Path) else None
+    """The worker program that is worth starting before the first run, None when the agent needs none. Imports nothing."""
+    script = Path(__file__).with_name(f"{_MODULE.get(agent.type, agent.type)}_worker.py")
+    return script if script.is_file() else None
 
 
 def settings_for(name: str, settings: Settings, *, model: str | None = None) -> AgentSettings:

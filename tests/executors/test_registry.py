@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -141,7 +142,7 @@ def test_every_file_of_the_folder_is_an_agent_and_is_valid() -> None:
 def test_a_new_agent_is_one_file(tmp_path: Path) -> None:
     """In a copy of the package, so that nothing but the file is new."""
     package = tmp_path / "kiro_lsp"
-    subprocess.run(["cp", "-r", REPO / "kiro_lsp", package], check=True)
+    shutil.copytree(REPO / "kiro_lsp", package, ignore=shutil.ignore_patterns("__pycache__"))
     (package / "executors" / "agents" / "gateway.toml").write_text(
         'label = "Gateway"\ntype = "anthropic-api"\norder = 20\napi_key_env = "GATEWAY_KEY"\n'
         'endpoint = "https://gateway.example"\nbilling = "metered"\n',
