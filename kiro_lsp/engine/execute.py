@@ -190,6 +190,7 @@ class RunJob:
             agent=handle.agent_settings,
             settings=handle.settings,
             environ=handle.executor_environ,
+            redact=handle.redactor.redact,
         )
         async with asyncio.timeout(handle.settings.execution.timeout_seconds) as timeout:
             with handle.time_limit(timeout):
