@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import quote
 
 from kiro_lsp.changes.changeset import changes_mode, hunks_of, is_binary
+from kiro_lsp.changes.lineends import BOM
 from kiro_lsp.changes.model import ChangeSet, Decision, FileChange, Hunk
 from kiro_lsp.changes.protected import protected
 from kiro_lsp.errors import RunRefused, StaleRevision
@@ -183,6 +184,29 @@ class Review:
             code="unknown-hunk",
             hint=f"It has: {', '.join(known) or 'none'}.",
         )
+
+    def amended(self, path: str, text: str) -> FileChange:
+        """The change of a file after the person changed its proposed side to `text` (as shown: no byte order mark).
+
+        Hunks that were applied must still be there, unchanged: what is on the disk cannot be edited away here. Raises
+        RunRefused for that, for an unknown path and for a file whose proposed side is no text.
+        """
+        change = self._change(self._path_of(path))
+        if change.proposed is None or is_binary(change.proposed):
+            raise RunRefused(f"The proposed side of {path!r} is no text that could be edited.", code="not-text")
+        mark = BOM if change.proposed.startswith(BOM.encode()) else ""
+        try:
+            changed = replace(change, proposed=(mark + text.removeprefix(BOM)).encode("utf-8"))
+        except UnicodeEncodeError as error:
+            raise RunRefused(f"The edit of {path} holds half a character: {error.reason}.", code="not-text") from error
+        applied = {hunk.id for hunk in self._taken(change, _ACCEPTED)}
+        if applied - {hunk.id for hunk in hunks_of(changed)}:
+            raise RunRefused(
+                f"The edit of {path} touches a part that was applied already.",
+                code="applied",
+                hint="Edit the file itself, or undo the run first.",
+            )
+        return changed
 
     # What is left, and what became of it
 

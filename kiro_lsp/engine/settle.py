@@ -7,8 +7,8 @@ change twice, and ends with events that say what happened to which files. How by
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -16,15 +16,17 @@ from kiro_lsp import events
 from kiro_lsp.changes.review import Review
 from kiro_lsp.engine import commit, faults
 from kiro_lsp.engine.apply import Applier, Buffers, Outcome
+from kiro_lsp.engine.history import history_of
 from kiro_lsp.engine.run import now
 from kiro_lsp.engine.workspace import Workspace
-from kiro_lsp.errors import RunRefused, StaleRevision, StoreError
+from kiro_lsp.errors import KiroError, RunRefused, StaleRevision, StoreError
 from kiro_lsp.events import Envelope, RunEvent, RunState
 from kiro_lsp.executors import registry
 from kiro_lsp.spec.model import TaskAnchor, TaskStatus
 from kiro_lsp.store import Owner, RunRecord, Store
 
-_UNDOABLE: frozenset[RunState] = frozenset({"applied", "review", "conflict"})
+_UNDOABLE: frozenset[RunState] = frozenset({"applied", "review", "conflict", "undone"})
+"""An undone run has something to undo again when its files were restored since."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +66,7 @@ class Settlement:
         wanted = review.decide("accepted", path=path, hunks=hunks)
         previous = await self._begin(record, review.revision)
         faults.point("review.accepting")
-        outcome = await self._applier().accept(run_id, wanted)
+        outcome = await self._or_as_before(run_id, previous, self._applier().accept(run_id, wanted))
         faults.point("review.applied")
         if outcome.state == "conflict":
             return await self._conflict(record, outcome)
@@ -104,14 +106,7 @@ class Settlement:
     async def edit_proposed(self, run_id: str, path: str, text: str) -> None:
         """The person changed the proposed side of a file: that is what a later accept takes. The review moves on."""
         _record, review = await self._open(run_id, None)
-        change = next((change for change in review.changes.files if change.path == path), None)
-        if change is None:
-            raise RunRefused(f"{path!r} is not in this review.", code="unknown-file")
-        if change.base is None or change.proposed is None:
-            changed = replace(change, proposed=text.encode())
-        else:
-            bom = b"\xef\xbb\xbf" if change.proposed.startswith(b"\xef\xbb\xbf") else b""
-            changed = replace(change, proposed=bom + text.encode())
+        changed = review.amended(path, text)
         await asyncio.wrap_future(self.store.amend(run_id, changed, review.revision + 1))
 
     async def undo(self, run_id: str) -> Settled:
@@ -250,14 +245,16 @@ class Settlement:
 
     async def _revert(self, run_id: str, verb: Literal["undo", "restore"]) -> Settled:
         record = self.store.run(run_id)
-        if record.state not in _UNDOABLE and not (verb == "restore" and record.state == "undone"):
+        history = history_of(self.store, run_id)
+        if record.state not in _UNDOABLE or not (history.in_force if verb == "undo" else history.changed):
             raise RunRefused(
                 f"Run {run_id} is {record.state}: there is nothing to {verb}.", hint=_hint_for(record.state)
             )
         _decisions, revision = self.store.decisions(run_id)
         previous = await self._begin(record, revision)
         applier = self._applier()
-        outcome = await (applier.undo(run_id) if verb == "undo" else applier.restore(run_id))
+        work = applier.undo(run_id) if verb == "undo" else applier.restore(run_id)
+        outcome = await self._or_as_before(run_id, previous, work)
         if outcome.state != "verified":
             await self._append(run_id, [events.State("applying", previous, outcome.message)])
             return Settled(False, previous, outcome.message, conflicts=outcome.conflicts)
@@ -267,6 +264,14 @@ class Settlement:
     def _completed(self, run_id: str) -> bool:
         """Only a run whose executor completed may tick: accepted pieces of a failed run are not a finished task."""
         return self.store.has_event(run_id, "complete")
+
+    async def _or_as_before(self, run_id: str, previous: RunState, work: Awaitable[Outcome]) -> Outcome:
+        """An apply that is refused as a whole leaves the run in the state that it had."""
+        try:
+            return await work
+        except KiroError as refusal:
+            await self._append(run_id, [events.State("applying", previous, refusal.message)])
+            raise
 
     async def _append(self, run_id: str, group: Sequence[RunEvent]) -> None:
         envelopes = await asyncio.wrap_future(self.store.append(run_id, group, durable=True, at=now()))

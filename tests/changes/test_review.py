@@ -276,3 +276,38 @@ def test_the_wire_form_has_the_fields_of_the_protocol() -> None:
     }
     assert (script["mode"], script["baseUri"]) == ("0755", "kiro-review:/run-1/1/base/bin/%C3%A4%20b.sh")
     assert (logo["binary"], logo["conflict"], logo["hunks"][0]["baseRange"]) == (True, "changed", [0, 0])
+
+
+# The person's own edits of the proposed side
+
+
+def test_an_edit_of_the_proposed_side_replaces_what_is_pending() -> None:
+    found = three_hunks()
+    first = everything(found)[0]
+    decided = found.decide("accepted", hunks=[first])
+    shown = (decided.proposed("f.txt") or b"").decode()
+    change = decided.amended("f.txt", shown.replace("9b\n", "9b, mine\n"))
+    amended = Review(ChangeSet((change,)), decided.decisions, decided.revision + 1)
+    assert amended.current("f.txt") == decided.current("f.txt")
+    assert amended.proposed("f.txt") == shown.replace("9b\n", "9b, mine\n").encode()
+    assert amended.status("f.txt", first) == "accepted"
+
+
+def test_an_edit_cannot_take_back_what_is_on_the_disk() -> None:
+    found = three_hunks()
+    decided = found.decide("accepted", hunks=everything(found)[:1])
+    with pytest.raises(RunRefused) as refused:
+        decided.amended("f.txt", (decided.proposed("f.txt") or b"").decode().replace("one\n", "eins\n"))
+    assert refused.value.code == "applied"
+
+
+def test_an_edit_keeps_the_mark_that_no_editor_shows() -> None:
+    found = review(modify("\ufeffa\n", "\ufeffb\n"))
+    assert found.amended("f.txt", "c\n").proposed == "\ufeffc\n".encode()
+
+
+@pytest.mark.parametrize("change", [FileChange("f", "delete", b"a", None), FileChange("f", "create", None, b"\0")])
+def test_only_text_can_be_edited(change: FileChange) -> None:
+    with pytest.raises(RunRefused) as refused:
+        review(change).amended("f", "x")
+    assert refused.value.code == "not-text"
