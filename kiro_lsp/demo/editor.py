@@ -130,7 +130,8 @@ class Editor:
             self.process.kill()
             await self.process.wait()
         if self._reader is not None:
-            self._reader.cancel()
+            for work in (self._reader, *self._answering):
+                work.cancel()
             await asyncio.gather(self._reader, *self._answering, return_exceptions=True)
 
     async def _send(self, message: Json) -> None:

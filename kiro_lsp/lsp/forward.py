@@ -42,6 +42,8 @@ class Forwarder:
         self._progress: dict[str, _Progress] = {}
         self._tokens: dict[int | str, str] = {}
         self._started_here: set[str] = set()
+        self._questions: dict[str, asyncio.Task[None]] = {}
+        """Questions in front of the person, by request id."""
 
     async def follow(self) -> None:
         """Forward until the engine closes."""
@@ -128,7 +130,12 @@ class Forwarder:
                 self._report(run_id, event.title)
             case Permission() if run_id in self._engine.handles:
                 self._report(run_id, "waiting for you")
-                self._group.create_task(self._ask(run_id, event), name=f"question of {run_id}")
+                asking = self._group.create_task(self._ask(run_id, event), name=f"question of {run_id}")
+                self._questions[event.request_id] = asking
+            case events.Answer():
+                answered = self._questions.pop(event.request_id, None)
+                if answered is not None:
+                    answered.cancel()  # it was answered elsewhere: the client's prompt goes away
             case events.Complete():
                 self._completed(run_id, event)
             case events.Error():
