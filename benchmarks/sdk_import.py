@@ -90,6 +90,7 @@ async def bare_sdk(url: str) -> dict[str, float]:
 
 async def executor(url: str) -> dict[str, float]:
     """The executor with a warm worker, as a run has it."""
+
     class Timed(LocalRun):
         first: float | None = None
 

@@ -36,6 +36,75 @@ class _Meaning:
     hint: str
 
 
+_MEANINGS: Final[tuple[tuple[tuple[int, ...], tuple[str, ...], tuple[ErrorKind, str, str]], ...]] = (
+    (
+        (401,),
+        ("authentication_error",),
+        (
+            "auth",
+            "{url} refused the key of {label}",
+            "Check {key}; `kiro-lsp doctor --live {agent}` tries a new one.",
+        ),
+    ),
+    (
+        (403,),
+        ("permission_error",),
+        (
+            "auth",
+            "The key of {label} has no right to do this",
+            "Check the workspace that {key} belongs to, and that it may use {model}.",
+        ),
+    ),
+    (
+        (402,),
+        ("billing_error",),
+        (
+            "payment",
+            "The account cannot pay for the request",
+            "Add credit or raise the limit in the provider's console, then retry.",
+        ),
+    ),
+    (
+        (429,),
+        ("rate_limit_error",),
+        (
+            "rate-limit",
+            "Too many requests for the key in {key}, or its spending limit is reached",
+            "Wait a minute, then retry; lower execution.max_parallel if it happens often.",
+        ),
+    ),
+    (
+        (503, 529),
+        ("overloaded_error",),
+        ("overloaded", "The provider is overloaded", "Wait a little, then retry; what was staged is kept."),
+    ),
+    (
+        (408, 504),
+        ("timeout_error",),
+        ("timeout", "The provider took too long", "Retry; what was staged is kept."),
+    ),
+    (
+        (404,),
+        ("not_found_error",),
+        (
+            "agent",
+            "{url} does not know the model {model}, or is not the Messages API",
+            "Check model and endpoint of [agents.{agent}].{better}",
+        ),
+    ),
+    (
+        (413,),
+        ("request_too_large",),
+        (
+            "max-tokens",
+            "The request is too large for the model",
+            "Split the task, shorten the spec's documents, or pick a model with a larger window.",
+        ),
+    ),
+)
+"""(statuses, types of an error in the stream, what it means); braces name what `_of_status` knows of the request."""
+
+
 def failure(line: Mapping[str, Any], reached: Reached, redactor: Redactor) -> ExecutorError:
     """The error for an `error` line of the worker; NotCharged where the provider certainly did no work."""
     status, type_ = int(line["status"]), str(line["type"])
@@ -99,9 +168,12 @@ def _of_status(status: int, type_: str, said: str, reached: Reached) -> _Meaning
         "prompt is too long" in lowered or "context window" in lowered or "context limit" in lowered
     ):
         status = 413
-    for statuses, types, meaning in _meanings(reached):
+    for statuses, types, (kind, what, hint) in _MEANINGS:
         if status in statuses or (not status and type_ in types):
-            return meaning
+            words = {"url": reached.url, "label": reached.label, "key": reached.key_name, "model": reached.model}
+            better = successor(reached.model)
+            words |= {"agent": reached.agent, "better": f" Its successor is {better}." if better else ""}
+            return _Meaning(kind, what.format_map(words), hint.format_map(words))
     if 300 <= status < 400:
         return _Meaning(
             "network",
@@ -114,76 +186,4 @@ def _of_status(status: int, type_: str, said: str, reached: Reached) -> _Meaning
         "agent",
         "The provider refused the request",
         f"Its own words say what it objects to. Check model of [agents.{reached.agent}], or pick another model.",
-    )
-
-
-def _meanings(reached: Reached) -> tuple[tuple[tuple[int, ...], tuple[str, ...], _Meaning], ...]:
-    """(statuses, types of an error in the stream, what it means)."""
-    newer = successor(reached.model)
-    better = f" Its successor is {newer}." if newer else ""
-    return (
-        (
-            (401,),
-            ("authentication_error",),
-            _Meaning(
-                "auth",
-                f"{reached.url} refused the key of {reached.label}",
-                f"Check {reached.key_name}; `kiro-lsp doctor --live {reached.agent}` tries a new one.",
-            ),
-        ),
-        (
-            (403,),
-            ("permission_error",),
-            _Meaning(
-                "auth",
-                f"The key of {reached.label} has no right to do this",
-                f"Check the workspace that {reached.key_name} belongs to, and that it may use {reached.model}.",
-            ),
-        ),
-        (
-            (402,),
-            ("billing_error",),
-            _Meaning(
-                "payment",
-                "The account cannot pay for the request",
-                "Add credit or raise the limit in the provider's console, then retry.",
-            ),
-        ),
-        (
-            (429,),
-            ("rate_limit_error",),
-            _Meaning(
-                "rate-limit",
-                f"Too many requests for the key in {reached.key_name}, or its spending limit is reached",
-                "Wait a minute, then retry; lower execution.max_parallel if it happens often.",
-            ),
-        ),
-        (
-            (503, 529),
-            ("overloaded_error",),
-            _Meaning("overloaded", "The provider is overloaded", "Wait a little, then retry; what was staged is kept."),
-        ),
-        (
-            (408, 504),
-            ("timeout_error",),
-            _Meaning("timeout", "The provider took too long", "Retry; what was staged is kept."),
-        ),
-        (
-            (404,),
-            ("not_found_error",),
-            _Meaning(
-                "agent",
-                f"{reached.url} does not know the model {reached.model}, or is not the Messages API",
-                f"Check model and endpoint of [agents.{reached.agent}].{better}",
-            ),
-        ),
-        (
-            (413,),
-            ("request_too_large",),
-            _Meaning(
-                "max-tokens",
-                "The request is too large for the model",
-                "Split the task, shorten the spec's documents, or pick a model with a larger window.",
-            ),
-        ),
     )
