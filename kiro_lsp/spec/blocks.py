@@ -50,6 +50,10 @@ _HTML_TAG: Final = re.compile(
 _FOLDING_TAGS: Final = frozenset({"details", "summary"})
 _BOX: Final = re.compile(r"\[([^\r\n\]]\ufe0f?|\]\ufe0f?(?=\])|)\](?![(\[:])")
 _FRONT_MATTER_KEY: Final = re.compile(r"[A-Za-z_\"'][^\r\n:]{0,80}:(?:[ \t\r\n]|$)")
+_SPECIAL: Final = "-+*0123456789>#`~<=_\t"
+"""Signs that may begin something else than a paragraph."""
+_AFTER_BULLET: Final = " \t\r\n-+*0123456789>#`~<=_"
+"""Signs behind a bullet and its blank with which the item holds more than a paragraph, or is none."""
 _DEEPEST: Final = 100
 """Containers inside each other; what goes deeper is text. Keeps hostile lines such as `- > - > …` linear."""
 _FRONT_MATTER_LIMIT: Final = 2000
@@ -118,6 +122,9 @@ _RAW: Final = 4
 
 @dataclass(slots=True)
 class _Scan:
+    """The state between two lines, and a cursor in the current one: `start` is the next character, `column` its column
+    and `base` the column from which the innermost matched container measures indentation."""
+
     lines: Sequence[str]
     kinds: bytearray
     owners: list[int]
@@ -137,9 +144,69 @@ class _Scan:
     html_folds: bool = False
     folded: bool = False
     """Inside a list that CommonMark takes for part of an HTML block."""
+    number: int = 0
+    text: str = ""
+    start: int = 0
+    column: int = 0
+    base: int = 0
+    matched: int = 0
 
-    def line(self, number: int, text: str) -> None:
+    def run(self, first: int) -> None:
+        """Take all lines from `first` on. Plain text, plain bullets and blank lines, nearly all of a file, go the short way."""
+        kinds, owners, stack = self.kinds, self.owners, self.stack
+        for number in range(first, len(self.lines)):
+            text = self.lines[number]
+            if self.leaf > _PARAGRAPH or self.quotes or self.empty_item >= 0:
+                self._line(number, text)
+                continue
+            start = len(text) - len(text.lstrip(" "))
+            sign = text[start : start + 1]
+            if sign in "\r\n":
+                self.leaf, self.folded = 0, False
+                kinds[number] = BLANK
+                if stack:
+                    owners[number] = stack[-1].owner
+            elif sign not in _SPECIAL and self.leaf:
+                kinds[number] = CONTINUATION
+                if stack:
+                    owners[number] = stack[-1].owner
+            elif (
+                sign in "-*+"
+                and text[start + 1 : start + 2] == " "
+                and text[start + 2 : start + 3] not in _AFTER_BULLET
+            ):
+                self._bullet(number, text, start)
+            else:
+                self._line(number, text)
+
+    def _bullet(self, number: int, text: str, start: int) -> None:
+        """A list item `- text` outside quotes, its text a paragraph."""
+        stack = self.stack
+        base = matched = 0
+        for container in stack:
+            if start - base < container.width:
+                break
+            base += container.width
+            matched += 1
+        if start - base >= 4 or matched >= _DEEPEST:
+            self._line(number, text)
+            return
+        del stack[matched:]
+        owner = stack[-1].owner if stack else -1
+        container = _Container(start - base + 2, owner)
+        stack.append(container)
+        self.kinds[number] = ITEM
+        self.leaf, self.leaf_start = _PARAGRAPH, number
+        start += 2
+        if text[start] == "[" and (found := _box_at(text, start)):
+            mark_column, after = found.span(1)[0], found.end()
+            self.boxes.append(Box(number, found[1], mark_column, after, len(stack) - 1, owner, self.folded))
+            container.owner = owner = len(self.boxes) - 1
+        self.owners[number] = owner
+
+    def _line(self, number: int, text: str) -> None:
         """Take one more line: match the open containers, then continue the open leaf or start new blocks."""
+        self.number, self.text = number, text
         start = _LEADING.match(text).end()  # type: ignore[union-attr]
         column = start if "\t" not in text[:start] else _column(text, start)
         blank = start == len(text) or text[start] in "\r\n"
@@ -159,16 +226,19 @@ class _Scan:
             else:
                 break
             matched += 1
-        if self.leaf > _PARAGRAPH and self._continue_leaf(number, text, start, column - base, blank, matched):
+        self.start, self.column, self.base, self.matched = start, column, base, matched
+        if self.leaf > _PARAGRAPH and self._continue_leaf(blank):
             return
         if blank:
             self._blank(number, matched)
         else:
-            self._start_blocks(number, text, start, column, base, matched)
+            self._start_blocks()
 
-    def _continue_leaf(self, number: int, text: str, start: int, indent: int, blank: bool, matched: int) -> bool:
+    def _continue_leaf(self, blank: bool) -> bool:
         """Whether the line belonged to the open code or HTML block. Closes the block when it ends here or before."""
-        if matched < len(self.stack):
+        number, text, start = self.number, self.text, self.start
+        indent = self.column - self.base
+        if self.matched < len(self.stack):
             self._close_leaf(number)
             return False
         owner = self.stack[-1].owner if self.stack else -1
@@ -217,87 +287,102 @@ class _Scan:
             del self.stack[matched:]
             self.empty_item = -1
 
-    def _start_blocks(self, number: int, text: str, start: int, column: int, base: int, matched: int) -> None:  # noqa: PLR0912
-        """Open the blocks that begin on this line, outermost first, down to its leaf.
-
-        Longer than other functions: one branch for each kind of block start, in the order of the specification.
-        """
-        stack = self.stack
+    def _start_blocks(self) -> None:
+        """Open the blocks that begin on this line, outermost first, down to its leaf."""
+        stack, number = self.stack, self.number
         lazy = self.leaf == _PARAGRAPH
         in_item = False
-        while True:
-            sign = text[start]
-            indent = column - base
-            if len(stack) >= _DEEPEST and matched >= _DEEPEST:
-                break
-            if indent >= 4 and not lazy:
-                self._close_to(matched)
+        while len(stack) < _DEEPEST or self.matched < _DEEPEST:
+            if self.column - self.base >= 4:
+                if lazy:
+                    break
+                self._close_to(self.matched)
                 self._open(number, _INDENTED, CODE)
                 return
-            if indent < 4:
-                if sign == ">":
-                    self._close_to(matched)
-                    stack.append(_Container(-1, stack[-1].owner if stack else -1))
-                    self.quotes += 1
-                    self.leaf, self.empty_item, lazy, in_item = 0, -1, False, False
-                    matched += 1
-                    start, base, column = _past_quote(text, start, column)
-                    if start == len(text) or text[start] in "\r\n":
-                        self.kinds[number], self.owners[number] = BLANK, stack[-1].owner
-                        return
-                    continue
-                if sign == "#" and (found := _ATX.match(text, start)):
-                    self._close_to(matched)
-                    self._heading(number, found.end() - start, _heading_text(text[found.end() :]), in_item)
+            sign = self.text[self.start]
+            if sign == ">":
+                if self._quote():
                     return
-                if sign in "`~" and (found := _FENCE.match(text, start)):
-                    self._close_to(matched)
-                    self._open(number, _FENCED, CODE)
-                    self.fence_mark = found[1] or found[3]
-                    self.fence_info = (found[2] or found[4] or "").strip()
+                lazy = in_item = False
+            elif self._leaf_start(sign, lazy, in_item):
+                return
+            elif (sign in "-+*" or "0" <= sign <= "9") and (found := _MARKER.match(self.text, self.start)):
+                if not self._item(found, lazy):
+                    break
+                if self.empty_item >= 0:
                     return
-                if sign == "<" and self._html(number, text, start, lazy, matched):
-                    return
-                if lazy and sign in "=-" and matched == len(stack) and _SETEXT.match(text, start):
-                    self._setext(number, 1 if sign == "=" else 2)
-                    return
-                if sign in "*-_" and _BREAK.match(text, start):
-                    self._close_to(matched)
-                    self.leaf, self.empty_item = 0, -1
-                    self.kinds[number] = ITEM if in_item else BREAK
-                    self.owners[number] = stack[-1].owner if stack else -1
-                    return
-                if (sign in "-+*" or "0" <= sign <= "9") and (found := _MARKER.match(text, start)):
-                    end = found.end()
-                    content = _LEADING.match(text, end).end()  # type: ignore[union-attr]
-                    empty = content == len(text) or text[content] in "\r\n"
-                    if not (
-                        lazy and matched == len(stack) and (empty or (end - start > 1 and text[start : end - 1] != "1"))
-                    ):
-                        marker_end = column + end - start
-                        content_column = (
-                            marker_end + content - end if "\t" not in text[end:content] else _column(text, content)
-                        )
-                        spaces = content_column - marker_end
-                        self._close_to(matched)
-                        width = indent + end - start + (spaces if 0 < spaces < 5 and not empty else 1)
-                        stack.append(_Container(width, stack[-1].owner if stack else -1))
-                        matched += 1
-                        self.leaf, lazy, in_item = 0, False, True
-                        self.kinds[number], self.owners[number] = ITEM, stack[-1].owner
-                        if empty:
-                            self.empty_item = number
-                            return
-                        self.empty_item = -1
-                        start, column, base = content, content_column, base + width
-                        continue
-            break
+                lazy, in_item = False, True
+            else:
+                break
         if lazy:
             self.kinds[number] = CONTINUATION
             self.owners[number] = stack[-1].owner if stack else -1
             return
-        self._close_to(matched)
-        self._paragraph(number, text, start, in_item)
+        self._close_to(self.matched)
+        self._paragraph(number, self.text, self.start, in_item)
+
+    def _quote(self) -> bool:
+        """Open a block quote. Whether nothing follows on its line."""
+        stack, text = self.stack, self.text
+        self._close_to(self.matched)
+        stack.append(_Container(-1, stack[-1].owner if stack else -1))
+        self.quotes += 1
+        self.matched += 1
+        self.leaf, self.empty_item = 0, -1
+        self.start, self.base, self.column = _past_quote(text, self.start, self.column)
+        if self.start < len(text) and text[self.start] not in "\r\n":
+            return False
+        self.kinds[self.number], self.owners[self.number] = BLANK, stack[-1].owner
+        return True
+
+    def _leaf_start(self, sign: str, lazy: bool, in_item: bool) -> bool:
+        """Whether a heading, a fence, raw HTML or a thematic break begins here; it is then taken."""
+        number, text, start = self.number, self.text, self.start
+        if sign == "#" and (found := _ATX.match(text, start)):
+            self._close_to(self.matched)
+            self._heading(number, found.end() - start, _heading_text(text[found.end() :]), in_item)
+            return True
+        if sign in "`~" and (found := _FENCE.match(text, start)):
+            self._close_to(self.matched)
+            self._open(number, _FENCED, CODE)
+            self.fence_mark = found[1] or found[3]
+            self.fence_info = (found[2] or found[4] or "").strip()
+            return True
+        if sign == "<":
+            return self._html(lazy)
+        if lazy and sign in "=-" and self.matched == len(self.stack) and _SETEXT.match(text, start):
+            self._setext(number, 1 if sign == "=" else 2)
+            return True
+        if sign in "*-_" and _BREAK.match(text, start):
+            self._close_to(self.matched)
+            self.leaf, self.empty_item = 0, -1
+            self.kinds[number] = ITEM if in_item else BREAK
+            self.owners[number] = self.stack[-1].owner if self.stack else -1
+            return True
+        return False
+
+    def _item(self, marker: re.Match[str], lazy: bool) -> bool:
+        """Open a list item. False if its marker may not interrupt the paragraph above."""
+        stack, text, number = self.stack, self.text, self.number
+        start, end = marker.span()
+        content = _LEADING.match(text, end).end()  # type: ignore[union-attr]
+        empty = content == len(text) or text[content] in "\r\n"
+        other_number = end - start > 1 and text[start : end - 1] != "1"
+        if lazy and self.matched == len(stack) and (empty or other_number):
+            return False
+        marker_end = self.column + end - start
+        tabs = "\t" in text[end:content]
+        content_column = _column(text, content) if tabs else marker_end + content - end
+        spaces = content_column - marker_end
+        self._close_to(self.matched)
+        width = marker_end - self.base + (spaces if 0 < spaces < 5 and not empty else 1)
+        stack.append(_Container(width, stack[-1].owner if stack else -1))
+        self.matched += 1
+        self.leaf = 0
+        self.kinds[number], self.owners[number] = ITEM, stack[-1].owner
+        self.empty_item = number if empty else -1
+        self.start, self.column, self.base = content, content_column, self.base + width
+        return True
 
     def _paragraph(self, number: int, text: str, start: int, in_item: bool) -> None:
         begins_item = in_item or self.empty_item >= 0
@@ -342,7 +427,8 @@ class _Scan:
             self.kinds[first:number] = bytes([HEADING]) * (number - first)
             self.headings.append(Heading(first, level, " ".join(line.strip() for line in self.lines[first:number])))
 
-    def _html(self, number: int, text: str, start: int, lazy: bool, matched: int) -> bool:
+    def _html(self, lazy: bool) -> bool:
+        text, start = self.text, self.start
         end: str | re.Pattern[str] | None = None
         folds = False
         if text.startswith("<!--", start):
@@ -359,8 +445,8 @@ class _Scan:
             folds = found[1].lower() in _FOLDING_TAGS
         elif lazy or not _HTML_TAG.match(text, start):
             return False
-        self._close_to(matched)
-        self._open(number, _RAW, HTML)
+        self._close_to(self.matched)
+        self._open(self.number, _RAW, HTML)
         self.html_end, self.html_folds = end, folds
         if _ends_html(end, text, start):
             self.leaf = 0
@@ -373,9 +459,7 @@ def scan(lines: Sequence[str]) -> Blocks:
     state = _Scan(lines, bytearray(count), [-1] * count)
     first = _front_matter_end(lines)
     state.kinds[:first] = bytes([FRONT_MATTER]) * first
-    take = state.line
-    for number in range(first, count):
-        take(number, lines[number])
+    state.run(first)
     unclosed = None
     if state.leaf == _FENCED:
         state.fences.append(Fence(state.leaf_start, count, state.fence_info, False))

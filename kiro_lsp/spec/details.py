@@ -31,14 +31,17 @@ _PLAIN: Final = re.compile(rf"({_PLAIN_KEYS})\s{{0,4}}[:：](.*)$", re.IGNORECAS
 _CLOSING: Final = re.compile(r"(?<=[^\s_])_+(?![^\W_])")
 
 REQUIREMENT_KEYS: Final = re.compile(
-    r"(?:requirements?|reqs?|covers|satisfies|implements|traces?(?: to)?|需求|要求|要件|対応要件|요구\s?사항|требовани[яе]|requisitos?"
+    r"(?:requirements?|reqs?|covers|satisfies|implements|traces?(?: to)?|需求|要求|要件|対応要件|요구\s?사항|требовани[яе]"
+    r"|requisitos?"
     r"|requerimientos?|requerimentos?|requisiti|anforderung(?:en)?|exigences?|vereisten|wymagania)\Z",
     re.IGNORECASE,
 )
 _VALIDATES_KEYS: Final = re.compile(r"(?:validates?|验证|驗證|検証|검증|valida|проверяет)\Z", re.IGNORECASE)
 DEPENDENCY_KEYS: Final = re.compile(
-    r"(?:depends|depends[ -]?on|dependson|dependenc(?:y|ies)|deps|blocked by|prerequisites?|after|依赖|依存|依存関係|前置|前置任务|前提"
-    r"|의존성?|선행|зависимости|зависит от|depende de|dependências?|dependencias?|abhängigkeit(?:en)?|hängt ab von|dépend(?:ances| de))\Z",
+    r"(?:depends|depends[ -]?on|dependson|dependenc(?:y|ies)|deps|blocked by|prerequisites?|after"
+    r"|依赖|依存|依存関係|前置|前置任务|前提"
+    r"|의존성?|선행|зависимости|зависит от|depende de|dependências?|dependencias?|abhängigkeit(?:en)?|hängt ab von"
+    r"|dépend(?:ances| de))\Z",
     re.IGNORECASE,
 )
 FILE_KEYS: Final = re.compile(
@@ -100,6 +103,11 @@ _KNOWN_NAME: Final = re.compile(
     r"|\.(?:gitignore|npmrc|env(?:\.\w+)?|editorconfig|dockerignore|eslintrc(?:\.\w+)?|prettierrc(?:\.\w+)?|gitattributes|nvmrc))\Z",
     re.IGNORECASE,
 )
+_NO_PATH: Final = re.compile(r"[=`<>|;^%\\\"']")
+_DRIVE: Final = re.compile(r"[A-Za-z]:\\")
+_PATH_SIGNS: Final = re.compile(r"[\w.@+\-\[\](){},*~/$]+\Z")
+_LETTER: Final = re.compile(r"[A-Za-z*]")
+_NO_FILE: Final = re.compile(r"(?:[A-Z][A-Za-z]+\.js|e\.g|i\.e)\Z")
 _BACKTICKED: Final = re.compile(r"`([^`\r\n]+)`")
 _LINKED: Final = re.compile(r"\[([^\[\]\r\n]+)\]\([^()\r\n]*\)")
 _LINE_SUFFIX: Final = re.compile(r"(?::\d+(?:[-–:]\d+)?|#L\d+(?:-L?\d+)?)\Z")
@@ -256,13 +264,11 @@ def requirement_refs(value: str) -> list[str]:
 
 
 def _refs_in_run(text: str) -> list[str]:
-    refs = []
+    """References at the beginning of a text, separated by blanks alone; what comes behind them is a comment."""
+    refs: list[str] = []
     at = 0
-    while at < len(text):
-        match = _REF_RUN.match(text, at)
-        if match is None:
-            return refs if refs and not re.match(r"\d|[A-Z]{2,}-?\d", text[at:]) else ([] if not refs else refs)
-        refs.append(_RANGE.sub("-", match[0]) if not _REF.match(match[0]) else match[0])
+    while (match := _REF_RUN.match(text, at)) is not None:
+        refs.append(match[0] if _REF.match(match[0]) else _RANGE.sub("-", match[0]))
         at = match.end()
         while at < len(text) and text[at].isspace():
             at += 1
@@ -413,26 +419,18 @@ def _path(word: str, *, quoted: bool) -> str | None:
     word = _LINE_SUFFIX.sub("", word.strip().strip("'\""))
     if len(word) < 3 or len(word) > 300 or "://" in word or word.startswith(("-", "@", "http", "#", "$", "~~")):
         return None
-    if any(sign in word for sign in "=`<>|;^%\\\"'") and not re.match(r"[A-Za-z]:\\", word):
+    if _NO_PATH.search(word) and not _DRIVE.match(word):
         return None
     name = word.rstrip("/").rpartition("/")[2]
     if "/" in word:
         if _KNOWN_NAME.match(name):
             return word
-        if (
-            quoted
-            and not word.startswith("/")
-            and re.fullmatch(r"[\w.@+\-\[\](){},*~/$]+", word)
-            and "(" not in word[:1]
-        ):
+        if quoted and not word.startswith("/") and _PATH_SIGNS.match(word) and "(" not in word[:1]:
             folder = word.endswith("/") or word.count("/") > 1 or "*" in name
-            return word if folder and not name.endswith(")") and re.search(r"[A-Za-z*]", name) else None
+            return word if folder and not name.endswith(")") and _LETTER.search(name) else None
         return word if word.endswith("/") and not word.startswith("/") and word.count("/") > 1 else None
-    if re.fullmatch(rf"[\w.\-+]+\.(?:{_EXTENSIONS})", name, re.IGNORECASE) or _KNOWN_NAME.match(name):
-        if not quoted and (
-            not re.search(r"[A-Za-z]", name.rpartition(".")[0] or name)
-            or re.fullmatch(r"(?:[A-Z][A-Za-z]+\.js|e\.g|i\.e)", name)
-        ):
-            return None
-        return name if not name.endswith("()") else None
-    return None
+    if not _KNOWN_NAME.match(name):
+        return None
+    if not quoted and (not _LETTER.search(name.rpartition(".")[0] or name) or _NO_FILE.match(name)):
+        return None
+    return name

@@ -69,7 +69,8 @@ _MEANINGS: Final[tuple[tuple[TaskStatus | None, re.Pattern[str]], ...]] = (
         re.compile(
             r"not[ -]?(?:yet[ -])?(?:started|done|begun|begonnen)|un(?:started|done)|incomplete|pending|planned|to[ -]?do\b|open\b"
             r"|backlog|n[ãa]o iniciad|pendent|por hacer|pendiente|sin empezar|abierto|abert[ao]|a fazer|à faire|non commenc"
-            r"|offen|nicht begonnen|未开始|未開始|待办|待辦|待处理|待開始|待开始|未着手|未完了|未完成|대기|미완료|시작 전|할 일|не начат|ожида|открыт"
+            r"|offen|nicht begonnen|未开始|未開始|待办|待辦|待处理|待開始|待开始|未着手|未完了|未完成"
+            r"|대기|미완료|시작 전|할 일|не начат|ожида|открыт"
         ),
     ),
     (
@@ -89,7 +90,8 @@ _MEANINGS: Final[tuple[tuple[TaskStatus | None, re.Pattern[str]], ...]] = (
         "in-progress",
         re.compile(
             r"in[ -]?progress|doing|started|ongoing|underway|active|wip\b|working|em andamento|em progresso|fazendo|en progreso"
-            r"|en curso|en proceso|en cours|in arbeit|in bearbeitung|进行中|進行中|処理中|作業中|着手|진행|в работе|в процессе|выполняется"
+            r"|en curso|en proceso|en cours|in arbeit|in bearbeitung|进行中|進行中|処理中|作業中|着手"
+            r"|진행|в работе|в процессе|выполняется"
         ),
     ),
     (

@@ -20,7 +20,8 @@ from kiro_lsp.spec.titles import Title, read_title, settle
 
 _BOX: Final = re.compile(r"(?:[-*+][ \t]+)?\[([^\r\n\]\w]\ufe0f?|[xX]|)\](?![(\[:])")
 _TASK_HEADING: Final = re.compile(
-    r"(?:\*\*|~~|`|\[|[^\w\s#*~`\[]+\s*)*(?:(?:sub-?)?task|tarea|tarefa|aufgabe|t[âa]che|задача|任务|任務|タスク|작업)\s*#?\d+(?:\.\d+)*[A-Za-z]?\b"
+    r"(?:\*\*|~~|`|\[|[^\w\s#*~`\[]{1,6}\s{0,3}){0,4}"
+    r"(?:(?:sub-?)?task|tarea|tarefa|aufgabe|t[âa]che|задача|任务|任務|タスク|작업)\s{0,3}#?\d+(?:\.\d+)*[A-Za-z]?\b"
     r"|(?:\*\*|~~|`|\[){0,3}T\d{1,4}[A-Za-z]?(?:\.\d+)*\b",
     re.IGNORECASE,
 )
@@ -28,7 +29,8 @@ _DONE: Final = re.compile(r"[✅✓✔☑]|\b(?:COMPLETED?|DONE|FINISHED)\b|已�
 _STARTED: Final = re.compile(r"[🔄🚧⏳🟡]|\b(?:IN[ -]PROGRESS|WIP|STARTED|PARTIAL)\b|进行中|進行中")
 _BLOCKED: Final = re.compile(r"[⛔🚫]|\bBLOCKED\b|阻塞")
 _TAIL: Final = re.compile(
-    r"(?:[\s\-–—:]{0,8}(?:[✅✓✔☑🔄🚧⏳🟡⛔🚫❌]\ufe0f?|\(?\b(?:COMPLETED?|DONE|FINISHED|IN[ -]PROGRESS|WIP|BLOCKED)\b\)?))+\s{0,8}\Z"
+    r"(?:[\s\-–—:]{0,8}(?:[✅✓✔☑🔄🚧⏳🟡⛔🚫❌]\ufe0f?"
+    r"|\(?\b(?:COMPLETED?|DONE|FINISHED|IN[ -]PROGRESS|WIP|BLOCKED)\b\)?))+\s{0,8}\Z"
 )
 _ID_HEADER: Final = re.compile(
     r"(?:id|task[ _-]?id|#|no\.?|nr\.?|order|step|task|编号|序号|任务|番号|タスク|번호)\Z", re.IGNORECASE
@@ -37,10 +39,12 @@ _STATUS_HEADER: Final = re.compile(
     r"(?:status|state|estado|stato|statut|done\??|完成|状态|狀態|状態|進捗|상태|статус|✓|✅|)\Z", re.IGNORECASE
 )
 _STATUS_WORDS: Final = re.compile(
-    r"(?P<done>[✅✓✔☑]|\b(?:done|complete[d]?|finished|yes|closed|merged)\b|已完成|完成|完了|완료|готово|выполнено|conclu[ií]d[ao]|hecho|erledigt|\[[xX]\])"
+    r"(?P<done>[✅✓✔☑]|\b(?:done|complete[d]?|finished|yes|closed|merged)\b|已完成|完成|完了|완료|готово|выполнено"
+    r"|conclu[ií]d[ao]|hecho|erledigt|\[[xX]\])"
     r"|(?P<progress>[🔄🚧🟡]|\b(?:in[ -]progress|doing|wip|started|ongoing)\b|进行中|進行中|진행|em andamento|\[[-~/]\])"
     r"|(?P<blocked>[⛔🚫]|\bblocked\b|阻塞|\[!\])"
-    r"|(?P<open>⬜|⏳|\b(?:open|todo|to do|pending|planned|not started|no|backlog)\b|待|未|대기|pendente|pendiente|offen|\[ ?\]|^-?$)",
+    r"|(?P<open>⬜|⏳|\b(?:open|todo|to do|pending|planned|not started|no|backlog)\b|待|未|대기"
+    r"|pendente|pendiente|offen|\[ ?\]|^-?$)",
     re.IGNORECASE,
 )
 _TITLE_HEADER: Final = re.compile(
@@ -48,6 +52,7 @@ _TITLE_HEADER: Final = re.compile(
     re.IGNORECASE,
 )
 _RULE: Final = re.compile(r"\|?[ \t]*:?-+:?[ \t]*(?:\|[ \t]*:?-+:?[ \t]*)*\|?[ \t]*\Z")
+_LONGEST_ROW: Final = 2000
 _ROW_ID: Final = re.compile(
     r"[*`~\[ ]*(T\d{1,4}[A-Za-z]?|\d+(?:\.\d+)*[A-Za-z]?|[A-Za-z]{1,10}-?\d+(?:\.\d+)*)[*`~\] .]*\Z"
 )
@@ -75,7 +80,7 @@ def heading_tasks(lines: Sequence[str], blocks: Blocks, criteria: Sequence[Task]
     headings = [heading for heading in blocks.headings if _TASK_HEADING.match(heading.text)]
     if not headings:
         return []
-    criterion_lines = [task.line for task in criteria]
+    criterion_lines = frozenset(task.line for task in criteria)
     ends = _ends(blocks, headings, len(lines))
     tasks = []
     for heading, end in zip(headings, ends, strict=True):
@@ -108,18 +113,14 @@ def _heading_status(text: str) -> TaskStatus:
 def _ends(blocks: Blocks, headings: Sequence[Heading], count: int) -> list[int]:
     """Where the section of each heading ends: at the next heading of its level or above, or the next task."""
     chosen = {heading.line for heading in headings}
-    ends = []
-    for heading in headings:
-        end = next(
-            (
-                other.line
-                for other in blocks.headings
-                if other.line > heading.line and (other.level <= heading.level or other.line in chosen)
-            ),
-            count,
-        )
-        ends.append(end)
-    return ends
+    ends: list[int] = []
+    after = [count] * 7  # The first heading of each level behind the current one; at 0 the first task.
+    for heading in reversed(blocks.headings):
+        if heading.line in chosen:
+            ends.append(min(after[: heading.level + 1]))
+            after[0] = heading.line
+        after[heading.level] = heading.line
+    return ends[::-1]
 
 
 def table_tasks(lines: Sequence[str], blocks: Blocks) -> list[Task]:
@@ -146,7 +147,7 @@ def _tables(lines: Sequence[str], blocks: Blocks) -> Iterator[tuple[int, range]]
     """(header line, lines of its rows) of every table outside code."""
     kinds = blocks.kinds
     for number in range(1, len(lines)):
-        line = lines[number].strip()
+        line = lines[number].strip() if len(lines[number]) < _LONGEST_ROW else ""
         if (
             "|" in line
             and "-" in line
@@ -225,11 +226,11 @@ def _task(
     *,
     status: TaskStatus,
     mark: str = "",
-    skip: Sequence[int] = (),
+    skip: frozenset[int] = frozenset(),
 ) -> Task:
     """A task whose body is the section below its heading, the criteria in it left out."""
     kinds = blocks.kinds
-    own = [number for number in range(line + 1, end) if number not in set(skip)] if skip else list(range(line + 1, end))
+    own = [number for number in range(line + 1, end) if number not in skip]
     while own and (kinds[own[-1]] == BLANK or not lines[own[-1]].strip(" \t\r\n-*_")):
         own.pop()
     metadata = read_metadata(

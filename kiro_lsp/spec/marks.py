@@ -36,7 +36,7 @@ def mark_for(task_list: TaskList, status: TaskStatus, path: str) -> str:
     """
     if status == "open":
         return " "
-    used = Counter(
+    used: Counter[str] = Counter(
         task.mark for task in task_list.tasks if task.status == status and len(task.mark) == 1 and task.mark.isascii()
     )
     if in_spec_workflow(path):
@@ -51,7 +51,8 @@ def mark_for(task_list: TaskList, status: TaskStatus, path: str) -> str:
         return max(used, key=lambda mark: (used[mark], mark == usual))
     if used:
         return used.most_common(1)[0][0]
-    for mark in (*_CANDIDATES[status], *task_list.legend):
+    candidates: tuple[str, ...] = (*_CANDIDATES[status], *task_list.legend)
+    for mark in candidates:
         if len(mark) == 1 and mark.isascii() and _written_for(task_list, mark) == status:
             return mark
     return ""

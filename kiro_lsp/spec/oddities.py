@@ -17,7 +17,9 @@ _OF_ONE_KIND: Final = 50
 """Problems of one code; a broken file needs no thousand copies of one message."""
 _BOX_LINE: Final = re.compile(r"[ \t>]*(?:[-*+]|\d{1,9}[.)])[ \t]+\[(?:[^\r\n\]\w]|[xX]|)\](?![(\[:])")
 _BARE_BOX: Final = re.compile(r"[ \t]*\[(?:[ xX~\-/!]|)\][ \t]+\S")
-_WIDE_BOX: Final = re.compile(r"[ \t>]*(?:[-*+]|\d{1,9}[.)])[ \t]+(\[(?:[ \t]+[xX]?[ \t]*|[xX][ \t]+)\])(?=[ \t*\\])")
+_WIDE_BOX: Final = re.compile(
+    r"[ \t>]*(?:[-*+]|\d{1,9}[.)])[ \t]+(\[(?:[ \t]{1,4}[xX]?[ \t]{0,4}|[xX][ \t]{1,4})\])(?=[ \t*\\])"
+)
 _INLINE_BOXES: Final = re.compile(r"\[[ xX]\][ \t]+\S")
 _HEADING_BOX: Final = re.compile(r"(?:[-*+][ \t]+)?\[(?:[^\r\n\]\w]|[xX]|)\](?![(\[:])")
 

@@ -20,7 +20,8 @@ from kiro_lsp.spec.titles import Title, read_title, settle
 CRITERIA: Final = re.compile(
     r"(?:success|acceptance|completion|exit|done|quality|validation|verification|review)\s+(?:criteri|check|gates?\b)"
     r"|definition[ -]of[ -]done|\bDoD\b|acceptance\s+tests?\b|\bacceptance\s*[:：*]*$|crit[eé]rios? d[eo]|criterios? de|критери"
-    r"|erfolgskriteri|abnahmekriteri|crit[eè]res d|验收|驗收|完成标准|成功标准|受け?入れ?(?:基準|条件)|完了(?:条件|基準)|완료\s?조건|수락\s?기준|수용\s?기준",
+    r"|erfolgskriteri|abnahmekriteri|crit[eè]res d|验收|驗收|完成标准|成功标准|受け?入れ?(?:基準|条件)"
+    r"|完了(?:条件|基準)|완료\s?조건|수락\s?기준|수용\s?기준",
     re.IGNORECASE,
 )
 _LABEL: Final = re.compile(
@@ -115,9 +116,9 @@ class Reading:
         starts = [heading.line for heading in self.blocks.headings]
         for number, box in enumerate(self.blocks.boxes):
             at = bisect_right(starts, box.line) - 1
-            if at >= 0 and is_legend_heading(self.blocks.headings[at].text):
-                if explains_mark(self.lines[box.line][box.after :].strip(" \t\r\n:=→–—-")):
-                    yield number
+            title = self.lines[box.line][box.after :].strip(" \t\r\n:=→–—-")
+            if at >= 0 and is_legend_heading(self.blocks.headings[at].text) and explains_mark(title):
+                yield number
 
     def body(self, number: int) -> str:
         """The lines of a task's own body, without the indentation that all share and without trailing blanks."""
@@ -131,8 +132,12 @@ class Reading:
     def end_line(self, number: int) -> int:
         """First line behind the title and the part of the body that follows it directly."""
         end = self.title_ends[number]
+        kinds = self.blocks.kinds
         for line in self.own_lines[number]:
-            if line != end and any(self.blocks.kinds[between] != BLANK for between in range(end, line)):
+            directly = end
+            while directly < line and kinds[directly] == BLANK:
+                directly += 1
+            if line > directly:
                 break
             end = line + 1
         return end

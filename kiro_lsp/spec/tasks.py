@@ -75,10 +75,9 @@ _STATES: Final[tuple[TaskStatus, ...]] = ("open", "in-progress", "done", "blocke
 
 def parse(text: str, path: str = "") -> TaskList:
     """The tasks of a file. `path` as given, POSIX or Windows; it only helps to tell the dialect. Never raises."""
+    if text.startswith("\ufeff"):
+        return _moved(parse(text[1:], path))
     lines = split_lines(text)
-    if lines and lines[0].startswith("\ufeff"):
-        # An editor may hand over the mark as text. A blank has the same width, so every column still fits.
-        lines = [" " + lines[0][1:] if lines[0][1:2] in " \t-*+0123456789" else "\ufeff" + lines[0][1:], *lines[1:]]
     reading = Reading(lines, scan(lines))
     reading.read()
     sections = outline.Sections(reading.blocks.headings)
@@ -106,6 +105,19 @@ def parse(text: str, path: str = "") -> TaskList:
     problems.extend(of_tasks(tasks, reading, dialect, path))
     problems.sort(key=lambda problem: (problem.line, problem.column, problem.code))
     return TaskList(dialect, tuple(tasks), tuple(problems), waves, legend)
+
+
+def _moved(task_list: TaskList) -> TaskList:
+    """The same for a text that keeps its byte order mark, which an editor may hand over: columns of line 0 move by one."""
+    tasks = [
+        replace(task, mark_column=task.mark_column + 1) if task.line == 0 and task.mark_column is not None else task
+        for task in task_list.tasks
+    ]
+    problems = [
+        replace(problem, column=problem.column + 1) if problem.line == 0 and problem.column else problem
+        for problem in task_list.problems
+    ]
+    return replace(task_list, tasks=tuple(tasks), problems=tuple(problems))
 
 
 def _legend(reading: Reading) -> dict[str, TaskStatus | None]:

@@ -81,7 +81,6 @@ def read_title(text: str) -> Title:
     optional = False
     if text.startswith(("* ", "\\* ")):
         optional, text = True, text[text.index("*") + 1 :].lstrip()
-    plain, *_ = _tagged(text)
     identifier: str | None = None
     certainty = NONE
     rest = text
@@ -103,7 +102,7 @@ def read_title(text: str) -> Title:
         optional or _OPTIONAL_WORD.search(title) is not None,
         struck or _WITHDRAWN_WORD.search(title) is not None,
         certainty,
-        plain,
+        _tagged(text)[0] if certainty == DOUBTFUL else title,
     )
 
 
