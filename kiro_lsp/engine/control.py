@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any
 from kiro_lsp import events
 from kiro_lsp.engine import pickup
 from kiro_lsp.engine.settle import Settled
+from kiro_lsp.engine.stage import COPIES
 from kiro_lsp.errors import KiroError, RunRefused
+from kiro_lsp.sandbox import copy
 from kiro_lsp.store import ControlRow, Owner, OwnerLock, RunRecord
 
 if TYPE_CHECKING:
@@ -48,6 +50,7 @@ class Control:
         self._lock = await asyncio.to_thread(self._store.register_owner)
         self._last_row = await asyncio.to_thread(self._store.last_event_row)
         await self._pick_up()
+        await asyncio.to_thread(copy.clean_leftovers, self._store.directory / COPIES)
         self._poller = group.create_task(self._listen(), name="control rows")
 
     def stop(self) -> None:

@@ -21,6 +21,8 @@ from kiro_lsp.sandbox import copy, files, listing, paths, processes
 from kiro_lsp.sandbox.search import Match, search_files
 from kiro_lsp.store import Store
 
+COPIES = "copies"
+"""Folder below the state folder where the copies for commands lie."""
 READ_LIMIT = 50 * 1024 * 1024
 SEARCH_LIMIT = 2000
 
@@ -105,16 +107,18 @@ class Stage:
             await self._lay_out()
             faults.point("run.copied")
             assert self._copy is not None
-            finished = await processes.run(
-                argv,
-                cwd=self._copy.path / relative,
-                env=environ,
-                timeout=timeout,
-                on_output=on_output,
-                outside=(self.root, self._copy.path),
-            )
-            faults.point("run.commanded")
-            await self._absorb()
+            try:
+                finished = await processes.run(
+                    argv,
+                    cwd=self._copy.path / relative,
+                    env=environ,
+                    timeout=timeout,
+                    on_output=on_output,
+                    outside=(self.root, self._copy.path),
+                )
+            finally:  # what a command did before it was stopped is staged work too
+                faults.point("run.commanded")
+                await self._absorb()
         return CommandResult(finished.exit_code, finished.output, finished.truncated, finished.seconds)
 
     async def close(self) -> None:
@@ -188,4 +192,4 @@ class Stage:
         return files.mode_of(self.root, path)
 
     def _copy_folder(self) -> Path:
-        return self.store.directory / "copies" / self.run_id
+        return self.store.directory / COPIES / self.run_id
