@@ -160,7 +160,7 @@ class Engine:
             )
         faults.point("run.recorded")
         self.handles[record.run_id] = handle
-        job = self._job(workspace, handle, replace(start, path=file.path, task=task.key))
+        job = self._job(workspace, handle, replace(start, path=file.path, task=tasks.selector_of_key(task.key)))
         handle.job = self._group.create_task(self._carry_out(job), name=f"run {record.run_id}")
         self._changed(record.root)
         return record.run_id
@@ -180,7 +180,7 @@ class Engine:
             StartRun(
                 Path(record.root),
                 record.path,
-                record.task_key,
+                tasks.selector_of_key(record.task_key),
                 record.agent,
                 note=record.note,
                 by=by,

@@ -39,6 +39,11 @@ def selector_of(task_list: TaskList, task: Task) -> str:
     return f"{task.key}~1" if repeated else task.key
 
 
+def selector_of_key(key: str) -> str:
+    """What `find` resolves to exactly the task with this key, also where other tasks have the same id."""
+    return f"{key}~1"
+
+
 def find(task_list: TaskList, selector: str) -> Task:
     """The task that a selector names: by key, by id, and only if no task has it by 1-based line; `:12` is always line 12.
 

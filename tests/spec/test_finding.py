@@ -6,7 +6,7 @@ import pytest
 
 from kiro_lsp.errors import AmbiguousTask, UnknownTask
 from kiro_lsp.spec.finding import keys_for
-from kiro_lsp.spec.tasks import anchor_of, find, parse, relocate, selector_of
+from kiro_lsp.spec.tasks import anchor_of, find, parse, relocate, selector_of, selector_of_key
 
 LIST = """\
 # Plan
@@ -70,6 +70,7 @@ def test_an_id_comes_before_a_line_number() -> None:
 def test_every_task_has_a_selector_that_finds_it() -> None:
     tasks = parse(LIST)
     assert [find(tasks, selector_of(tasks, task)) for task in tasks.tasks] == list(tasks.tasks)
+    assert [find(tasks, selector_of_key(task.key)) for task in tasks.tasks] == list(tasks.tasks)
 
 
 def test_keys_are_ids_or_hashes_of_titles_and_never_repeat() -> None:
