@@ -20,7 +20,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from kiro_lsp.sandbox import searcher
 from kiro_lsp.sandbox.programs import find_program, reduced_environ
@@ -55,12 +55,7 @@ async def search_files(
     10,000 characters count, and bytes that are not UTF-8 are replaced. Cancelling it ends the process that searches.
     Raises ValueError for a pattern that is wrong, or that takes longer than `seconds`.
     """
-    if len(pattern) > LONGEST_PATTERN:
-        raise ValueError(f"the pattern is longer than {LONGEST_PATTERN} characters")
-    try:
-        re.compile(pattern)
-    except (re.error, RecursionError, OverflowError) as error:
-        raise ValueError(f"{pattern!r} is not a regular expression: {error}") from error
+    _check(pattern)
     order = {
         "root": os.fspath(root),
         "listed": sorted(listed),
@@ -70,6 +65,21 @@ async def search_files(
         "contents": {path: base64.b64encode(data).decode() for path, data in (contents or {}).items()},
         "ripgrep": find_program("rg", os.environ, [root]) if ripgrep else None,
     }
+    answer = await _asked(root, order, seconds)
+    return [Match(*found) for found in answer]
+
+
+def _check(pattern: str) -> None:
+    if len(pattern) > LONGEST_PATTERN:
+        raise ValueError(f"the pattern is longer than {LONGEST_PATTERN} characters")
+    try:
+        re.compile(pattern)
+    except (re.error, RecursionError, OverflowError) as error:
+        raise ValueError(f"{pattern!r} is not a regular expression: {error}") from error
+
+
+async def _asked(root: Path | str, order: Mapping[str, Any], seconds: float) -> list[tuple[str, int, str]]:
+    """What the searching process finds; it is gone when this returns or raises."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-I",
@@ -85,16 +95,17 @@ async def search_files(
         async with asyncio.timeout(seconds + 1):
             output, errors = await process.communicate(json.dumps(order).encode("utf-8", "surrogateescape"))
     except TimeoutError:
-        raise _too_slow(pattern, seconds) from None
+        raise _too_slow(order["pattern"], seconds) from None
     finally:
         if process.returncode is None:
             _end(process)
             await process.communicate()
     if process.returncode != 0:
         if process.returncode in (-searcher.ALARM, searcher.TOO_SLOW):
-            raise _too_slow(pattern, seconds)
+            raise _too_slow(order["pattern"], seconds)
         raise ValueError(f"the search failed: {errors.decode('utf-8', 'replace').strip()[-500:]}")
-    return [Match(*found) for found in json.loads(output)]
+    found: list[tuple[str, int, str]] = json.loads(output)
+    return found
 
 
 def _too_slow(pattern: str, seconds: float) -> ValueError:

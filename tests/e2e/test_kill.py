@@ -39,7 +39,11 @@ COMMAND = [sys.executable, "-c", "open('made.txt', 'w').write('made')"]
 
 RUN = [point for point in faults.POINTS if point.startswith("run.")]
 REVIEW = ["review.accepting", "review.applied", "review.ticked", "review.settled"]
-APPLY = [point for point in faults.POINTS if point.startswith(("apply.", "disk.")) and point not in ("disk.back", "disk.folder")]
+APPLY = [
+    point
+    for point in faults.POINTS
+    if point.startswith(("apply.", "disk.")) and point not in ("disk.back", "disk.folder")
+]
 NOT_ON_THIS_WAY = {
     "apply.buffers": "no document is open in a terminal",
     "apply.edited": "no document is open in a terminal",
@@ -76,7 +80,14 @@ class Project:
         environ = self.environ | ({faults.VARIABLE: fault} if fault else {})
         argv = [sys.executable, "-m", "kiro_lsp", *arguments]
         return subprocess.run(
-            argv, cwd=self.root, env=environ, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120, check=False
+            argv,
+            cwd=self.root,
+            env=environ,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
         )
 
     def start(self, agent: str, *more: str, fault: str = "") -> subprocess.CompletedProcess[str]:

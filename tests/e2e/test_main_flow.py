@@ -24,7 +24,9 @@ from tests.support.anthropic_server import AnthropicServer, edits
 SECONDS = 60
 TASKS = "# Plan\r\n\r\n- [ ] 1. Greet politely\r\n  - _Requirements: 1.1_\r\n- [ ] 2. Say goodbye\r\n"
 TICKED = TASKS.replace("- [ ] 1.", "- [x] 1.")
-REQUIREMENTS = "# Requirements\n\n### Requirement 1: Greeting\n\n#### Acceptance Criteria\n\n1. THE greeter SHALL be polite\n"
+REQUIREMENTS = (
+    "# Requirements\n\n### Requirement 1: Greeting\n\n#### Acceptance Criteria\n\n1. THE greeter SHALL be polite\n"
+)
 GREETER = "def greet(name):\n    return 'Hey ' + name\n"
 POLITE = "def greet(name):\n    return 'Good day, ' + name\n"
 

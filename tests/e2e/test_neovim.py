@@ -35,9 +35,7 @@ def project(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def nvim(
-    tmp_path: Path, provider: AnthropicServer, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[pynvim.Nvim]:
+def nvim(tmp_path: Path, provider: AnthropicServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[pynvim.Nvim]:
     program = shutil.which("nvim")
     if program is None:
         missing("nvim", "install Debian's neovim")
