@@ -102,6 +102,11 @@ class Engine:
         workspace.buffer_text = self.buffers.text
         return workspace
 
+    def forget_settings(self) -> None:
+        """Read all settings again at their next use."""
+        for workspace in self._workspaces.values():
+            workspace.forget()
+
     async def warm_up(self, root: Path) -> None:
         """Have what a plain click would need ready, in a trusted project; elsewhere nothing is started."""
         workspace = self.workspace(root)

@@ -41,6 +41,8 @@ from kiro_lsp.store import Refusal, Reservation, RunRecord, Store
 
 MERGE_BYTES = 2048
 MERGE_SECONDS = 0.05
+UNSTREAMED_BYTES = 64 * 1024
+"""With stream_output off, text waits for the next event of another kind, or until it is this long."""
 
 _DURABLE = (
     events.Start,
@@ -107,7 +109,6 @@ class RunHandle:
     _text_timer: asyncio.TimerHandle | None = None
     _last_flush: float = 0.0
     _timeout: asyncio.Timeout | None = None
-    _warned: bool = False
     _written: Future[list[Envelope]] | None = None
 
     # The run context: who and what files
@@ -170,7 +171,10 @@ class RunHandle:
         text = event.text if self._text is None else self._text.text + event.text
         self._text = type(event)(text)
         loop = asyncio.get_running_loop()
-        if len(text) >= MERGE_BYTES or loop.time() - self._last_flush >= MERGE_SECONDS:
+        if not self.settings.execution.stream_output:
+            if len(text) >= UNSTREAMED_BYTES:
+                self._flush_text(more_to_come=True)
+        elif len(text) >= MERGE_BYTES or loop.time() - self._last_flush >= MERGE_SECONDS:
             self._flush_text(more_to_come=True)
         elif self._text_timer is None:
             self._text_timer = loop.call_later(MERGE_SECONDS, self._flush_text, True)

@@ -115,6 +115,12 @@ class Settlement:
 
     async def restore(self, run_id: str) -> Settled:
         """Put the backup of every touched file back, also over later changes (which are saved first)."""
+        if not self.workspace.settings().settings.safety.backup_before_execution:
+            raise RunRefused(
+                "No backup is kept (safety.backup_before_execution = false).",
+                code="no-backup",
+                hint="`undo` takes an accept back as long as its files have not changed since.",
+            )
         return await self._revert(run_id, "restore")
 
     async def commit(self, run_id: str, message: str | None) -> Settled:

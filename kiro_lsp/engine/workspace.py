@@ -28,6 +28,8 @@ from kiro_lsp.spec.prompt import Prompt, build_prompt
 from kiro_lsp.store import Store
 
 TrustState = Literal["untrusted", "once", "trusted"]
+_Mode = Literal["untrusted", "asked", "trusted"]
+"""How the project's values are read: without its class T ones, with them for showing, with them and its `.env` for use."""
 
 PROJECT_CONFIG = ".spec-workflow/kiro.toml"
 ROOT_MARKERS = (".git", ".kiro", ".spec-workflow", ".specify", "openspec")
@@ -103,7 +105,7 @@ class Workspace:
     _consented: bool = False
     _once: set[str] = field(default_factory=set)
     """Digests that were granted for this process only."""
-    _settings: dict[bool, _Cached] = field(default_factory=dict)
+    _settings: dict[_Mode, _Cached] = field(default_factory=dict)
 
     @property
     def real_root(self) -> str:
@@ -114,19 +116,22 @@ class Workspace:
 
     def settings(self) -> LoadedSettings:
         """The settings in force: class T values of the project count only when their digest was trusted."""
-        untrusted = self._load(trusted=False)
-        return self._load(trusted=True) if self._granted(untrusted.digest) != "untrusted" else untrusted
+        untrusted = self._load("untrusted")
+        return self._load("trusted") if self._granted(untrusted.digest) != "untrusted" else untrusted
 
     def trust(self) -> TrustState:
-        return self._granted(self._load(trusted=False).digest)
+        return self._granted(self._load("untrusted").digest)
 
     def digest(self) -> str:
         """What a grant of trust would cover now."""
-        return self._load(trusted=False).digest
+        return self._load("untrusted").digest
 
     def asked_for(self) -> LoadedSettings:
-        """The settings as the project would have them, for showing before trust is given. Not for use."""
-        return self._load(trusted=True)
+        """The settings as the project would have them, for showing before trust is given. Not for use.
+
+        Its `.env` is not opened for that: nothing of it is shown, and it may hold what nobody should read yet.
+        """
+        return self._load("asked")
 
     def grant(self, digest: str, *, once: bool = False) -> TrustState:
         """Trust exactly what was shown. Raises Untrusted when the project has changed since, or the editor forbids it."""
@@ -160,7 +165,11 @@ class Workspace:
             return "trusted"
         return "once" if digest in self._once else "untrusted"
 
-    def _load(self, *, trusted: bool) -> LoadedSettings:
+    def forget(self) -> None:
+        """Read the settings again at the next use, for what changes without a file changing: keys that came later."""
+        self._settings.clear()
+
+    def _load(self, mode: _Mode) -> LoadedSettings:
         project, dotenv = self.root / PROJECT_CONFIG, self.root / ".env"
         stamp = (
             _stamp(project),
@@ -169,7 +178,7 @@ class Workspace:
             repr(self.client),
             self.buffer_text(project),
         )
-        cached = self._settings.get(trusted)
+        cached = self._settings.get(mode)
         if cached is None or cached.stamp != stamp:
             user_toml, user_refusal = _read_user_config(self.user_config, self.root)
             sources = Sources(
@@ -179,11 +188,12 @@ class Workspace:
                 user_toml=user_toml,
                 user_path=str(self.user_config),
                 user_refusal=user_refusal,
-                dotenv=self._project_text(".env") if trusted else None,
+                dotenv=self._project_text(".env") if mode == "trusted" else None,
                 environ=self.environ,
                 client=self.client,
             )
-            cached = self._settings[trusted] = _Cached(stamp, load_settings(sources, trusted=trusted))
+            loaded = load_settings(sources, trusted=mode != "untrusted")
+            cached = self._settings[mode] = _Cached(stamp, loaded)
         return cached.value
 
     def _project_text(self, relative: str) -> str | None:
@@ -335,12 +345,12 @@ def _walk(root: Path, under: str, deep: bool) -> Iterator[str]:
             yield name if relative == "." else f"{relative}/{name}"
 
 
-def _stamp(path: Path) -> tuple[int, int, int] | None:
+def _stamp(path: Path) -> tuple[int, int, int, int] | None:
     try:
         status = path.stat()
     except OSError:
         return None
-    return status.st_mtime_ns, status.st_size, status.st_ino
+    return status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino
 
 
 def _read_user_config(path: Path, root: Path) -> tuple[str | None, str | None]:

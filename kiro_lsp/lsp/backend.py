@@ -23,6 +23,7 @@ from kiro_lsp.lsp.endpoint import INVALID_PARAMS, REQUEST_FAILED, Endpoint, Resp
 from kiro_lsp.lsp.forward import Forwarder
 from kiro_lsp.lsp.reviews import Reviews
 from kiro_lsp.lsp.session import Session
+from kiro_lsp.settings import STANDARD_KEYS
 from kiro_lsp.store import By, Store, state_dir
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ class Backend:
         """Open the store and enter the engine. Raises StoreError."""
         store = await asyncio.to_thread(Store.open, state_dir(environ))
         settings: dict[str, Any] = dict(client.settings)
+        environ = dict(environ)
         engine = Engine(
             store,
             face="editor",
@@ -64,6 +66,8 @@ class Backend:
         forwarder = Forwarder(engine, editor, endpoint, reviews, group)
         commands = Commands(engine, session, endpoint, forwarder, reviews, group)
         group.create_task(forwarder.follow(), name="forward events")
+        if client.understands("kiro/secret"):
+            group.create_task(_ask_for_keys(endpoint, session, environ), name="keys of the editor")
         return cls(engine, session, reviews, forwarder, commands)
 
     @property
@@ -177,6 +181,19 @@ def _make_cold(methods: Mapping[str, ColdMethod], send: Callable[[bytes], None])
     from kiro_lsp.lsp.cold import ColdSide
 
     return ColdSide(NAME, __version__, methods, send)
+
+
+async def _ask_for_keys(endpoint: Endpoint, session: Session, environ: dict[str, str]) -> None:
+    """Keys that the editor keeps for the person; they count as the launch environment does, and never travel at start."""
+    for name in sorted(set(STANDARD_KEYS) - set(environ)):
+        try:
+            answer = await endpoint.request("kiro/secret", {"name": name})
+        except ResponseError:
+            continue
+        value = answer.get("value") if isinstance(answer, Mapping) else None
+        if isinstance(value, str) and value:
+            environ[name] = value
+            session.keys_changed()
 
 
 def _told(method: ColdMethod) -> ColdMethod:

@@ -234,6 +234,11 @@ class Session:
 
     # Settings
 
+    def keys_changed(self) -> None:
+        """A key came from the editor: what is available changes without a file changing."""
+        self._engine.forget_settings()
+        self.refresh_lenses()
+
     async def configuration_changed(self, settings: Mapping[str, Any]) -> None:
         self.client_settings.clear()
         self.client_settings.update(settings)
