@@ -15,17 +15,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from kiro_lsp.spec.raw_html import ends_html, raw_html
+
 TEXT: Final = 0
-CONTINUATION: Final = 1
-"""A further line of the paragraph above."""
+CONTINUATION: Final = 1  # a further line of the paragraph above
 BLANK: Final = 2
 HEADING: Final = 3
-CODE: Final = 4
-"""Fence lines, what is between them, and indented code."""
+CODE: Final = 4  # fence lines, what is between them, and indented code
 HTML: Final = 5
 FRONT_MATTER: Final = 6
-ITEM: Final = 7
-"""Begins a list item; whether with a box is told by `Blocks.boxes`."""
+ITEM: Final = 7  # begins a list item; whether with a box is told by `Blocks.boxes`
 BREAK: Final = 8
 
 _LEADING: Final = re.compile(r"[ \t]*")
@@ -34,20 +33,6 @@ _ATX: Final = re.compile(r"#{1,6}(?=[ \t\r\n]|$)")
 _SETEXT: Final = re.compile(r"(?:=+|-+)[ \t]*[\r\n]*$")
 _BREAK: Final = re.compile(r"(?:(?:\*[ \t]*){3,}|(?:-[ \t]*){3,}|(?:_[ \t]*){3,})[\r\n]*$")
 _FENCE: Final = re.compile(r"(`{3,})([^`\r\n]*)[\r\n]*$|(~{3,})([^\r\n]*)[\r\n]*$")
-_HTML_RAW: Final = re.compile(r"<(?:script|pre|style|textarea)(?:[ \t>]|[\r\n]*$)", re.IGNORECASE)
-_HTML_RAW_END: Final = re.compile(r"</(?:script|pre|style|textarea)>", re.IGNORECASE)
-_HTML_BLOCK: Final = re.compile(
-    r"</?(address|article|aside|base|basefont|blockquote|body|caption|center|col|colgroup|dd|details|dialog|dir|div|dl|dt"
-    r"|fieldset|figcaption|figure|footer|form|frame|frameset|h[1-6]|head|header|hr|html|iframe|legend|li|link|main|menu"
-    r"|menuitem|nav|noframes|ol|optgroup|option|p|param|search|section|summary|table|tbody|td|tfoot|th|thead|title|tr"
-    r"|track|ul)(?:[ \t]|/?>|[\r\n]*$)",
-    re.IGNORECASE,
-)
-_ATTRIBUTE: Final = r"[ \t]+[A-Za-z_:][\w:.-]*(?:[ \t]*=[ \t]*(?:[^ \t\"'=<>`\r\n]+|'[^'\r\n]*'|\"[^\"\r\n]*\"))?"
-_HTML_TAG: Final = re.compile(
-    rf"(?:<[A-Za-z][A-Za-z0-9-]*(?:{_ATTRIBUTE})*[ \t]*/?>|</[A-Za-z][A-Za-z0-9-]*[ \t]*>)[ \t]*[\r\n]*$"
-)
-_FOLDING_TAGS: Final = frozenset({"details", "summary"})
 _BOX: Final = re.compile(r"\[([^\r\n\]]\ufe0f?|\]\ufe0f?(?=\])|)\](?![(\[:])")
 _FRONT_MATTER_KEY: Final = re.compile(r"[A-Za-z_\"'][^\r\n:]{0,80}:(?:[ \t\r\n]|$)")
 _SPECIAL: Final = "-+*0123456789>#`~<=_\t"
@@ -264,7 +249,7 @@ class _Scan:
                 self.folded = True
                 return False
         self.kinds[number], self.owners[number] = HTML, owner
-        if _ends_html(self.html_end, text, start):
+        if ends_html(self.html_end, text, start):
             self.leaf = 0
         return True
 
@@ -428,27 +413,14 @@ class _Scan:
             self.headings.append(Heading(first, level, " ".join(line.strip() for line in self.lines[first:number])))
 
     def _html(self, lazy: bool) -> bool:
-        text, start = self.text, self.start
-        end: str | re.Pattern[str] | None = None
-        folds = False
-        if text.startswith("<!--", start):
-            end = "-->"
-        elif text.startswith("<?", start):
-            end = "?>"
-        elif text.startswith("<![CDATA[", start):
-            end = "]]>"
-        elif text.startswith("<!", start) and text[start + 2 : start + 3].isalpha():
-            end = ">"
-        elif _HTML_RAW.match(text, start):
-            end = _HTML_RAW_END
-        elif found := _HTML_BLOCK.match(text, start):
-            folds = found[1].lower() in _FOLDING_TAGS
-        elif lazy or not _HTML_TAG.match(text, start):
+        """Whether raw HTML begins here; it is then taken, with what will end it."""
+        begin = raw_html(self.text, self.start, interrupts=lazy)
+        if begin is None:
             return False
         self._close_to(self.matched)
         self._open(self.number, _RAW, HTML)
-        self.html_end, self.html_folds = end, folds
-        if _ends_html(end, text, start):
+        self.html_end, self.html_folds = begin
+        if ends_html(self.html_end, self.text, self.start):
             self.leaf = 0
         return True
 
@@ -524,9 +496,3 @@ def _begins_with_box(text: str, start: int) -> bool:
         return False
     content = _LEADING.match(text, marker.end()).end()  # type: ignore[union-attr]
     return text.startswith("[", content) and _box_at(text, content) is not None
-
-
-def _ends_html(end: str | re.Pattern[str] | None, text: str, start: int) -> bool:
-    if end is None:
-        return False
-    return end in text[start:] if isinstance(end, str) else end.search(text, start) is not None

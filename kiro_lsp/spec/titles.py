@@ -10,6 +10,7 @@ import re
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Final
 
 _T: Final = r"T\d{1,5}(?:\.\d+)*[A-Za-z]?"
@@ -71,8 +72,12 @@ class Title:
     """The title if the id is none after all."""
 
 
+@lru_cache(maxsize=4096)
 def read_title(text: str) -> Title:
-    """Read what stands behind a box, in one line without its end. Takes any text; linear in its length."""
+    """Read what stands behind a box, in one line without its end. Takes any text; linear in its length.
+
+    Remembered, since between two keystrokes nearly all titles of a file stay what they were.
+    """
     comment = _COMMENT.search(text) if "<!--" in text else None
     if comment is not None:
         text = _COMMENT.sub("", text)
