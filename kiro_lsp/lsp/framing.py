@@ -20,6 +20,7 @@ MESSAGE_LIMIT: Final = 128 * 1024 * 1024
 """Bytes of one message; a longer one is refused and skipped."""
 _HEADER_LIMIT: Final = 64 * 1024
 _READ: Final = 64 * 1024
+_LONGEST_HEADER: Final = 512
 _LENGTH: Final = re.compile(rb"content-length\s*:\s*\+?(\d{1,18})\s*\Z", re.IGNORECASE)
 
 
@@ -46,6 +47,10 @@ class FrameReader:
         self._limit = limit
         self._skip = 0
         """Bytes of a body that is too large, still to be thrown away."""
+        self._body: tuple[int, int] | None = None
+        """Where the body of the current message begins, and its length, once its header is read."""
+        self._searched = 0
+        """Up to where an incomplete body was searched for a header that should not be in it."""
 
     def feed(self, data: bytes) -> list[Incoming]:
         """The messages that are complete now."""
@@ -62,7 +67,9 @@ class FrameReader:
             del self._buffer[:dropped]
             self._skip -= dropped
             return [] if dropped and not self._skip else None
-        start = self._buffer.lower().find(b"content-length")
+        if self._body is not None:
+            return self._whole(*self._body)
+        start = bytes(self._buffer).lower().find(b"content-length")
         if start < 0:
             keep = len(b"content-length") - 1
             if len(self._buffer) > keep:
@@ -70,6 +77,10 @@ class FrameReader:
             return None
         if start:
             del self._buffer[:start]
+        return self._header()
+
+    def _header(self) -> list[Incoming] | None:
+        """The header that the buffer begins with."""
         end, body = _end_of_headers(self._buffer)
         if end < 0:
             if len(self._buffer) > _HEADER_LIMIT:
@@ -84,25 +95,30 @@ class FrameReader:
             del self._buffer[:body]
             self._skip = length if length <= 64 * self._limit else 0
             return [Malformed(-32600, f"a message of {length} bytes is larger than {self._limit}")]
+        self._body, self._searched = (body, length), body
+        return []
+
+    def _whole(self, body: int, length: int) -> list[Incoming] | None:
+        """The announced body once it is there. Only new bytes are looked at: a large body comes in many pieces."""
         if len(self._buffer) < body + length:
-            return self._resynchronised(body)
+            following = self._buffer.find(b"Content-Length: ", self._searched)
+            self._searched = max(body, len(self._buffer) - _LONGEST_HEADER)
+            if following < 0 or not _is_header(self._buffer, following):
+                return None
+            # A body that stops short and is followed by another header was announced too long: it is given up.
+            del self._buffer[:following]
+            self._body = None
+            return [Malformed(-32700, "a message is shorter than its Content-Length")]
         content = bytes(self._buffer[body : body + length])
         del self._buffer[: body + length]
+        self._body = None
         return parsed(content)
-
-    def _resynchronised(self, body: int) -> list[Incoming] | None:
-        """A body that stops short and is followed by another header was announced too long: give it up."""
-        following = self._buffer.find(b"Content-Length: ", body)
-        if following < 0 or not _is_header(self._buffer, following):
-            return None
-        del self._buffer[:following]
-        return [Malformed(-32700, "a message is shorter than its Content-Length")]
 
 
 def _is_header(buffer: bytearray, start: int) -> bool:
     """Whether a whole frame header stands there, which no JSON text contains unescaped."""
     return (
-        re.match(rb"Content-Length: \d+\r\n(?:[A-Za-z-]+: [^\r\n]*\r\n)*\r\n\{", bytes(buffer[start : start + 512]))
+        re.match(rb"Content-Length: \d+\r\n(?:[A-Za-z-]+: [^\r\n]*\r\n)*\r\n\{", bytes(buffer[start : start + _LONGEST_HEADER]))
         is not None
     )
 

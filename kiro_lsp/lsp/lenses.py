@@ -75,7 +75,7 @@ def _of_run(task: Task, run: LiveRun, uri: str, now: datetime) -> list[Lens]:
             Lens(line, "Reject", "kiroLsp.reject", of),
         ]
     if run.state == "applied":
-        more = {"uri": uri, "task": task.key}
+        more = {"uri": uri, "task": tasks.selector_of_key(task.key)}
         return [Lens(line, "✓ View changes", "kiroLsp.openReview", of), Lens(line, "⋯", "kiroLsp.pickAgent", more)]
     if run.state in _LEFT:
         return [Lens(line, f"✗ {run.label} {_ended(run.state)}", "kiroLsp.openReview", of)]
