@@ -316,6 +316,15 @@ async def test_interleaved_calls_and_unknown_events_are_understood(root: Path, p
     assert [event.path for event in ended.of(events.Tool)] == [FILE, FILE, "README.md", "README.md"]
 
 
+async def test_of_two_reports_of_usage_the_larger_holds(root: Path, pool: WorkerPool) -> None:
+    (_, delta), last = end("end_turn")
+    again = ("message_delta", delta | {"usage": {"input_tokens": 0, "output_tokens": 2}})
+    raw = [message_start(input_tokens=50, output_tokens=1), TEXT, text_delta(0, "x"), block_stop(0)]
+    with AnthropicServer([Step(raw=[*raw, ("message_delta", delta), again, last])]) as server:
+        ended = await execute(root, pool, environ_for(server))
+    assert ended.run.requests[0][1] == Usage(50, 5)
+
+
 async def test_lone_surrogates_are_replaced(root: Path, pool: WorkerPool) -> None:
     raw = [START, TEXT, ("content_block_delta", json_delta(r"a\ud800b")), block_stop(0), *end("end_turn")]
     with AnthropicServer([Step(raw=raw)]) as server:
