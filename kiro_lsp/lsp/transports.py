@@ -29,7 +29,9 @@ def serve_stdio(environ: Mapping[str, str] | None = None) -> int:
     sys.stdout = sys.stderr
     # Unbuffered: a buffered reader holds a lock in the reading thread, which the interpreter trips over at its end.
     source = open(0, "rb", buffering=0, closefd=False)  # noqa: SIM115  # open for the life of the process
-    return asyncio.run(_serve(cast("BinaryIO", source), cast("BinaryIO", out), os.environ if environ is None else environ))
+    return asyncio.run(
+        _serve(cast("BinaryIO", source), cast("BinaryIO", out), os.environ if environ is None else environ)
+    )
 
 
 def serve_tcp(host: str, port: int, environ: Mapping[str, str] | None = None) -> int:
