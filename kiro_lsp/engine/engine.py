@@ -17,7 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal
 
-from kiro_lsp import events
+from kiro_lsp import budget, events
 from kiro_lsp.changes.review import Review
 from kiro_lsp.engine import faults
 from kiro_lsp.engine.apply import Buffers, Outcome
@@ -113,9 +113,9 @@ class Engine:
         if await asyncio.to_thread(workspace.trust) == "untrusted":
             return
         agent = await asyncio.to_thread(workspace.recommended)
-        module = registry.warm_module(agent) if agent is not None else None
-        if module is not None:
+        if agent is not None and (module := registry.warm_module(agent)) is not None:
             await self.workers.warm_up(module)
+            await asyncio.to_thread(budget.cost_nano, agent.model, budget.Usage(1, 1))
 
     async def hold(self, root: Path) -> None:
         """A language server that has this project open applies for everybody, since only it sees the buffers."""

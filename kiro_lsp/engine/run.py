@@ -288,12 +288,14 @@ class RunHandle:
 
     async def _reserve(self, model: str, at_most: Usage) -> Reservation:
         cost = self.settings.cost
+        # Prices are imported at their first use, which takes a fifth of a second.
+        most = await asyncio.to_thread(worst_case_nano, model, at_most)
         granted = await asyncio.wrap_future(
             self.store.reserve(
                 self.run_id,
                 self.record.root,
                 self.agent.name,
-                worst_case_nano(model, at_most),
+                most,
                 cap_day=to_nano(cost.max_cost_per_day),
                 cap_run=to_nano(cost.max_cost_per_run),
                 day=datetime.now().astimezone().date().isoformat(),

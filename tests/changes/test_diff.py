@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kiro_lsp.changes import diff
-from kiro_lsp.changes.diff import hunk_ranges
+from kiro_lsp.changes.diff import _Comparison, hunk_ranges
 
 
 def check(old: Sequence[object], new: Sequence[object]) -> list[diff.Range]:
@@ -57,10 +57,10 @@ def test_ranges_are_those_that_a_person_would_draw(name: str) -> None:
 
 @given(st.lists(st.integers(0, 2), max_size=14), st.lists(st.integers(0, 2), max_size=14))
 @settings(max_examples=200, deadline=None)
-def test_without_unique_lines_the_edit_is_the_shortest_there_is(old: list[int], new: list[int]) -> None:
-    doubled_old, doubled_new = old * 2, new * 2
-    changed = sum(a1 - a0 + b1 - b0 for a0, a1, b0, b1 in check(doubled_old, doubled_new))
-    assert changed == len(doubled_old) + len(doubled_new) - 2 * _longest_common(doubled_old, doubled_new)
+def test_between_anchors_the_edit_is_the_shortest_there_is(old: list[int], new: list[int]) -> None:
+    ranges = _Comparison(old, new)._shortest(0, len(old), 0, len(new))
+    changed = sum(a1 - a0 + b1 - b0 for a0, a1, b0, b1 in ranges)
+    assert changed == len(old) + len(new) - 2 * _longest_common(old, new)
 
 
 def _longest_common(old: Sequence[object], new: Sequence[object]) -> int:
