@@ -79,8 +79,7 @@ class Control:
             return None
         if record.state in events.LIVE_STATES and record.owner not in (None, self.owner) and self._alive(record.owner):
             return record.owner
-        if record.root in self._held:
-            return None
+        # Of several servers that have the project open the first one counts, or a tick could go past its buffers.
         holder = self._store.holder_of(record.root)
         return holder if holder is not None and holder != self.owner and self._alive(holder) else None
 

@@ -118,7 +118,10 @@ class FrameReader:
 def _is_header(buffer: bytearray, start: int) -> bool:
     """Whether a whole frame header stands there, which no JSON text contains unescaped."""
     return (
-        re.match(rb"Content-Length: \d+\r\n(?:[A-Za-z-]+: [^\r\n]*\r\n)*\r\n\{", bytes(buffer[start : start + _LONGEST_HEADER]))
+        re.match(
+            rb"Content-Length: \d+\r\n(?:[A-Za-z-]+: [^\r\n]*\r\n)*\r\n\{",
+            bytes(buffer[start : start + _LONGEST_HEADER]),
+        )
         is not None
     )
 
