@@ -5,15 +5,14 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from kiro_lsp.changes.model import FileChange
-from kiro_lsp.changes.review import Review
 from kiro_lsp.engine import faults
-from kiro_lsp.engine.apply import Applier, Outcome
+from kiro_lsp.engine.apply import Applier
 from kiro_lsp.errors import StoreError
 from kiro_lsp.store import Store
 from tests.support.documents import Documents
@@ -23,55 +22,19 @@ from tests.support.project import (
     File,
     actual,
     anchor,
+    check_untouched,
     everything,
     expected,
     lay_out,
+    prepare,
     record_changes,
     record_run,
     review_of,
+    states,
 )
 from tests.support.tree import differences, snapshot
 
 THREE = SETS[3]
-
-
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    folder = tmp_path / "project"
-    folder.mkdir()
-    return folder
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    opened = Store.open(tmp_path / "state")
-    yield opened
-    opened.close()
-
-
-@pytest.fixture
-def no_faults(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
-    yield monkeypatch
-    monkeypatch.delenv(faults.VARIABLE, raising=False)
-    faults.reset()
-
-
-def prepare(root: Path, store: Store, files: Mapping[str, File]) -> Review:
-    lay_out(root, files)
-    return review_of(store, record_run(store, root, files))
-
-
-def states(store: Store, run_id: str = "run-1") -> list[tuple[str, str]]:
-    return [(journal.kind, journal.state) for journal in store.journals(run_id=run_id)]
-
-
-def check_untouched(root: Path, before: object, store: Store, outcome: Outcome, state: str) -> None:
-    """Nothing happened: the tree is the same to the nanosecond, nothing is decided, and the outcome says why."""
-    assert outcome.state == state, outcome
-    assert outcome.message
-    after = snapshot(root)
-    assert not differences(before, after), differences(before, after)  # type: ignore[arg-type]
-    assert store.decisions("run-1")[0] == {}
 
 
 # The whole way

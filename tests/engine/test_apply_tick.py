@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import random
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,21 +18,6 @@ from kiro_lsp.store import Store
 from tests.support.documents import Documents, Way
 from tests.support.project import TASK_FILE, TASKS, File, anchor, everything, lay_out, record_run, review_of
 from tests.support.tree import snapshot
-
-
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    folder = tmp_path / "project"
-    folder.mkdir()
-    return folder
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    opened = Store.open(tmp_path / "state")
-    yield opened
-    opened.close()
-
 
 FILES = {"a.txt": File(b"1\n", b"2\n")}
 TICKED = TASKS.replace("- [ ] 1.", "- [x] 1.")

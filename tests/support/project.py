@@ -9,9 +9,11 @@ from pathlib import Path
 
 from kiro_lsp.changes.model import ChangeSet, FileAction, FileChange
 from kiro_lsp.changes.review import Review
+from kiro_lsp.engine.apply import Outcome
 from kiro_lsp.spec import tasks
 from kiro_lsp.spec.model import TaskAnchor
 from kiro_lsp.store import RunRecord, Store
+from tests.support.tree import differences, snapshot
 
 TASKS = "# Plan\r\n\r\n- [ ] 1. First task\r\n- [ ] 2. Second task ✅\r\n- [x] 3. Third task"
 TASK_FILE = ".kiro/specs/demo/tasks.md"
@@ -147,3 +149,21 @@ SETS: dict[int, dict[str, File]] = {
 
 def change_set(files: Mapping[str, File]) -> ChangeSet:
     return ChangeSet(tuple(change_of(path, file) for path, file in sorted(files.items())))
+
+
+def prepare(root: Path, store: Store, files: Mapping[str, File]) -> Review:
+    lay_out(root, files)
+    return review_of(store, record_run(store, root, files))
+
+
+def states(store: Store, run_id: str = "run-1") -> list[tuple[str, str]]:
+    return [(journal.kind, journal.state) for journal in store.journals(run_id=run_id)]
+
+
+def check_untouched(root: Path, before: object, store: Store, outcome: Outcome, state: str) -> None:
+    """Nothing happened: the tree is the same to the nanosecond, nothing is decided, and the outcome says why."""
+    assert outcome.state == state, outcome
+    assert outcome.message
+    after = snapshot(root)
+    assert not differences(before, after), differences(before, after)  # type: ignore[arg-type]
+    assert store.decisions("run-1")[0] == {}
