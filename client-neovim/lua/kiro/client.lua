@@ -49,7 +49,9 @@ end
 ---@param path string
 ---@return boolean
 local function is_task_file(path)
-  return path:match("tasks%.md$") ~= nil or path:match("/%.kiro/specs/") ~= nil or path:match("/%.spec%-workflow/") ~= nil
+  return path:match("tasks%.md$") ~= nil
+    or path:match("/%.kiro/specs/") ~= nil
+    or path:match("/%.spec%-workflow/") ~= nil
 end
 
 --- Before the server is initialized a refresh would be lost, and Neovim would never ask again: then it does nothing.
@@ -217,17 +219,22 @@ function M.execute(name, arguments, done, bufnr)
     vim.notify("kiro-lsp is not running here: open a tasks.md first", vim.log.levels.WARN)
     return
   end
-  client.request("workspace/executeCommand", { command = "kiroLsp." .. name, arguments = { arguments } }, function(err, answer)
-    if err then
-      vim.notify(err.message, vim.log.levels.ERROR)
-    elseif answer and answer.refused then
-      vim.notify(answer.refused.message, vim.log.levels.WARN)
-    elseif answer and answer.ok == false then
-      vim.notify(answer.message or "refused", vim.log.levels.WARN)
-    elseif done then
-      done(answer)
-    end
-  end, bufnr or 0)
+  client.request(
+    "workspace/executeCommand",
+    { command = "kiroLsp." .. name, arguments = { arguments } },
+    function(err, answer)
+      if err then
+        vim.notify(err.message, vim.log.levels.ERROR)
+      elseif answer and answer.refused then
+        vim.notify(answer.refused.message, vim.log.levels.WARN)
+      elseif answer and answer.ok == false then
+        vim.notify(answer.message or "refused", vim.log.levels.WARN)
+      elseif done then
+        done(answer)
+      end
+    end,
+    bufnr or 0
+  )
 end
 
 return M

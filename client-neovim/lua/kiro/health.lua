@@ -9,7 +9,10 @@ function M.check()
   start("kiro-lsp")
   local program = require("kiro.client").config.cmd[1]
   if vim.fn.executable(program) == 0 then
-    bad(program .. " is not on the PATH", { "pipx install kiro-lsp", "or set its path: require('kiro').setup({ cmd = … })" })
+    bad(
+      program .. " is not on the PATH",
+      { "pipx install kiro-lsp", "or set its path: require('kiro').setup({ cmd = … })" }
+    )
     return
   end
   ok(vim.trim(vim.fn.system({ program, "--version" })))

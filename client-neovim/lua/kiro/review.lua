@@ -104,7 +104,8 @@ function M.decide(verb, this_file)
     vim.notify("There is nothing to review", vim.log.levels.WARN)
     return
   end
-  local arguments = { runId = run, revision = review and review.revision or nil, path = this_file and vim.t.kiro_path or nil }
+  local arguments =
+    { runId = run, revision = review and review.revision or nil, path = this_file and vim.t.kiro_path or nil }
   client.execute(verb, arguments, function(answer)
     vim.schedule(function()
       vim.notify(answer.message or verb .. "ed", vim.log.levels.INFO)
