@@ -6,27 +6,15 @@ The real program, the real SDK, a local provider that fails as it is told to.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
-from tests.e2e.test_kill import BEFORE, Project, nobody_left
 from tests.support.anthropic_server import AnthropicServer, Fault, Step, closed_port
+from tests.support.program import BEFORE, Project, nobody_left
 
 WRITE = ("write_file", {"path": "first.txt", "content": "first"})
-
-
-@pytest.fixture
-def provider() -> Iterator[AnthropicServer]:
-    with AnthropicServer() as server:
-        yield server
-
-
-@pytest.fixture
-def project(tmp_path: Path, provider: AnthropicServer) -> Project:
-    return Project(tmp_path, provider)
 
 
 def check(project: Project, kind: str, *, staged: Sequence[str] = (), state: str = "failed") -> dict[str, Any]:

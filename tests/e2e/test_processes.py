@@ -5,17 +5,15 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from kiro_lsp.demo.editor import Editor
-from tests.e2e.test_kill import AFTER, APPLIED, BEFORE, COMMAND, TASK_FILE, TICKED, Project, nobody_left
 from tests.e2e.test_main_flow import until
 from tests.support.anthropic_server import AnthropicServer, Step
+from tests.support.program import AFTER, APPLIED, BEFORE, COMMAND, TASK_FILE, TICKED, Project, nobody_left
 
 KIRO = ("kiro/review", "kiro/runEvent")
 
@@ -56,17 +54,6 @@ async def person(project: Project, log: Path, *, answers: bool = True) -> AsyncI
         yield Person(editor, events, asked)
     finally:
         await editor.close()
-
-
-@pytest.fixture
-def provider() -> Iterator[AnthropicServer]:
-    with AnthropicServer() as server:
-        yield server
-
-
-@pytest.fixture
-def project(tmp_path: Path, provider: AnthropicServer) -> Project:
-    return Project(tmp_path, provider)
 
 
 async def terminal(project: Project, *arguments: str) -> dict[str, Any]:
