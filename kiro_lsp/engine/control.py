@@ -79,8 +79,8 @@ class Control:
             return None
         if record.state in events.LIVE_STATES and record.owner not in (None, self.owner) and self._alive(record.owner):
             return record.owner
-        # Of several servers that have the project open the first one counts, or a tick could go past its buffers.
-        holder = self._store.holder_of(record.root)
+        # Of several servers that have the project open it is the one in which the person started the run, else the first.
+        holder = self._store.holder_of(record.root, record.owner)
         return holder if holder is not None and holder != self.owner and self._alive(holder) else None
 
     async def request(self, record: RunRecord, kind: str, args: dict[str, Any]) -> dict[str, Any]:

@@ -62,12 +62,14 @@ class Owners(Runs):
 
         return self.submit(job)
 
-    def holder_of(self, root: str) -> Owner | None:
-        """The living language server that has the project open, the one that opened it first when there are several."""
+    def holder_of(self, root: str, preferred: Owner | None = None) -> Owner | None:
+        """The living language server that has the project open: `preferred` if it is one, else the one that opened it
+        first.
+        """
         rows = self.read(
             lambda db: db.execute("SELECT owner FROM holders WHERE root=? ORDER BY number", (root,)).fetchall()
         )
-        holders = (load_owner(row[0]) for row in rows)
+        holders = sorted((load_owner(row[0]) for row in rows), key=lambda owner: owner != preferred)
         return next((owner for owner in holders if self.owner_alive(owner)), None)
 
     # Requests between processes

@@ -222,3 +222,14 @@ def test_a_run_record_keeps_its_owner(store: Store) -> None:
     store.append("run-1", [events.State("running", "review")], durable=True, at=AT).result()
     assert store.orphans() == []
     lock.release()
+
+
+def test_of_several_holders_the_preferred_one_counts_and_else_the_first(store: Store) -> None:
+    first, second, stranger = (store.register_owner() for _ in range(3))
+    for lock in (first, second):
+        store.hold_root("/p", lock.owner).result()
+    assert store.holder_of("/p") == first.owner
+    assert store.holder_of("/p", second.owner) == second.owner
+    assert store.holder_of("/p", stranger.owner) == first.owner
+    second.release()
+    assert store.holder_of("/p", second.owner) == first.owner
