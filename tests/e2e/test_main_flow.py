@@ -19,7 +19,7 @@ from lsprotocol import types
 from pytest_lsp import ClientServerConfig, LanguageClient, client_capabilities, make_test_lsp_client
 
 from kiro_lsp.changes.textedits import TextEdit, apply_edits
-from tests.support.anthropic_server import AnthropicServer, edits
+from tests.support.anthropic_server import AnthropicServer, Fault, Step, edits
 
 SECONDS = 60
 TASKS = "# Plan\r\n\r\n- [ ] 1. Greet politely\r\n  - _Requirements: 1.1_\r\n- [ ] 2. Say goodbye\r\n"
@@ -245,3 +245,36 @@ def check_edit_shape(params: types.ApplyWorkspaceEditParams, editor: str) -> Non
         assert all(item.annotation_id in edit.change_annotations for item in change.edits)  # type: ignore[union-attr]
     else:
         assert edit.change_annotations is None
+
+
+WRITE = ("write_file", {"path": "first.txt", "content": "first"})
+FAILURES: list[tuple[list[Step], list[Fault], str]] = [
+    ([], [Fault(401, "authentication_error")], "ANTHROPIC_API_KEY"),
+    ([], [Fault(402, "billing_error")], "credit"),
+    ([], [Fault(429, "rate_limit_error", headers={"retry-after-ms": "1"})], "retry"),
+    ([], [Fault(529, "overloaded_error", headers={"retry-after-ms": "1"})], "retry"),
+    ([], [Fault(500, "api_error", headers={"retry-after-ms": "1"})], "Retry"),
+    ([Step(tools=[WRITE], cut_after=900)], [], "retry"),
+    ([Step(tools=[WRITE], stop="max_tokens")], [], "max_tokens"),
+    ([Step(text="I will not do that.", stop="refusal")], [], "refused"),
+    ([Step()], [], "empty"),
+]
+
+
+async def test_every_failure_of_a_provider_is_told_in_the_editor(
+    client: LanguageClient, project: Path, provider: AnthropicServer
+) -> None:
+    uri = (project / ".kiro/specs/greeter/tasks.md").as_uri()
+    _open(client, client.seen, uri, TASKS)  # type: ignore[attr-defined]
+    for number, (steps, faults, wanted) in enumerate(FAILURES, 1):
+        provider.steps, provider.faults = steps, faults
+        told = len(client.messages)
+        offered = await lenses(client, uri)
+        await execute(client, offered["▶ Run with Claude"])
+        await until(lambda told=told: len(client.messages) > told)
+        assert wanted.casefold() in client.messages[-1].message.casefold(), (number, client.messages[-1].message)
+        await until(lambda number=number: [_kinds(r)[-1] for r in client.progress_reports.values()] == ["end"] * number)
+        assert "✗ Claude failed" in await lenses(client, uri)
+    assert client.seen.edits == []  # type: ignore[attr-defined]
+    assert not (project / "first.txt").exists()
+    assert (project / "greeter.py").read_text() == GREETER
