@@ -243,7 +243,7 @@ def test_the_wire_form_has_the_fields_of_the_protocol() -> None:
     )
     first = everything(found)[0]
     wire = found.decide("accepted", hunks=[first]).wire(
-        "run-1", "review", uri_of=lambda path: f"file:///root/{path}", cost="0.10", conflicts={"logo.png": "changed"}
+        "run-1", "review", uri_of=lambda path: f"file:///p/{path}", cost="0.10", conflicts={"logo.png": "changed"}
     )
     assert {name: wire[name] for name in ("runId", "revision", "state", "verify", "cost")} == {
         "runId": "run-1",
@@ -255,7 +255,7 @@ def test_the_wire_form_has_the_fields_of_the_protocol() -> None:
     text, script, logo = wire["files"]
     assert {name: text[name] for name in text if name != "hunks"} == {
         "path": "f.txt",
-        "uri": "file:///root/f.txt",
+        "uri": "file:///p/f.txt",
         "action": "modify",
         "binary": False,
         "status": "pending",

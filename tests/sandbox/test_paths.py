@@ -177,11 +177,11 @@ def test_nothing_is_expanded_even_when_it_exists(root: Path, monkeypatch: pytest
 
 def test_on_windows_an_absolute_path_may_use_either_slash_and_any_case() -> None:
     below = paths._below
-    assert below("C:\\Work\\ws\\src\\a.py", "c:\\work\\WS", windows=True) == "src/a.py"
-    assert below("C:/work/ws", "C:\\work\\ws", windows=True) == ""
-    assert below("C:\\work\\ws-evil\\x", "C:\\work\\ws", windows=True) is None
-    assert below("\\\\server\\share\\x", "C:\\work\\ws", windows=True) is None
-    assert below("/work/ws-evil", "/work/ws", windows=False) is None
+    assert below("C:\\Srv\\ws\\src\\a.py", "c:\\srv\\WS", windows=True) == "src/a.py"
+    assert below("C:/srv/ws", "C:\\srv\\ws", windows=True) == ""
+    assert below("C:\\srv\\ws-evil\\x", "C:\\srv\\ws", windows=True) is None
+    assert below("\\\\server\\share\\x", "C:\\srv\\ws", windows=True) is None
+    assert below("/srv/ws-evil", "/srv/ws", windows=False) is None
     assert below("/x", "/", windows=False) == "x"
 
 
