@@ -23,8 +23,11 @@ _DRIVE = re.compile(r"^/([A-Za-z]):(?=/|$)")
 
 def path_of(uri: str, *, windows: bool = os.name == "nt") -> PurePath | None:
     """The path of a `file:` URI, None for any other scheme or one that is no path (NUL, a foreign host on POSIX)."""
-    parts = urlsplit(uri)
-    if parts.scheme != "file":
+    try:
+        parts = urlsplit(uri)
+    except ValueError:  # "file://[x": what stands for a host is none
+        return None
+    if parts.scheme != "file" or not parts.path.startswith("/"):
         return None
     path = unquote(parts.path, errors="surrogateescape")
     if "\0" in path or not path:

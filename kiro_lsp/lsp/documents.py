@@ -44,6 +44,9 @@ class Document:
     def change(self, version: int, changes: Sequence[Mapping[str, Any]], encoding: Encoding) -> None:
         """Apply one didChange; sets `synced` instead of raising."""
         self.cache.clear()
+        if not isinstance(changes, list) or not all(isinstance(change, Mapping) for change in changes):
+            self._lost("its changes are not a list of changes")
+            return
         whole = any("range" not in change for change in changes)
         if version <= self.version and not whole:
             self._lost(f"version {version} came after {self.version}")

@@ -7,7 +7,7 @@ protocol's rules and no feature.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any, Final
 
 import orjson
@@ -110,11 +110,19 @@ class Inbox:
         self._endpoint = endpoint
         self._running: dict[MessageId, asyncio.Task[None]] = {}
 
-    def start(self, identifier: MessageId, work: Awaitable[Any], group: asyncio.TaskGroup) -> None:
+    def start(self, identifier: MessageId, work: Coroutine[Any, Any, Any], group: asyncio.TaskGroup) -> None:
         """Carry out a request in the background."""
         job = group.create_task(self._carry_out(identifier, work))
         self._running[identifier] = job
-        job.add_done_callback(lambda _job: self._running.pop(identifier, None))
+
+        def ended(job: asyncio.Task[None]) -> None:
+            if self._running.get(identifier) is job:  # a client may have used the id again
+                del self._running[identifier]
+            if job.cancelled():  # before its first step, so that no line of it ran
+                work.close()
+                self._endpoint.refuse(identifier, ResponseError(REQUEST_CANCELLED, "cancelled"))
+
+        job.add_done_callback(ended)
 
     def cancel(self, identifier: MessageId) -> None:
         job = self._running.get(identifier)

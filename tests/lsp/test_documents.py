@@ -127,8 +127,19 @@ def test_edits_that_are_sent_give_the_new_text(old: str, new: str, encoding: Enc
         ("vscode-vfs://github/a/b", False, None),
         ("file:///a%00b", False, None),
         ("nonsense", False, None),
+        ("file://[x/t.md", False, None),
+        ("file:t.md", False, None),
     ],
 )
 def test_uris_are_read_by_the_rules_of_their_system(uri: str, windows: bool, path: str | None) -> None:
     found = convert.path_of(uri, windows=windows)
     assert (None if found is None else str(found)) == path
+
+
+@pytest.mark.parametrize("changes", [None, "x", {}, [3], [None], [{"text": "a"}, 3]])
+def test_changes_that_are_none_make_the_document_unsynced(changes: Any) -> None:
+    document = opened("file:///t.md", "markdown", 1, "one\n")
+    document.change(2, changes, "utf-16")
+    assert not document.synced
+    document.change(3, [{"text": "two\n"}], "utf-16")
+    assert document.synced
