@@ -66,6 +66,8 @@ class Backend:
         forwarder = Forwarder(engine, editor, endpoint, reviews, group)
         commands = Commands(engine, session, endpoint, forwarder, reviews, group)
         group.create_task(forwarder.follow(), name="forward events")
+        if client.pulls_configuration:
+            group.create_task(_pull_settings(endpoint, session), name="settings of the editor")
         if client.understands("kiro/secret"):
             group.create_task(_ask_for_keys(endpoint, session, environ), name="keys of the editor")
         return cls(engine, session, reviews, forwarder, commands)
@@ -88,8 +90,12 @@ class Backend:
             handle.cancel("editor")
 
     async def configuration_changed(self, settings: object) -> None:
+        """A change that was pushed; a client that only says that something changed is asked for it."""
         section = settings.get("kiroLsp") if isinstance(settings, Mapping) else None
-        await self.session.configuration_changed(section if isinstance(section, Mapping) else {})
+        if isinstance(section, Mapping):
+            await self.session.configuration_changed(section)
+        elif self.session.client.pulls_configuration:
+            await _pull_settings(self.session.endpoint, self.session)
 
     # The cold side
 
@@ -181,6 +187,17 @@ def _make_cold(methods: Mapping[str, ColdMethod], send: Callable[[bytes], None])
     from kiro_lsp.lsp.cold import ColdSide
 
     return ColdSide(NAME, __version__, methods, send)
+
+
+async def _pull_settings(endpoint: Endpoint, session: Session) -> None:
+    """The section `kiroLsp` of the editor's settings; without one what came with `initialize` stays in force."""
+    try:
+        answer = await endpoint.request("workspace/configuration", {"items": [{"section": "kiroLsp"}]})
+    except ResponseError:
+        return
+    section = answer[0] if isinstance(answer, list) and answer else None
+    if isinstance(section, Mapping) and section:
+        await session.configuration_changed(section)
 
 
 async def _ask_for_keys(endpoint: Endpoint, session: Session, environ: dict[str, str]) -> None:

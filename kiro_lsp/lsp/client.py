@@ -58,16 +58,8 @@ class Client:
         return self._at("workspace", "configuration") is True
 
     @property
-    def registers_watchers(self) -> bool:
-        return self._at("workspace", "didChangeWatchedFiles", "dynamicRegistration") is True
-
-    @property
     def shows_documents(self) -> bool:
         return self._at("window", "showDocument", "support") is True
-
-    @property
-    def pulls_content(self) -> bool:
-        return isinstance(self._at("workspace", "textDocumentContent"), Mapping)
 
     def understands(self, method: str) -> bool:
         """Whether a request or notification beyond plain LSP may be sent."""

@@ -16,7 +16,7 @@ from kiro_lsp.changes.model import FileChange
 from kiro_lsp.changes.review import Review
 from kiro_lsp.engine.engine import Engine
 from kiro_lsp.engine.wire import review_json
-from kiro_lsp.errors import KiroError, RunRefused
+from kiro_lsp.errors import KiroError
 from kiro_lsp.lsp import convert
 from kiro_lsp.lsp.editor import Editor
 from kiro_lsp.lsp.endpoint import INVALID_PARAMS, Endpoint, ResponseError
@@ -190,10 +190,6 @@ def refusal(error: KiroError) -> dict[str, Any]:
     found: dict[str, Any] = {"code": error.code, "message": str(error)}
     digest = getattr(error, "digest", "")
     return found | ({"digest": digest} if digest else {})
-
-
-def no_such_file(path: str) -> RunRefused:
-    return RunRefused(f"{path!r} is not in this review.", code="unknown-file")
 
 
 def _is_text_change(review: Review, change: FileChange) -> bool:

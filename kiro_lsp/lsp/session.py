@@ -14,6 +14,7 @@ from kiro_lsp.engine.engine import Engine
 from kiro_lsp.engine.workspace import PROJECT_CONFIG, Workspace, root_of
 from kiro_lsp.errors import KiroError, UsageError
 from kiro_lsp.lsp import convert, lenses
+from kiro_lsp.lsp.client import Client
 from kiro_lsp.lsp.documents import Document
 from kiro_lsp.lsp.editor import Editor
 from kiro_lsp.lsp.endpoint import Endpoint, ResponseError
@@ -36,7 +37,7 @@ class Session:
         group: asyncio.TaskGroup,
         client_settings: dict[str, Any],
     ) -> None:
-        self._engine, self._editor, self._endpoint, self._group = engine, editor, endpoint, group
+        self._engine, self._editor, self.endpoint, self._group = engine, editor, endpoint, group
         self.folders: list[Path] = []
         self.client_settings = client_settings
         """What the editor sent for `kiroLsp`; shared with the engine, so it is changed in place."""
@@ -45,6 +46,10 @@ class Session:
         self._refreshed_at = 0.0
         self._loop = asyncio.get_running_loop()
         engine.on_change.append(self._runs_changed)
+
+    @property
+    def client(self) -> Client:
+        return self._editor.client
 
     # Places
 
@@ -110,14 +115,14 @@ class Session:
         if document.version == version and self._editor.documents.get(document.uri) is document:
             found = [convert.diagnostic(problem, document.lines, self._editor.client.encoding) for problem in problems]
             params = {"uri": document.uri, "version": version, "diagnostics": found}
-            self._endpoint.notify("textDocument/publishDiagnostics", params)
+            self.endpoint.notify("textDocument/publishDiagnostics", params)
 
     def _config_problems(self, path: Path) -> list[Any]:
         workspace = self._engine.workspace(path.parent.parent)
         return [problem for problem in workspace.asked_for().problems if problem.path == str(path)]
 
     def closed(self, uri: str) -> None:
-        self._endpoint.notify("textDocument/publishDiagnostics", {"uri": uri, "diagnostics": []})
+        self.endpoint.notify("textDocument/publishDiagnostics", {"uri": uri, "diagnostics": []})
 
     async def task_list(self, document: Document) -> TaskList:
         """The tasks of a document, parsed once for each of its versions."""
@@ -224,7 +229,7 @@ class Session:
 
     async def _refresh(self) -> None:
         try:
-            await self._endpoint.request("workspace/codeLens/refresh", None)
+            await self.endpoint.request("workspace/codeLens/refresh", None)
         except ResponseError:
             return  # the client will ask when it likes to
 

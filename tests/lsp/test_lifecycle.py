@@ -196,3 +196,17 @@ def test_a_client_that_announces_nothing_is_served(params: dict[str, Any]) -> No
     assert not client.applies_edits
     assert not client.shows_progress
     assert not client.understands("kiro/review")
+
+
+def test_settings_are_pulled_from_an_editor_that_has_them(wire: Wire, tmp_path: Path) -> None:
+    tasks = tmp_path / ".kiro/specs/a/tasks.md"
+    tasks.parent.mkdir(parents=True)
+    tasks.write_text("- [ ] 1. Do it\n", "utf-8")
+    wire.start(tmp_path, capabilities={"workspace": {"configuration": True}})
+    while (message := wire.message()).get("method") != "workspace/configuration":
+        assert "id" not in message
+    assert message["params"] == {"items": [{"section": "kiroLsp"}]}
+    document = {"textDocument": {"uri": tasks.as_uri()}}
+    assert wire.ask("textDocument/codeLens", document, 1)["result"]
+    wire.send(id=message["id"], result=[{"kiro": {"lenses": "off"}}])
+    assert wire.ask("textDocument/codeLens", document, 2)["result"] == []
