@@ -15,6 +15,7 @@ from kiro_lsp.engine.engine import Engine
 from kiro_lsp.engine.wire import agent_json, costs_json, run_json
 from kiro_lsp.errors import KiroError
 from kiro_lsp.events import to_wire
+from kiro_lsp.lsp.background import Background
 from kiro_lsp.lsp.capabilities import NAME
 from kiro_lsp.lsp.client import Client
 from kiro_lsp.lsp.commands import Commands
@@ -46,7 +47,7 @@ class Backend:
 
     @classmethod
     async def open(
-        cls, editor: Editor, endpoint: Endpoint, environ: Mapping[str, str], group: asyncio.TaskGroup, client: Client
+        cls, editor: Editor, endpoint: Endpoint, environ: Mapping[str, str], group: Background, client: Client
     ) -> Backend:
         """Open the store and enter the engine. Raises StoreError."""
         store = await asyncio.to_thread(Store.open, state_dir(environ))

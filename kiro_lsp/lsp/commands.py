@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from kiro_lsp.engine.engine import Engine, StartRun
 from kiro_lsp.engine.settle import Settled
 from kiro_lsp.errors import KiroError, RunRefused, UsageError
+from kiro_lsp.lsp.background import Background
 from kiro_lsp.lsp.endpoint import INVALID_PARAMS, Endpoint, ResponseError
 from kiro_lsp.lsp.forward import Forwarder
 from kiro_lsp.lsp.reviews import Reviews, refusal
@@ -44,7 +45,7 @@ class Commands:
         endpoint: Endpoint,
         forwarder: Forwarder,
         reviews: Reviews,
-        group: asyncio.TaskGroup,
+        group: Background,
     ) -> None:
         self._engine, self._places, self._endpoint = engine, places, endpoint
         self._forwarder, self._reviews, self._group = forwarder, reviews, group

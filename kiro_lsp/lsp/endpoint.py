@@ -12,6 +12,8 @@ from typing import Any, Final
 
 import orjson
 
+from kiro_lsp.lsp.background import Background
+
 PARSE_ERROR: Final = -32700
 INVALID_REQUEST: Final = -32600
 METHOD_NOT_FOUND: Final = -32601
@@ -22,6 +24,9 @@ REQUEST_CANCELLED: Final = -32800
 REQUEST_FAILED: Final = -32803
 
 MessageId = int | str | None
+
+HANDED_ON: Final = object()
+"""The result of a request that somebody else answers."""
 
 
 class Raw(bytes):
@@ -48,16 +53,16 @@ class Endpoint:
     # Answers and notifications
 
     def answer(self, identifier: MessageId, result: Any) -> None:
-        body = bytes(result) if isinstance(result, Raw) else _dumped(result)
+        body = bytes(result) if isinstance(result, Raw) else dumped(result)
         self._send_bytes(b'{"jsonrpc":"2.0","id":%b,"result":%b}' % (orjson.dumps(identifier), body))
 
     def refuse(self, identifier: MessageId, error: ResponseError) -> None:
         value = {"code": error.code, "message": error.message} | ({} if error.data is None else {"data": error.data})
-        self._send_bytes(b'{"jsonrpc":"2.0","id":%b,"error":%b}' % (orjson.dumps(identifier), _dumped(value)))
+        self._send_bytes(b'{"jsonrpc":"2.0","id":%b,"error":%b}' % (orjson.dumps(identifier), dumped(value)))
 
     def notify(self, method: str, params: Any) -> None:
         if not self._closed:
-            self._send_bytes(b'{"jsonrpc":"2.0","method":%b,"params":%b}' % (orjson.dumps(method), _dumped(params)))
+            self._send_bytes(b'{"jsonrpc":"2.0","method":%b,"params":%b}' % (orjson.dumps(method), dumped(params)))
 
     # Requests of ours
 
@@ -70,7 +75,7 @@ class Endpoint:
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._asked[identifier] = future
         head = b'{"jsonrpc":"2.0","id":%b,"method":%b,"params":%b}'
-        self._send_bytes(head % (orjson.dumps(identifier), orjson.dumps(method), _dumped(params)))
+        self._send_bytes(head % (orjson.dumps(identifier), orjson.dumps(method), dumped(params)))
         try:
             return await future
         finally:
@@ -110,9 +115,9 @@ class Inbox:
         self._endpoint = endpoint
         self._running: dict[MessageId, asyncio.Task[None]] = {}
 
-    def start(self, identifier: MessageId, work: Coroutine[Any, Any, Any], group: asyncio.TaskGroup) -> None:
-        """Carry out a request in the background."""
-        job = group.create_task(self._carry_out(identifier, work))
+    def start(self, identifier: MessageId, work: Coroutine[Any, Any, Any], group: Background) -> None:
+        """Carry out a request in the background; what it returns is the answer, unless it is `HANDED_ON`."""
+        job = group.create_task(self._carry_out(identifier, work), name=f"request {identifier}")
         self._running[identifier] = job
 
         def ended(job: asyncio.Task[None]) -> None:
@@ -143,10 +148,11 @@ class Inbox:
         except Exception as error:  # noqa: BLE001  # the request boundary: a fault in one handler is one error answer
             self._endpoint.refuse(identifier, ResponseError(INTERNAL_ERROR, f"{type(error).__name__}: {error}"))
         else:
-            self._endpoint.answer(identifier, result)
+            if result is not HANDED_ON:
+                self._endpoint.answer(identifier, result)
 
 
-def _dumped(value: Any) -> bytes:
+def dumped(value: Any) -> bytes:
     """JSON as clients expect it; a lone surrogate in a text becomes U+FFFD rather than an unanswered request."""
     try:
         return orjson.dumps(value)

@@ -14,6 +14,7 @@ from kiro_lsp import events
 from kiro_lsp.engine.engine import Engine
 from kiro_lsp.errors import KiroError
 from kiro_lsp.events import Envelope, Permission
+from kiro_lsp.lsp.background import Background
 from kiro_lsp.lsp.editor import Editor
 from kiro_lsp.lsp.endpoint import Endpoint, ResponseError
 from kiro_lsp.lsp.reviews import Reviews
@@ -34,9 +35,7 @@ class _Progress:
 class Forwarder:
     """Follows all runs of the engine for one client."""
 
-    def __init__(
-        self, engine: Engine, editor: Editor, endpoint: Endpoint, reviews: Reviews, group: asyncio.TaskGroup
-    ) -> None:
+    def __init__(self, engine: Engine, editor: Editor, endpoint: Endpoint, reviews: Reviews, group: Background) -> None:
         self._engine, self._editor, self._endpoint = engine, editor, endpoint
         self._reviews, self._group = reviews, group
         self._progress: dict[str, _Progress] = {}

@@ -50,10 +50,11 @@ def lenses(uri: str, task_list: TaskList, runs: Mapping[str, LiveRun], offer: Of
     if offer.mode == "off":
         return []
     found: list[Lens] = []
+    selectors = tasks.selectors(task_list)
     for task in task_list.tasks:
         run = runs.get(task.key)
         found += _of_run(task, run, uri, now) if run is not None else []
-        found += _to_run(task, task_list, run, uri, offer)
+        found += _to_run(task, task_list, run, {"uri": uri, "task": selectors[task.key]}, offer)
     return found
 
 
@@ -82,7 +83,7 @@ def _of_run(task: Task, run: LiveRun, uri: str, now: datetime) -> list[Lens]:
     return []
 
 
-def _to_run(task: Task, task_list: TaskList, run: LiveRun | None, uri: str, offer: Offer) -> list[Lens]:
+def _to_run(task: Task, task_list: TaskList, run: LiveRun | None, about: Mapping[str, str], offer: Offer) -> list[Lens]:
     """The run lenses of an open task that nothing is going on with."""
     if not offer.enabled or (
         run is not None and (run.state in _RUNNING | _PENDING or run.state in ("waiting", "applied"))
@@ -92,7 +93,6 @@ def _to_run(task: Task, task_list: TaskList, run: LiveRun | None, uri: str, offe
         return []
     if task.status in ("done", "blocked") or tasks.why_not_runnable(task_list, task) is not None:
         return []
-    about = {"uri": uri, "task": tasks.selector_of(task_list, task)}
     if offer.why_not:
         return [Lens(task.line, f"▶ {offer.why_not}", "kiroLsp.trustWorkspace", {})]
     if offer.recommended is None:

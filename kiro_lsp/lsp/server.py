@@ -8,17 +8,19 @@ threads while the client goes on. Hot methods (sync, lenses) are served from pla
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from kiro_lsp.lsp import convert, documents
+from kiro_lsp.lsp.background import Background
 from kiro_lsp.lsp.capabilities import NAME, initialize_result
 from kiro_lsp.lsp.client import Client, client_of
 from kiro_lsp.lsp.command_ids import COMMAND_IDS
 from kiro_lsp.lsp.editor import Editor
 from kiro_lsp.lsp.endpoint import (
+    HANDED_ON,
     INTERNAL_ERROR,
     INVALID_PARAMS,
     INVALID_REQUEST,
@@ -34,6 +36,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from kiro_lsp.lsp.backend import Backend
+
+log = logging.getLogger(__name__)
 
 _COLD_STANDARD: Final = frozenset(
     {"workspace/executeCommand", "textDocument/codeAction", "workspace/textDocumentContent"}
@@ -69,8 +73,7 @@ class Server:
         self._backend: Backend | None = None
         self._trouble = ""
         """Why there is no backend, when making it failed."""
-        self._group: asyncio.TaskGroup | None = None
-        self._cold_running: set[int | str] = set()
+        self._group: Background | None = None
 
     # Lifetime
 
@@ -78,7 +81,7 @@ class Server:
         """Serve until `exit`, the end of input, or the client's death; returns the exit code."""
         try:
             async with asyncio.TaskGroup() as group:
-                self._group = group
+                self._group = Background(group)
                 await self._ended.wait()
                 self._inbox.cancel_all()
                 await self._close_backend()
@@ -146,7 +149,7 @@ class Server:
                     identifier, ResponseError(INVALID_PARAMS, f"the parameters of {method} are an object")
                 )
             else:
-                self._tasks.create_task(self._cold(dict(message), identifier), name=method)
+                self._inbox.start(identifier, self._cold(dict(message)), self._tasks)
         else:
             self.endpoint.refuse(identifier, ResponseError(METHOD_NOT_FOUND, f"unknown method {method!r}"))
 
@@ -161,7 +164,7 @@ class Server:
         return None
 
     @property
-    def _tasks(self) -> asyncio.TaskGroup:
+    def _tasks(self) -> Background:
         assert self._group is not None
         return self._group
 
@@ -190,10 +193,12 @@ class Server:
             self._ready.set()
             return
         self._backend = backend
-        await backend.session.set_folders(_folders_of(params), [])
-        for document in list(self.editor.documents.values()):
-            backend.session.opened(document)
-        self._ready.set()
+        try:
+            await backend.session.set_folders(_folders_of(params), [])
+            for document in list(self.editor.documents.values()):
+                backend.session.opened(document)
+        finally:
+            self._ready.set()
         await backend.start_cold(self._initialize, self._send_cold)
         if backend.notices:
             self.endpoint.notify("window/showMessage", {"type": 2, "message": " ".join(backend.notices)})
@@ -219,17 +224,14 @@ class Server:
             raise ResponseError(INTERNAL_ERROR, self._trouble)
         return self._backend
 
-    async def _cold(self, message: dict[str, Any], identifier: int | str | None) -> None:
-        """Hand a request to pygls once it is there."""
-        try:
-            backend = await self._need_backend()
-            cold = await backend.need_cold()
-        except ResponseError as error:
-            self.endpoint.refuse(identifier, error)
-            return
+    async def _cold(self, message: dict[str, Any]) -> object:
+        """Hand a request to pygls once it is there; pygls answers it."""
+        backend = await self._need_backend()
+        cold = await backend.need_cold()
         refused = cold.handle(message)
         if refused is not None:
-            self.endpoint.refuse(identifier, refused)
+            raise refused
+        return HANDED_ON
 
     # Notifications
 
@@ -243,8 +245,10 @@ class Server:
         params = message.get("params")
         if handler is None or not isinstance(params, Mapping):
             return
-        with contextlib.suppress(KeyError, TypeError, AttributeError, ValueError):  # malformed: there is nobody to tell
+        try:
             handler(self, params)
+        except (KeyError, TypeError, AttributeError, ValueError):  # malformed: there is nobody to tell
+            log.info("malformed %s", method)
 
     def _cancel(self, params: Mapping[str, Any]) -> None:
         identifier = params.get("id")
@@ -305,12 +309,16 @@ class Server:
     def _folders_changed(self, params: Mapping[str, Any]) -> None:
         event = params["event"]
         added, removed = _paths(event.get("added")), _paths(event.get("removed"))
-        if self._backend is not None:
-            self._tasks.create_task(self._backend.session.set_folders(added, removed), name="folders")
+        self._tasks.create_task(self._set_folders(added, removed), name="folders")
+
+    async def _set_folders(self, added: list[Path], removed: list[Path]) -> None:
+        await (await self._need_backend()).session.set_folders(added, removed)
 
     def _configuration_changed(self, params: Mapping[str, Any]) -> None:
-        if self._backend is not None:
-            self._tasks.create_task(self._backend.configuration_changed(params.get("settings")), name="settings")
+        self._tasks.create_task(self._set_configuration(params.get("settings")), name="settings")
+
+    async def _set_configuration(self, settings: object) -> None:
+        await (await self._need_backend()).configuration_changed(settings)
 
     def _files_changed(self, _params: Mapping[str, Any]) -> None:
         if self._backend is not None:

@@ -14,16 +14,15 @@ from kiro_lsp.engine.engine import Engine
 from kiro_lsp.engine.workspace import PROJECT_CONFIG, Workspace, root_of
 from kiro_lsp.errors import KiroError, UsageError
 from kiro_lsp.lsp import convert, lenses
+from kiro_lsp.lsp.background import Background
 from kiro_lsp.lsp.client import Client
 from kiro_lsp.lsp.documents import Document
 from kiro_lsp.lsp.editor import Editor
-from kiro_lsp.lsp.endpoint import Endpoint, ResponseError
+from kiro_lsp.lsp.endpoint import Endpoint, Raw, ResponseError, dumped
 from kiro_lsp.spec import tasks
 from kiro_lsp.spec.model import TaskList
 
 REFRESH_SECONDS = 1.0
-_THREADED_LINES = 5_000
-"""A task file with more lines is parsed in a thread, so that nothing else waits for it."""
 
 
 class Session:
@@ -34,7 +33,7 @@ class Session:
         engine: Engine,
         editor: Editor,
         endpoint: Endpoint,
-        group: asyncio.TaskGroup,
+        group: Background,
         client_settings: dict[str, Any],
     ) -> None:
         self._engine, self._editor, self.endpoint, self._group = engine, editor, endpoint, group
@@ -125,23 +124,20 @@ class Session:
         self.endpoint.notify("textDocument/publishDiagnostics", {"uri": uri, "diagnostics": []})
 
     async def task_list(self, document: Document) -> TaskList:
-        """The tasks of a document, parsed once for each of its versions."""
-        known: TaskList | None = document.cache.get("tasks")
-        if known is None:
+        """The tasks of a document, parsed once for each of its versions, in a thread: nothing waits for a large one."""
+        parsing: asyncio.Task[TaskList] | None = document.cache.get("tasks")
+        if parsing is None:
             path = convert.file_of(document.uri)
             name, text = ("" if path is None else str(path)), document.text
-            if len(document.lines) > _THREADED_LINES:
-                known = await asyncio.to_thread(tasks.parse, text, name)
-            else:
-                known = tasks.parse(text, name)
-            document.cache["tasks"] = known
-        return known
+            parsing = self._loop.create_task(asyncio.to_thread(tasks.parse, text, name), name="parse")
+            document.cache["tasks"] = parsing  # a change of the document empties the cache, so this is never stale
+        return await asyncio.shield(parsing)
 
     # Lenses and code actions
 
-    async def code_lenses(self, uri: str) -> list[dict[str, Any]]:
+    async def code_lenses(self, uri: str) -> Raw:
         found = await self._lenses_of(uri)
-        return lenses.to_wire(found)
+        return await asyncio.to_thread(lambda: Raw(dumped(lenses.to_wire(found))))
 
     async def _lenses_of(self, uri: str) -> list[lenses.Lens]:
         path = convert.file_of(uri)
@@ -162,7 +158,12 @@ class Session:
             relative = workspace.relative(str(path))
         except KiroError:
             return []
-        offer, runs = await asyncio.to_thread(self._offer, workspace, root)
+        return await asyncio.to_thread(self._lenses, workspace, root, uri, relative, task_list)
+
+    def _lenses(
+        self, workspace: Workspace, root: Path, uri: str, relative: str, task_list: TaskList
+    ) -> list[lenses.Lens]:
+        offer, runs = self._offer(workspace, root)
         of_file = {run.task_key: run for run in runs if run.path == relative}
         return lenses.lenses(uri, task_list, of_file, offer, lenses.now_utc())
 
@@ -202,9 +203,10 @@ class Session:
 
     def _task_actions(self, uri: str, task_list: TaskList, first: int, last: int) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = []
+        selectors = tasks.selectors(task_list)
         for task in task_list.tasks:
             if first <= task.line <= last and task.mark_column is not None:
-                about = {"uri": uri, "task": tasks.selector_of(task_list, task)}
+                about = {"uri": uri, "task": selectors[task.key]}
                 status = "open" if task.status == "done" else "done"
                 found += [
                     _action(f"Mark as {status}: {task.title[:60]}", "kiroLsp.setStatus", {**about, "status": status}),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Final
 
@@ -35,8 +36,17 @@ def keys_for(names: Iterable[tuple[str | None, str]]) -> list[str]:
 
 def selector_of(task_list: TaskList, task: Task) -> str:
     """What `find` resolves to exactly this task: its key, or `key~1` for the first of several with one id."""
-    repeated = task.id is not None and task.key == task.id and sum(other.id == task.id for other in task_list.tasks) > 1
-    return f"{task.key}~1" if repeated else task.key
+    return _selector(task, sum(other.id == task.id for other in task_list.tasks))
+
+
+def selectors(task_list: TaskList) -> dict[str, str]:
+    """`selector_of` for every task, by key, in the time that one walk through the file takes."""
+    carriers = Counter(task.id for task in task_list.tasks)
+    return {task.key: _selector(task, carriers[task.id]) for task in task_list.tasks}
+
+
+def _selector(task: Task, carriers: int) -> str:
+    return f"{task.key}~1" if task.id is not None and task.key == task.id and carriers > 1 else task.key
 
 
 def selector_of_key(key: str) -> str:

@@ -22,7 +22,7 @@ from kiro_lsp.spec.dialects import (
     status_of,
 )
 from kiro_lsp.spec.fallbacks import heading_boxes, heading_tasks, table_tasks
-from kiro_lsp.spec.finding import anchor_of, find, keys_for, relocate, selector_of, selector_of_key
+from kiro_lsp.spec.finding import anchor_of, find, keys_for, relocate, selector_of, selector_of_key, selectors
 from kiro_lsp.spec.lines import split_lines
 from kiro_lsp.spec.marks import apply_mark, mark_edit, mark_for
 from kiro_lsp.spec.model import (
@@ -62,6 +62,7 @@ __all__ = [
     "relocate",
     "selector_of",
     "selector_of_key",
+    "selectors",
     "split_lines",
     "summary",
     "tasks_json",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -124,3 +125,18 @@ def test_lenses_are_complete_and_their_commands_announced() -> None:
     assert all(lens["command"]["command"] in COMMAND_IDS and lens["command"]["arguments"] for lens in found)
     assert all(lens["range"]["start"]["line"] == lens["range"]["end"]["line"] for lens in found)
     assert list(COMMAND_IDS) == list(COMMANDS)
+
+
+def test_the_lenses_of_a_large_file_take_one_walk_through_it() -> None:
+    class Counting(tuple[tasks.Task, ...]):
+        walks = 0
+
+        def __iter__(self) -> Any:
+            Counting.walks += 1
+            return super().__iter__()
+
+    text = "# P\n\n" + "".join(f"- [ ] {number}. Task\n" for number in range(200))
+    task_list = tasks.parse(text, "/p/.kiro/specs/a/tasks.md")
+    counted = replace(task_list, tasks=Counting(task_list.tasks))
+    assert len(lenses(URI, counted, {}, offer(CLAUDE), NOW)) == 400
+    assert Counting.walks < 10
