@@ -44,20 +44,31 @@ class Pair:
 
     def __init__(self) -> None:
         self.keyboard, far = os.openpty()
+        self._far = os.dup(far)
         self.terminal = Terminal(os.fdopen(os.dup(far), encoding="utf-8"), os.fdopen(far, "w", encoding="utf-8"))
 
     def type(self, text: str) -> None:
         os.write(self.keyboard, text.encode())
 
     def shown(self) -> str:
-        return os.read(self.keyboard, 65536).decode()
+        """All that was shown so far: a mark is written behind it, since one read may give a part only."""
+        mark = b"<that was all>"
+        os.write(self._far, mark)
+        found = b""
+        while mark not in found:
+            found += os.read(self.keyboard, 65536)
+        return found.partition(mark)[0].decode()
+
+    def close(self) -> None:
+        os.close(self.keyboard)
+        os.close(self._far)
 
 
 @pytest.fixture
 def pair() -> Iterator[Pair]:
     pair = Pair()
     yield pair
-    os.close(pair.keyboard)
+    pair.close()
 
 
 def test_a_question_is_asked_until_it_is_answered(pair: Pair) -> None:
