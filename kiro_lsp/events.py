@@ -42,7 +42,9 @@ REVIEWABLE_STATES: Final[frozenset[RunState]] = frozenset(
 )
 """The staged changes, if there are any, can be accepted or rejected."""
 
-Way = Literal["api", "acp", "cli", "mcp", "replay"]
+Way = Literal["api", "acp", "cli", "mcp", "replay", "paste"]
+"""How the changes came; `paste`: a person brought an answer, no agent ran."""
+
 Billing = Literal["metered", "subscription", "local"]
 OptionKind = Literal["allow-once", "allow-run", "allow-always", "deny"]
 

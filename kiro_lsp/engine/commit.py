@@ -64,7 +64,7 @@ def message_of(record: RunRecord, message: str | None) -> str:
     agent = _one_line(f"{record.agent} ({record.model})" if record.model else record.agent)
     trailers = [
         f"Kiro-Lsp-Run: {record.run_id}",
-        f"Kiro-Lsp-Task: {_one_line(f'{record.path} {record.task_key}')}",
+        *([f"Kiro-Lsp-Task: {_one_line(f'{record.path} {record.task_key}')}"] if record.path else []),
         f"Kiro-Lsp-Agent: {agent}",
     ]
     return f"{body}\n\n" + "\n".join(trailers) + "\n"

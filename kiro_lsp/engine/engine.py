@@ -8,11 +8,9 @@ one event loop; what blocks goes to threads.
 from __future__ import annotations
 
 import asyncio
-import secrets
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal
@@ -24,7 +22,7 @@ from kiro_lsp.engine.apply import Buffers, Outcome
 from kiro_lsp.engine.control import Control
 from kiro_lsp.engine.execute import Chosen, RunJob, StartRun, refuse_untrusted
 from kiro_lsp.engine.following import Follower, LiveRun
-from kiro_lsp.engine.run import RunHandle, now
+from kiro_lsp.engine.run import RunHandle, new_run_id, now
 from kiro_lsp.engine.settle import Settled, Settlement, no_buffers
 from kiro_lsp.engine.stage import Stage
 from kiro_lsp.engine.workspace import TaskFile, Workspace, user_config_path
@@ -137,7 +135,7 @@ class Engine:
         loaded = await asyncio.to_thread(self._settings_to_start_with, workspace, start)
         agent = await asyncio.to_thread(self._pick, loaded, start)
         record = RunRecord(
-            run_id=_new_run_id(),
+            run_id=new_run_id(),
             root=workspace.real_root,
             path=file.path,
             task_key=task.key,
@@ -181,6 +179,8 @@ class Engine:
     ) -> str:
         """A new run of the same task with the same agent, from zero."""
         record = self.store.run(run_id)
+        if not record.path:
+            raise RunRefused(f"Run {record.run_id} has no task to run again.", hint="Apply the answer again instead.")
         return await self.start(
             StartRun(
                 Path(record.root),
@@ -435,7 +435,7 @@ class Engine:
         newest: dict[tuple[str, str], LiveRun] = {}
         for record in self.runs(root):
             key = (record.path, record.task_key)
-            if key not in newest:
+            if record.path and key not in newest:
                 newest[key] = self._live(record, registry.label_of(record.agent))
         return list(newest.values())
 
@@ -489,11 +489,6 @@ class Engine:
     @property
     def owner(self) -> Owner:
         return self._control.owner
-
-
-def _new_run_id() -> str:
-    """Sorts by time, reads well, cannot collide: 20261121-044512-3f9a."""
-    return f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
 
 
 __all__ = ["Engine", "LiveRun", "LoadedSettings", "Settled", "StartRun"]

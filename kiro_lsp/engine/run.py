@@ -70,6 +70,11 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
+def new_run_id() -> str:
+    """Sorts by time, reads well, cannot collide: 20261121-044512-3f9a."""
+    return f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+
+
 @dataclass(slots=True)
 class _Asked:
     question: Question

@@ -132,7 +132,7 @@ class Settlement:
                 f"Run {run_id} is {record.state}: only an applied run can be committed.",
                 hint="Accept its changes first.",
             )
-        files = [*review.accepted_files(), record.path]
+        files = [*review.accepted_files(), *([record.path] if record.path else [])]
         done = await asyncio.to_thread(
             commit.commit_run, self.workspace.root, files, commit.message_of(record, message), self.buffers
         )
@@ -141,7 +141,9 @@ class Settlement:
     async def mark(
         self, record: RunRecord, status: TaskStatus, *, only_from: TaskStatus | None = None
     ) -> Literal["written", "unchanged"] | str:
-        """Write a status for the run's task; the text of a problem when that is not possible."""
+        """Write a status for the run's task, if it has one; the text of a problem when that is not possible."""
+        if not record.path:
+            return "unchanged"
         outcome = await self._applier().tick(record.run_id, record.path, record.anchor, status, only_from=only_from)
         if outcome.problem is not None:
             return outcome.problem.message
@@ -301,8 +303,8 @@ def _moved_on(run_id: str) -> StaleRevision:
 def _hint_for(state: RunState) -> str:
     hints: dict[str, str] = {
         "applied": "It was accepted before; `undo` takes it back.",
-        "rejected": "It was rejected before; retry the run to get new changes.",
-        "undone": "It was undone before; retry the run to get new changes.",
+        "rejected": "It was rejected before; retry the run, or apply the answer again, to get new changes.",
+        "undone": "It was undone before; retry the run, or apply the answer again, to get new changes.",
         "applying": "Somebody is applying it right now.",
     }
     return hints.get(state, "Wait until it has ended, or cancel it.")

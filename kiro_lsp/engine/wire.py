@@ -20,7 +20,7 @@ def run_json(record: RunRecord) -> dict[str, object]:
         "runId": record.run_id,
         "root": record.root,
         "path": record.path,
-        "task": record.task_key,
+        "task": record.task_key if record.path else "",
         "title": record.title,
         "agent": record.agent,
         "way": record.way,

@@ -31,22 +31,28 @@ class Contents(Database):
         Only while the run works: after that its change set is what people review, and stays. Raises RunRefused then.
         """
 
+        return self.stage_together(run_id, (change,))
+
+    def stage_together(self, run_id: str, changes: Sequence[FileChange]) -> Future[None]:
+        """As `stage` for several files: all of them are kept or none. Durable."""
+
         def job(db: sqlite3.Connection) -> None:
-            before = _forget(db, run_id, change.path)
-            db.execute(
-                "INSERT INTO changes VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                (
-                    run_id,
-                    change.path,
-                    change.action,
-                    _keep(db, change.base),
-                    _keep(db, change.proposed),
-                    change.base_mode,
-                    change.mode,
-                    change.to,
-                ),
-            )
-            drop_unused(db, before)
+            for change in changes:
+                before = _forget(db, run_id, change.path)
+                db.execute(
+                    "INSERT INTO changes VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                    (
+                        run_id,
+                        change.path,
+                        change.action,
+                        _keep(db, change.base),
+                        _keep(db, change.proposed),
+                        change.base_mode,
+                        change.mode,
+                        change.to,
+                    ),
+                )
+                drop_unused(db, before)
 
         return self.submit(job)
 

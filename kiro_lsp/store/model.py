@@ -36,7 +36,7 @@ class RunRecord:
     root: str
     """Real path of the project."""
     path: str
-    """The task file, root-relative with `/`."""
+    """The task file, root-relative with `/`; "" for a run without a task (an answer that a person pasted)."""
     task_key: str
     title: str
     agent: str

@@ -58,10 +58,13 @@ def _one(store: Store, record: RunRecord, args: argparse.Namespace, console: Con
         return 0
     console.line(_run_line(record))
     console.line(f"  project   {record.root}")
-    console.line(f"  task      {record.path}: {record.task_key}")
-    console.line(
-        f"  agent     {record.agent} ({'RECORDED, ' if record.replay else ''}{record.way}) {record.model}".rstrip()
-    )
+    if record.path:
+        console.line(f"  task      {record.path}: {record.task_key}")
+        console.line(
+            f"  agent     {record.agent} ({'RECORDED, ' if record.replay else ''}{record.way}) {record.model}".rstrip()
+        )
+    else:
+        console.line("  agent     none: a pasted answer, without a task")
     console.line(f"  started   {record.started_at}" + (f", ended {record.ended_at}" if record.ended_at else ""))
     console.line(f"  cost      {_cost(record)}")
     for change in changes.files:
