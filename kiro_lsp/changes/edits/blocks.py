@@ -1,0 +1,29 @@
+"""An old and a new run of lines as one edit: what both sides share is context."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from kiro_lsp.changes.diff import hunk_ranges
+from kiro_lsp.changes.edits.answer import Line, LinesEdit
+from kiro_lsp.spec.lines import split_lines
+
+
+def lines_of(text: str) -> list[str]:
+    """The lines of a text without their ends. A final line end opens no further line; an empty text has none."""
+    return [line.rstrip("\r\n") for line in split_lines(text)]
+
+
+def block_of(
+    old: Sequence[str], new: Sequence[str], *, line_hint: int | None = None, answer_line: int = 1
+) -> LinesEdit:
+    """The edit that finds `old` and leaves `new` there; lines that both sides share are never rewritten."""
+    lines: list[Line] = []
+    position = 0
+    for a0, a1, b0, b1 in hunk_ranges(old, new):
+        lines += [Line(" ", text) for text in old[position:a0]]
+        lines += [Line("-", text) for text in old[a0:a1]]
+        lines += [Line("+", text) for text in new[b0:b1]]
+        position = a1
+    lines += [Line(" ", text) for text in old[position:]]
+    return LinesEdit(tuple(lines), line_hint=line_hint, answer_line=answer_line)

@@ -1,0 +1,141 @@
+"""Placed edits become spans of lines, spans become the new text.
+
+Context is never rewritten. A new line takes the line end of the line it replaces, else that of its neighbour; its
+indentation is touched only where the file's own differed from what the answer quoted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from kiro_lsp.changes.edits.answer import LinesEdit
+from kiro_lsp.changes.edits.indent import Indents
+from kiro_lsp.changes.edits.keys import LOOK_ALIKE, key_of
+from kiro_lsp.changes.edits.ladder import MARKER, Place
+from kiro_lsp.changes.edits.snapshot import Snapshot, joined
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Replace the lines `start:end` (0-based, half-open; empty: insert before `start`) by `new`."""
+
+    start: int
+    end: int
+    new: tuple[str, ...]
+
+    def touches(self, other: Span) -> bool:
+        """Whether two spans say something about the same line, or put lines in at the same point."""
+        if self.start == self.end and other.start == other.end:
+            return self.start == other.start
+        return self.start < other.end and other.start < self.end
+
+
+def spans_of(file: Snapshot, edit: LinesEdit, place: Place) -> list[Span]:
+    """What a placed edit changes, in the order of the file; neighbouring changes are one span.
+
+    New lines stand where the lines they replace stood, else behind the last old line before them, else before the next.
+    """
+    indents = _indents(file, edit, place)
+    found: list[Span] = []
+    removed: list[int] = []
+    added: list[str] = []
+    previous: int | None = None
+
+    def close(following: int | None) -> None:
+        if removed or added:
+            start = removed[0] if removed else previous + 1 if previous is not None else following
+            if start is None:
+                raise ValueError("new lines need an old one to stand beside")
+            found.append(Span(start, removed[-1] + 1 if removed else start, tuple(added)))
+        removed.clear()
+        added.clear()
+
+    index = -1
+    for line in edit.lines:
+        if line.mark == "+":
+            added.append(indents.of(line.text, index) if indents else line.text)
+            continue
+        index += 1
+        at = place.at[index]
+        if line.mark == "-" and at is not None:
+            if removed and at != removed[-1] + 1:
+                close(at)
+            removed.append(at)
+        else:
+            close(at)
+        previous = at if at is not None else previous
+    close(None)
+    return found
+
+
+def _indents(file: Snapshot, edit: LinesEdit, place: Place) -> Indents | None:
+    """How new lines are re-indented; None when they stay as they were sent."""
+    if place.rung < MARKER:
+        return None
+    old = [line for line in edit.lines if line.mark != "+"]
+    pairs: list[tuple[int, str, str]] = []
+    exact_removals = [True]
+    for index, (line, at) in enumerate(zip(old, place.at, strict=True)):
+        if at is None or not line.text.strip():
+            continue
+        found = file.lines[at]
+        sent = line.text
+        if line.unmarked is not None and key_of(line.unmarked, LOOK_ALIKE) == key_of(found, LOOK_ALIKE):
+            sent = line.unmarked
+        pairs.append((index, sent, found))
+        if line.mark == "-":
+            exact_removals.append(key_of(sent, LOOK_ALIKE) == key_of(found, LOOK_ALIKE))
+    removes = len(exact_removals) > 1
+    if not pairs or (removes and all(exact_removals)):
+        return None
+    indents = Indents(pairs)
+    return None if indents.identical else indents
+
+
+def conflicts(spans: Sequence[tuple[int, Span]]) -> set[int]:
+    """The numbers of the edits whose spans touch those of another edit. `spans` are (edit number, span)."""
+    ordered = sorted(spans, key=lambda item: (item[1].start, item[1].end))
+    found: set[int] = set()
+    reach: list[tuple[int, Span]] = []
+    for number, span in ordered:
+        reach = [(other, one) for other, one in reach if one.end >= span.start]
+        for other, one in reach:
+            if other != number and one.touches(span):
+                found |= {other, number}
+        reach.append((number, span))
+    return found
+
+
+def rebuilt(file: Snapshot, spans: Iterable[Span], final_newline: bool | None = None) -> str:
+    """The file with all spans replaced; they must not touch each other.
+
+    `final_newline` says what the last line of the result has; None keeps what the file had.
+    """
+    lines: list[str] = []
+    ends: list[str] = []
+    position = 0
+    for span in sorted(spans, key=lambda span: (span.start, span.end)):
+        lines += file.lines[position : span.start]
+        ends += file.ends[position : span.start]
+        replaced = file.ends[span.start : span.end]
+        for index, text in enumerate(span.new):
+            beside = replaced[index] if index < len(replaced) else replaced[-1] if replaced else _neighbour(file, span)
+            lines.append(text)
+            ends.append(beside or file.end)
+        position = span.end
+    lines += file.lines[position:]
+    ends += file.ends[position:]
+    if not lines:
+        return file.mark
+    ends[:-1] = [end or file.end for end in ends[:-1]]
+    had = not file.ends or bool(file.ends[-1])
+    wanted = had if final_newline is None else final_newline
+    ends[-1] = (ends[-1] or file.end) if wanted else ""
+    return joined(lines, ends, file.mark)
+
+
+def _neighbour(file: Snapshot, span: Span) -> str:
+    before = file.ends[span.start - 1] if 0 < span.start <= len(file.ends) else ""
+    after = file.ends[span.end] if span.end < len(file.ends) else ""
+    return before or after

@@ -1,0 +1,239 @@
+"""The bodies of hunks, in a unified diff and in an apply_patch, read for what they say and not for what they count.
+
+The numbers of a header are hints. A line without a marker is context whose marker was lost, an empty line is empty
+context, and a line that only says `...` is a jump over lines that were left out.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import unidiff
+
+from kiro_lsp.changes.edits.answer import Line, LinesEdit, Mark
+
+_NUMBERS = re.compile(r"-(\d{1,9})(?:,(\d{1,9}))?\s+\+(\d{1,9})(?:,(\d{1,9}))?")
+_HEADER = re.compile(r"@@(?!@)")
+_ELISION_WORDS = (
+    r"(?:existing|rest|remaining|other|previous|same|unchanged|omitted|code|lines?|content|implementation|as before|snip)"
+)
+_ELISION = re.compile(
+    rf"\s*(?:(?://|#|--|;|%|<!--|/\*|\*|\{{/\*)\s*)?(?:\.\.\.|\u2026)(?:[^\n]*\b{_ELISION_WORDS}\b[^\n]*)?\s*(?:-->|\*/\}}?)?\s*",
+    re.IGNORECASE,
+)
+_NO_NEWLINE = re.compile(r"\\ (?:No newline|[^ ]+ .*(?:newline|file))", re.IGNORECASE)
+_SIGNATURE = re.compile(r"-- ?")
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """A `@@` line. Without numbers `start`, `old` and `new` are None; `anchor` is the text behind it, "" for none."""
+
+    start: int | None = None
+    old: int | None = None
+    new: int | None = None
+    anchor: str = ""
+
+
+def is_header(line: str) -> bool:
+    return bool(_HEADER.match(line))
+
+
+def read_header(line: str) -> Header:
+    """A line for which `is_header` holds."""
+    rest = line[2:].strip()
+    numbers = _NUMBERS.match(rest)
+    if numbers is not None:
+        rest = rest[numbers.end() :].strip()
+    rest = rest.removeprefix("@@").removesuffix("@@").strip()
+    anchor = "" if _ELISION.fullmatch(rest) else rest
+    if numbers is None:
+        return Header(anchor=anchor)
+    start, old, _to, new = numbers.groups()
+    return Header(int(start), int(old or 1), int(new or 1), anchor)
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """The lines of a hunk and the index of the line after it."""
+
+    lines: tuple[Line, ...]
+    end: int
+    old_newline: bool | None = None
+    new_newline: bool | None = None
+
+    @property
+    def changes(self) -> bool:
+        return any(line.mark in "+-" for line in self.lines)
+
+
+def read_body(lines: Sequence[str], start: int, end: int, header: Header, *, fenced: bool) -> Body:
+    """The hunk body from `start` on. What stands behind a hunk whose counts are met belongs to it as long as it has
+    markers; without markers it is text again.
+    """
+    strict = _strictly(lines, start, end, header)
+    return strict if strict is not None else _Reader(lines, end, header, fenced=fenced).read(start)
+
+
+def _strictly(lines: Sequence[str], start: int, end: int, header: Header) -> Body | None:
+    """The body as `unidiff` reads it; None when it refuses, or when lines with markers are left behind it."""
+    if header.old is None or header.new is None:
+        return None
+    stop = start
+    old = new = 0
+    while stop < end and (old < header.old or new < header.new):
+        mark = lines[stop][:1]
+        if mark not in ("+", "-", " ", "\\"):
+            return None
+        old += mark in ("-", " ")
+        new += mark in ("+", " ")
+        stop += 1
+    if old != header.old or new != header.new or stop == start:
+        return None
+    while stop < end and lines[stop].startswith("\\ "):
+        stop += 1
+    if stop < end and lines[stop][:1] in ("+", "-", " ") and not _is_file_header(lines, stop, end):
+        return None
+    text = "".join(f"{line}\n" for line in lines[start:stop])
+    head = f"--- a\n+++ b\n@@ -{header.start},{header.old} +1,{header.new} @@\n"
+    try:
+        found = unidiff.PatchSet(head + text)[0][0]
+    except (unidiff.UnidiffParseError, IndexError, ValueError):
+        return None
+    body = [line for line in found if line.line_type != "\\"]
+    tally = sum(line[:1] in ("+", "-") for line in lines[start:stop])
+    if found.added + found.removed != tally or any("\n" in line.value[:-1] for line in body):
+        return None
+    ends = [index for index, line in enumerate(lines[start:stop]) if line.startswith("\\")]
+    old_newline, new_newline = _newlines([line[:1] for line in lines[start:stop]], ends)
+    read = tuple(line_of(line.line_type, line.value.removesuffix("\n")) for line in body)
+    return Body(read, stop, old_newline, new_newline)
+
+
+def _newlines(marks: Sequence[str], ends: Sequence[int]) -> tuple[bool | None, bool | None]:
+    """What "no newline" lines at `ends` say of the old and the new side; a side with lines and no such line has one."""
+    said = {"old": False, "new": False}
+    for at in ends:
+        mark = marks[at - 1] if at else ""
+        said["old"] |= mark in ("-", " ")
+        said["new"] |= mark in ("+", " ")
+    if not ends:
+        return None, None
+    has_new = any(mark in ("+", " ") for mark in marks)
+    has_old = any(mark in ("-", " ") for mark in marks)
+    return (not said["old"] if has_old else None), (not said["new"] if has_new else None)
+
+
+def line_of(mark: str, text: str) -> Line:
+    """A marked line; context that only says `...` is a jump, unless the file has such a line."""
+    if mark == "+":
+        return Line("+", text)
+    if mark == "-":
+        return Line("-", text)
+    read: Mark = "~" if _ELISION.fullmatch(text) else " "
+    return Line(read, text, f" {text}")
+
+
+def _is_file_header(lines: Sequence[str], at: int, end: int) -> bool:
+    return lines[at].startswith("--- ") and at + 1 < end and lines[at + 1].startswith("+++ ")
+
+
+class _Reader:
+    """The tolerant reading, line by line."""
+
+    def __init__(self, lines: Sequence[str], end: int, header: Header, *, fenced: bool) -> None:
+        self._lines, self._end, self._header, self._fenced = lines, end, header, fenced
+        self._found: list[Line] = []
+        self._bare: list[bool] = []
+        self._marks: list[str] = []
+        self._ends: list[int] = []
+        self._old = self._new = 0
+
+    def read(self, at: int) -> Body:
+        while at < self._end and not self._is_over(at):
+            self._take(self._lines[at])
+            at += 1
+        self._drop_trailing_blanks()
+        old_newline, new_newline = _newlines(self._marks, self._ends)
+        return Body(tuple(self._found), at, old_newline, new_newline)
+
+    @property
+    def _counted(self) -> bool:
+        header = self._header
+        return header.old is not None and header.new is not None and self._old >= header.old and self._new >= header.new
+
+    def _is_over(self, at: int) -> bool:
+        line = self._lines[at]
+        if is_header(line) or line.startswith(("diff --git ", "*** ", "Index: ", "diff -")):
+            return True
+        if _is_file_header(self._lines, at, self._end):
+            # Without counts, or with wrong ones, only a header behind it tells a file's name from a removed line.
+            followed = at + 2 < self._end and is_header(self._lines[at + 2])
+            return followed or self._counted or self._header.old is None
+        if self._counted and _SIGNATURE.fullmatch(line) and self._last_text(at):
+            return True
+        if line[:1] in ("+", "-", " ", "\\"):
+            return False
+        if line == "":
+            return self._counted and not self._goes_on(at)
+        return self._counted or (self._header.old is None and not self._fenced and bool(self._bare and self._bare[-1]))
+
+    def _last_text(self, at: int) -> bool:
+        """Whether nothing but a version number follows: the signature of a mail."""
+        rest = [line for line in self._lines[at + 1 : self._end] if line.strip()]
+        return len(rest) <= 1 and not any(line[:1] in "+-@" for line in rest)
+
+    def _goes_on(self, at: int) -> bool:
+        """Whether marked lines follow the empty ones from `at` on."""
+        following = next((line for line in self._lines[at : self._end] if line), "")
+        if following.startswith(("--- ", "+++ ")):
+            return False
+        return following[:1] in ("+", "-", " ") and bool(following.strip())
+
+    def _take(self, line: str) -> None:
+        mark = line[:1]
+        if mark == "\\" and _NO_NEWLINE.match(line):
+            self._marks.append("\\")
+            self._ends.append(len(self._marks) - 1)
+            return
+        if mark in ("+", "-"):
+            self._add(line_of(mark, line[1:]))
+        elif mark == " ":
+            self._add(line_of(" ", line[1:]))
+        else:
+            self._add(Line("~" if _ELISION.fullmatch(line) else " ", line), bare=line == "")
+
+    def _add(self, line: Line, *, bare: bool = False) -> None:
+        self._found.append(line)
+        self._bare.append(bare)
+        self._marks.append("" if line.mark == "~" else line.mark)
+        self._old += line.mark in (" ", "-")
+        self._new += line.mark in (" ", "+")
+
+    def _drop_trailing_blanks(self) -> None:
+        """Empty lines at the end separate what follows, unless the header counts them."""
+        while self._bare and self._bare[-1] and (self._header.old is None or self._old > self._header.old):
+            self._found.pop()
+            self._bare.pop()
+            self._old -= 1
+
+
+def edit_of(body: Body, header: Header, answer_line: int) -> LinesEdit:
+    """A hunk as an edit. A header that starts at line 0 has no hint."""
+    lines = body.lines
+    # Context beyond a jump at either end is none: there is nothing to be found behind it.
+    while lines and lines[0].mark == "~":
+        lines = lines[1:]
+    while lines and lines[-1].mark == "~":
+        lines = lines[:-1]
+    hint = header.start if header.start else None
+    return LinesEdit(
+        lines,
+        line_hint=hint,
+        anchors=(header.anchor,) if header.anchor else (),
+        old_newline=body.old_newline,
+        new_newline=body.new_newline,
+        answer_line=answer_line,
+    )

@@ -1,0 +1,156 @@
+"""Edits that leave lines out: an ellipsis between two parts, or a second hunk that forgot its `@@`.
+
+The parts are found one by one. Each must be the only one of its kind in the file, they must follow one another, and
+between two context lines only may something be missing. Where a forgotten jump could be in several places, all readings
+must make the same changes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from kiro_lsp.changes.edits.answer import Line, LinesEdit
+from kiro_lsp.changes.edits.keys import RUNS, significant
+from kiro_lsp.changes.edits.search import starts
+from kiro_lsp.changes.edits.snapshot import Snapshot
+
+_FEWEST = 12
+"""Significant characters that a part must have to be looked for on its own."""
+_MOST_PARTS = 6
+_MOST_LINES = 2_000
+_MOST_SEARCHES = 4_000
+"""Parts that may be looked for before a reading is given up."""
+
+Places = tuple[int | None, ...]
+
+
+def across_jumps(file: Snapshot, edit: LinesEdit) -> Iterator[Places]:
+    """The places of all old lines (declared jumps as None), when exactly one reading remains; else nothing."""
+    if len(edit.lines) > _MOST_LINES:
+        return
+    declared = any(line.mark == "~" for line in edit.lines)
+    found = _declared(file, edit.lines) if declared else _forgotten(file, edit.lines)
+    if found is not None:
+        yield found
+
+
+def _declared(file: Snapshot, lines: Sequence[Line]) -> Places | None:
+    """Every part between two `~` at its only place, in order."""
+    parts: list[list[Line]] = [[]]
+    for index, line in enumerate(lines):
+        if line.mark != "~":
+            parts[-1].append(line)
+            continue
+        beside = [lines[at].mark for at in (index - 1, index + 1) if 0 <= at < len(lines)]
+        if any(mark != " " for mark in beside):
+            return None
+        parts.append([])
+    found: list[int | None] = []
+    floor = 0
+    for number, part in enumerate(parts):
+        if number:
+            found.append(None)
+        if not part:
+            continue
+        start = _only(file, [line for line in part if line.mark != "+"])
+        if start is None or start < floor:
+            return None
+        count = sum(line.mark != "+" for line in part)
+        found += range(start, start + count)
+        floor = start + count
+    return tuple(found)
+
+
+def _only(file: Snapshot, old: Sequence[Line]) -> int | None:
+    if not old or significant([line.text for line in old]) < _FEWEST:
+        return None
+    found = starts(file, old, RUNS, both=True)
+    return found[0] if len(found) == 1 else None
+
+
+def _forgotten(file: Snapshot, lines: Sequence[Line]) -> Places | None:
+    """The reading with the fewest jumps; None when two such readings change different lines."""
+    cuts = [
+        index
+        for index in range(1, len(lines))
+        if lines[index - 1].mark == " " and lines[index].mark == " "
+    ]
+    if not cuts or len(cuts) > 400:
+        return None
+    reader = _Reader(file, lines, cuts)
+    for jumps in range(1, _MOST_PARTS):
+        readings = reader.readings(0, 0, jumps)
+        if readings:
+            changed = {_touched(lines, reading) for reading in readings}
+            return readings[0] if len(changed) == 1 else None
+        if reader.exhausted:
+            break
+    return None
+
+
+class _Reader:
+    """Readings of the rest of an edit from a cut on, remembered: parts are looked for once."""
+
+    def __init__(self, file: Snapshot, lines: Sequence[Line], cuts: Sequence[int]) -> None:
+        self._file, self._lines, self._cuts = file, lines, cuts
+        self._parts: dict[tuple[int, int], list[int]] = {}
+
+    @property
+    def exhausted(self) -> bool:
+        return len(self._parts) >= _MOST_SEARCHES
+
+    def readings(self, start: int, floor: int, jumps: int) -> list[Places]:
+        """The ways to place the lines from `start` on, at or after line `floor` of the file, with that many jumps."""
+        if jumps == 0:
+            placed = self._place(start, len(self._lines), floor)
+            return [placed] if placed is not None else []
+        found: list[Places] = []
+        for cut in self._cuts:
+            if cut <= start:
+                continue
+            placed = self._place(start, cut, floor)
+            if placed is None:
+                if not self._find(start, cut):
+                    # What occurs nowhere occurs nowhere with one more line.
+                    break
+                continue
+            last = placed[-1]
+            assert last is not None  # a part has places only
+            found += [placed + rest for rest in self.readings(cut, last + 1, jumps - 1)]
+        return found
+
+    def _place(self, start: int, end: int, floor: int) -> Places | None:
+        part = self._lines[start:end]
+        old = [line for line in part if line.mark != "+"]
+        if len(old) == len(part) and all(line.mark == " " for line in part):
+            return None
+        found = self._find(start, end)
+        if len(found) != 1 or found[0] < floor or significant([line.text for line in old]) < _FEWEST:
+            return None
+        return tuple(range(found[0], found[0] + len(old)))
+
+    def _find(self, start: int, end: int) -> list[int]:
+        """Every place of a part; an empty list, too, when there were too many searches."""
+        if (start, end) not in self._parts:
+            if self.exhausted:
+                return []
+            old = [line for line in self._lines[start:end] if line.mark != "+"]
+            self._parts[start, end] = starts(self._file, old, RUNS, both=True)
+        return self._parts[start, end]
+
+
+def _touched(lines: Sequence[Line], places: Places) -> tuple[tuple[int, str], ...]:
+    """What a reading changes: the file line and the text of every change, in order."""
+    found: list[tuple[int, str]] = []
+    boundary = -1
+    index = -1
+    for line in lines:
+        if line.mark == "+":
+            found.append((boundary, f"+{line.text}"))
+            continue
+        index += 1
+        at = places[index]
+        boundary = at + 1 if at is not None else boundary
+        if line.mark == "-":
+            found.append((boundary, "-"))
+    return tuple(found)
