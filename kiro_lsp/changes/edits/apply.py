@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from kiro_lsp.changes.edits import diagnose
-from kiro_lsp.changes.edits.answer import Answer, Failure, FileEdit, FormatProblem, LinesEdit, Outcome, Placed, Reason
+from kiro_lsp.changes.edits.answer import (
+    Answer,
+    Edit,
+    Failure,
+    FileEdit,
+    FormatProblem,
+    InsertEdit,
+    LinesEdit,
+    Outcome,
+    Placed,
+    Reason,
+    StringEdit,
+)
 from kiro_lsp.changes.edits.blocks import lines_of
 from kiro_lsp.changes.edits.omissions import omissions
 from kiro_lsp.changes.edits.paths import PathTrouble, created, existing, inside
@@ -111,14 +123,20 @@ class _Work:
         return created(section.names) if section.action == "create" else self._existing(section)
 
     def _edit(self, section: FileEdit, number: int) -> None:
-        path = self._existing(section)
+        try:
+            path = self._existing(section)
+        except PathTrouble:
+            if not _fills_nothing(section):
+                raise
+            path = created(section.names)
+            self._now.setdefault(path, b"")
         if path in self._whole and not section.sequential:
             raise self._refused(path, number, "conflict", f"The answer both edits and replaces {path}: send one of them.")
         if section.sequential and path in self._waiting:
             self._settle(path)
         numbered = [(number + index, edit) for index, edit in enumerate(section.edits)]
         for at, edit in numbered:
-            self._check_placeholders(path, at, [line.text for line in edit.lines if line.mark == "+"] if isinstance(edit, LinesEdit) else lines_of(getattr(edit, "new", getattr(edit, "text", ""))))
+            self._check_placeholders(path, at, _new_lines(edit))
         self._waiting.setdefault(path, []).extend(numbered)
 
     def _create(self, section: FileEdit, number: int) -> None:
@@ -306,6 +324,22 @@ class _Work:
         return gone and target not in self._files and list(self._moved.values()).count(target) == 1
 
 
+def _fills_nothing(section: FileEdit) -> bool:
+    """Whether a diff without any sign of it creates a file: all it does is add lines after line 0."""
+    edits = section.edits
+    return len(edits) == 1 and isinstance(edits[0], LinesEdit) and edits[0].line_hint == 0
+
+
+def _new_lines(edit: Edit) -> list[str]:
+    match edit:
+        case LinesEdit():
+            return [line.text for line in edit.lines if line.mark == "+"]
+        case StringEdit():
+            return lines_of(edit.new)
+        case InsertEdit():
+            return lines_of(edit.text)
+
+
 class _Present(Mapping[str, bytes]):
     """The files as the sections so far left them."""
 
@@ -318,7 +352,7 @@ class _Present(Mapping[str, bytes]):
             raise KeyError(path)
         return data
 
-    def __iter__(self):  # type: ignore[no-untyped-def]
+    def __iter__(self) -> Iterator[str]:
         yield from (path for path in self._files if self._now.get(path, b"") is not None)
         yield from (path for path, data in self._now.items() if data is not None and path not in self._files)
 

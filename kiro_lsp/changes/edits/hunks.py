@@ -221,14 +221,17 @@ class _Reader:
 
 
 def edit_of(body: Body, header: Header, answer_line: int) -> LinesEdit:
-    """A hunk as an edit. A header that starts at line 0 has no hint."""
+    """A hunk as an edit. A header that starts at line 0 has no hint, unless it has no old lines either: then it says that
+    the file is empty or new.
+    """
     lines = body.lines
     # Context beyond a jump at either end is none: there is nothing to be found behind it.
     while lines and lines[0].mark == "~":
         lines = lines[1:]
     while lines and lines[-1].mark == "~":
         lines = lines[:-1]
-    hint = header.start if header.start else None
+    only_new = all(line.mark == "+" for line in lines)
+    hint = header.start if header.start or only_new else None
     return LinesEdit(
         lines,
         line_hint=hint,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+from collections import Counter
 from collections.abc import Sequence
 
 _BLANKS = " \t\f\v\u00a0\u3000"
@@ -17,8 +17,7 @@ class Indents:
 
     def __init__(self, pairs: Sequence[tuple[int, str, str]]) -> None:
         self._pairs = [(number, indent_of(sent), indent_of(found)) for number, sent, found in pairs]
-        self._sent_unit = _unit([sent for _number, sent, _found in self._pairs])
-        self._file_unit = _unit([found for _number, _sent, found in self._pairs])
+        self._width, self._to_blanks = _tab_width([(sent, found) for _number, sent, found in self._pairs])
 
     @property
     def identical(self) -> bool:
@@ -48,22 +47,20 @@ class Indents:
         return self._converted(sent)
 
     def _converted(self, blanks: str) -> str:
-        """Further indentation, in tabs where the file has tabs, in blanks where it has blanks."""
-        if self._sent_unit == self._file_unit or not self._sent_unit or not self._file_unit:
-            return blanks
-        depth, rest = divmod(len(blanks), len(self._sent_unit))
-        if blanks != self._sent_unit * depth + blanks[len(blanks) - rest :] or set(self._sent_unit) == set(self._file_unit):
-            return blanks
-        return self._file_unit * depth + (" " * rest if rest else "")
+        """Further indentation, in tabs where the file has tabs for the answer's blanks, and the other way round."""
+        if self._width and blanks.strip("\t") == "" and self._to_blanks:
+            return " " * (len(blanks) * self._width)
+        if self._width and blanks.strip(" ") == "" and not self._to_blanks:
+            depth, rest = divmod(len(blanks), self._width)
+            return "\t" * depth + " " * rest
+        return blanks
 
 
-def _unit(indents: Sequence[str]) -> str:
-    """One step of indentation: a tab, or as many blanks as divide all of them; "" when there is none."""
-    filled = [indent for indent in indents if indent]
-    if not filled:
-        return ""
-    if all(set(indent) == {"\t"} for indent in filled):
-        return "\t"
-    if all(set(indent) == {" "} for indent in filled):
-        return " " * math.gcd(*map(len, filled))
-    return ""
+def _tab_width(pairs: Sequence[tuple[str, str]]) -> tuple[int, bool]:
+    """How many blanks stand for a tab, and whether the file has the blanks; (0, False) when the pairs do not say."""
+    widths: Counter[tuple[int, bool]] = Counter()
+    for sent, found in pairs:
+        for tabs, blanks, to_blanks in ((sent, found, True), (found, sent, False)):
+            if tabs and blanks and tabs.strip("\t") == "" and blanks.strip(" ") == "" and len(blanks) % len(tabs) == 0:
+                widths[len(blanks) // len(tabs), to_blanks] += 1
+    return widths.most_common(1)[0][0] if widths else (0, False)

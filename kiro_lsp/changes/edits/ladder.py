@@ -156,8 +156,7 @@ def _without_an_outer_line(
         return
     for cut in (0, len(old) - 1):
         rest = old[1:] if cut == 0 else old[:-1]
-        inner = rest[0] if cut == 0 else rest[-1] if rest else None
-        if old[cut].mark != " " or inner is None or inner.mark != " ":
+        if not rest or old[cut].mark != " " or rest[0 if cut == 0 else -1].mark != " ":
             continue
         if _changes_beside(edit, first=cut == 0):
             continue

@@ -110,11 +110,15 @@ def _by_end(name: str, files: Mapping[str, bytes]) -> str | None:
     if _DRIVE.match(parts[0]):
         parts = parts[1:]
     absolute = name.startswith(("/", "\\")) or bool(_DRIVE.match(name))
-    for drop in range(1, len(parts)):
+    for drop in range(1, len(parts) - 1):
         tail = "/".join(parts[drop:])
-        # A lone name at the end of an absolute path says too little: /etc/hosts is not the project's hosts.
-        if tail in files and (not absolute or len(parts) - drop > 1):
+        if tail in files:
             return tail
+    # A lone name says too little at the end of an absolute path: /etc/hosts is not the project's hosts. Elsewhere it
+    # will do when no other file has it.
+    lone = parts[-1]
+    if not absolute and lone in files and not any(path.endswith(f"/{lone}") for path in files):
+        return lone
     if absolute:
         return None
     if len(parts) > 1 and parts[0] in _PREFIXES:

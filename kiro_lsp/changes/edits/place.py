@@ -107,7 +107,9 @@ class _Placer:
             self._ambiguous(number, [place.first + 1 for place in search.places])
             return True
         place = search.place
-        if place is None or place.rung > RUNS_RUNG:
+        if place is not None and self._changes_last_end(edit, place):
+            already = None
+        elif place is None or place.rung > RUNS_RUNG:
             already = stands_already(self._file, edit)
         else:
             already = stands_already(self._file, edit, place)
@@ -134,9 +136,17 @@ class _Placer:
             self.landed[number] = _Landing(last + 1, 0, (Span(last, last, tuple(new)),), (), edit.new_newline)
         return True
 
+    def _changes_last_end(self, edit: LinesEdit, place: Place) -> bool:
+        """Whether the edit gives or takes the line end of the file's last line."""
+        newline = self._newline(edit, place)
+        return newline is not None and newline != bool(self._file.ends[-1])
+
+    def _newline(self, edit: LinesEdit, place: Place) -> bool | None:
+        return edit.new_newline if place.last == len(self._file.lines) - 1 else None
+
     def _land(self, number: int, edit: LinesEdit, place: Place) -> None:
         spans = tuple(spans_of(self._file, edit, place))
-        newline = edit.new_newline if place.last == len(self._file.lines) - 1 else None
+        newline = self._newline(edit, place)
         self.landed[number] = _Landing(place.first + 1, place.rung, spans, (), newline)
 
     # By characters

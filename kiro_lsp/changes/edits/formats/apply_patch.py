@@ -36,7 +36,7 @@ def read(region: Region, at: int) -> Reading | None:
     while at < region.end and not lines[at].strip():
         at += 1
     if at >= region.end:
-        return None if not region.closed else [], [_problem(start, "A patch begins and has no file.")], at
+        return ([], [_problem(start, "A patch begins and has no file.")], at) if region.closed else None
     header = lines[at].strip()
     kind = next((word for word in _FILES if header.startswith(word)), None)
     if kind is None:
@@ -51,7 +51,7 @@ def read(region: Region, at: int) -> Reading | None:
     ended = end < region.end and lines[end].strip() == _END
     if not ended and end >= region.end and _was_opened(lines, start):
         problems.append(_problem(start, f"The patch has no {_END!r}: it may have been cut off."))
-    return [edit] if edit and not problems else [], problems, end + 1 if ended else end
+    return [edit] if edit and not problems else [], problems, (end + 1 if ended else end)
 
 
 def _was_opened(lines: Sequence[str], at: int) -> bool:
@@ -64,8 +64,9 @@ def _was_opened(lines: Sequence[str], at: int) -> bool:
 
 def _section_end(lines: Sequence[str], at: int, end: int) -> int:
     for number in range(at, end):
-        line = lines[number]
-        if line.rstrip() in (_END, _BEGIN) or line.startswith(tuple(_FILES)):
+        # A marker may be padded: the program that the format comes from strips it, too.
+        line = lines[number].strip()
+        if line in (_END, _BEGIN) or line.startswith(tuple(_FILES)):
             return number
     return end
 
@@ -92,7 +93,8 @@ def _added(region: Region, names: tuple[str, ...], at: int, end: int) -> tuple[F
         if not line.startswith("+"):
             return None, [_problem(at + 1 + number, f"Every line of an added file starts with '+', found {line!r}.")]
     content = "".join(f"{line[1:]}\n" for line in body)
-    return FileEdit(names, "create", (), content, format=NAME, answer_line=at + 1), []
+    # The format has no other way to replace a whole file, and its own program lets an added one replace another.
+    return FileEdit(names, "whole", (), content, format=NAME, answer_line=at + 1), []
 
 
 def _updated(region: Region, names: tuple[str, ...], at: int, end: int) -> tuple[FileEdit | None, list[FormatProblem]]:
@@ -105,16 +107,20 @@ def _updated(region: Region, names: tuple[str, ...], at: int, end: int) -> tuple
             return None, [_problem(line, f"{_MOVE!r} names no file.")]
         line += 1
     edits: list[LinesEdit] = []
+    chunks = 0
     while line < end:
         if not lines[line].strip() and not _is_body(lines, line, end):
             line += 1
             continue
         edit, following = _chunk(region, line, end)
-        if edit is None:
+        chunks += 1
+        # A file that only moves is written with a hunk of nothing but context.
+        if edit is None and target is None:
             return None, [_problem(line, "A hunk has no line that starts with '+' or '-'.")]
-        edits.append(edit)
+        if edit is not None:
+            edits.append(edit)
         line = following
-    if not edits and target is None:
+    if not chunks:
         return None, [_problem(at, "The update has no hunk: nothing says what to change.")]
     if target is not None:
         return FileEdit(names, "rename", tuple(edits), None, target, None, False, NAME, at + 1), []
