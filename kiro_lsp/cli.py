@@ -27,6 +27,7 @@ MODULE_OF: Final = {
     "mark": "kiro_lsp.terminal.task_files",
     "run": "kiro_lsp.terminal.running",
     "retry": "kiro_lsp.terminal.running",
+    "apply": "kiro_lsp.terminal.apply",
     "review": "kiro_lsp.terminal.reviewing",
     "undo": "kiro_lsp.terminal.reviewing",
     "commit": "kiro_lsp.terminal.reviewing",

@@ -15,6 +15,7 @@ command("KiroCancel", "cancel", { desc = "Stop the run of the task under the cur
 command("KiroReview", "review", { desc = "Review the changes of the task under the cursor", nargs = "?" })
 command("KiroAccept", "accept", { desc = "Accept all changes, or with ! this file only", bang = true })
 command("KiroReject", "reject", { desc = "Reject all changes, or with ! this file only", bang = true })
+command("KiroApply", "apply", { desc = "Review what a chat answered: a range, or a register (+)", nargs = "?", range = true })
 command("KiroUndo", "undo", { desc = "Undo an accepted run", nargs = "?" })
 
 vim.api.nvim_create_autocmd("FileType", {

@@ -17,6 +17,7 @@ from kiro_lsp.lsp.background import Background
 from kiro_lsp.lsp.endpoint import INVALID_PARAMS, Endpoint, ResponseError
 from kiro_lsp.lsp.forward import Forwarder
 from kiro_lsp.lsp.reviews import Reviews, refusal
+from kiro_lsp.sandbox import paths
 from kiro_lsp.spec import tasks
 
 Args = Mapping[str, Any]
@@ -30,8 +31,10 @@ class Places(Protocol):
         """(root, absolute path) of a document. Raises UsageError for a URI that is no file."""
         ...
 
-    def only_root(self) -> Path:
-        """The project, when there is one. Raises UsageError when it must be named."""
+    def only_root(self, *, strict: bool = False) -> Path:
+        """The project, when there is one; of several the first, or none when `strict`. Raises UsageError when it must
+        be named.
+        """
         ...
 
 
@@ -91,6 +94,22 @@ class Commands:
             await begin  # the client's token is good only while the request is open
         else:
             self._group.create_task(begin, name=f"progress of {run_id}")
+        return {"runId": run_id}
+
+    async def apply_from_clipboard(self, args: Args, _token: object) -> Any:
+        """An answer that the person pasted becomes a pending review, and is brought before them like any other."""
+        from kiro_lsp.engine import pasted  # reads edit formats, which nobody else in a starting server needs
+
+        text, uri = _text(args, "text"), _maybe(args, "uri")
+        if uri is None:
+            root, file = self._places.only_root(strict=True), None
+        else:
+            root, path = self._places.place_of(uri)
+            file = await asyncio.to_thread(_file_meant, root, path)
+        project = pasted.of_project(self._engine, root)
+        outcome = await asyncio.to_thread(pasted.read, text, project, file=file)
+        run_id = await pasted.record(self._engine, root, outcome)
+        self._group.create_task(self._open(run_id), name=f"review of {run_id}")
         return {"runId": run_id}
 
     # Runs
@@ -213,6 +232,7 @@ Method = Callable[[Commands, Args, Any], Awaitable[Any]]
 COMMANDS: Mapping[str, Method] = {
     "kiroLsp.runTask": Commands.run_task,
     "kiroLsp.retryRun": Commands.retry_run,
+    "kiroLsp.applyFromClipboard": Commands.apply_from_clipboard,
     "kiroLsp.cancelRun": Commands.cancel_run,
     "kiroLsp.answer": Commands.answer,
     "kiroLsp.openReview": Commands.open_review,
@@ -227,7 +247,14 @@ COMMANDS: Mapping[str, Method] = {
     "kiroLsp.trustWorkspace": Commands.trust_workspace,
     "kiroLsp.doctor": Commands.doctor,
 }
-_STARTING = frozenset({"kiroLsp.runTask", "kiroLsp.retryRun", "kiroLsp.pickAgent"})
+_STARTING = frozenset({"kiroLsp.runTask", "kiroLsp.retryRun", "kiroLsp.pickAgent", "kiroLsp.applyFromClipboard"})
+
+
+def _file_meant(root: Path, path: Path) -> str | None:
+    """The file that an answer without names is about: the one it was pasted beside, unless that is a folder or holds
+    tasks. Raises PathRefused.
+    """
+    return None if path.is_dir() or tasks.is_task_file(path.as_posix()) else paths.resolve(root, str(path))
 
 
 def _text(args: Args, name: str) -> str:

@@ -13,7 +13,7 @@ from kiro_lsp.terminal.console import Console
 from kiro_lsp.terminal.grammar import SHELLS, STATUSES, parser
 
 _WORDS_OF = {"status": STATUSES, "shell": SHELLS}
-_FILES = {"path", "paths", "root", "folder", "file", "log_file"}
+_FILES = {"path", "paths", "root", "folder", "file", "log_file", "answer"}
 
 
 @dataclass(frozen=True, slots=True)

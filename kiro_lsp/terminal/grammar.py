@@ -14,6 +14,16 @@ TASK_HELP = "the task: its key, its id, or its line number (:12 is always line 1
 RUN_HELP = "the run's id, or a beginning of it that only one run has"
 SHELLS = ("bash", "zsh", "fish")
 STATUSES = ("open", "in-progress", "done")
+FORMATS = (
+    "auto",
+    "udiff",
+    "search-replace",
+    "apply-patch",
+    "str-replace",
+    "multi-edit",
+    "insert-line",
+    "whole-file",
+)
 
 _EPILOG = """\
 start here:
@@ -37,6 +47,7 @@ def parser() -> argparse.ArgumentParser:
     _server(verbs)
     _task_files(verbs)
     _runs(verbs)
+    _answers(verbs)
     _reviews(verbs)
     _project(verbs)
     return top
@@ -119,6 +130,28 @@ def _run_options(verb: argparse.ArgumentParser) -> None:
         default=[],
         metavar="ARGV",
         help="allow the agent to run exactly this command, written as in a shell; may be repeated",
+    )
+
+
+def _answers(verbs: Any) -> None:
+    apply = _verb(
+        verbs, "apply", "turn a model's answer, in any edit format, into a diff; writes nothing by itself", json=True
+    )
+    apply.add_argument(
+        "answer", nargs="?", default="-", metavar="FILE", help="the answer; without one, or with -, standard input"
+    )
+    apply.add_argument(
+        "--root", metavar="DIR", help="the folder that its paths start from (default: the project around this folder)"
+    )
+    apply.add_argument("--file", metavar="PATH", help="the file of an answer that names none")
+    apply.add_argument("--format", choices=FORMATS, default="auto", help="how the answer is written (auto)")
+    then = apply.add_mutually_exclusive_group()
+    then.add_argument("--write", action="store_true", help="write all of it or nothing; `undo` takes it back")
+    then.add_argument(
+        "--review", action="store_true", help="keep it as a review, to accept file by file or hunk by hunk"
+    )
+    apply.add_argument(
+        "--protected", action="store_true", help="let --write change hooks, CI, editor settings and the like too"
     )
 
 

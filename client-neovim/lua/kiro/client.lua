@@ -160,6 +160,16 @@ function M.attach(bufnr)
   if not is_task_file(path) then
     return nil
   end
+  local id = M.start(path, bufnr)
+  M.keep_lenses_fresh(bufnr)
+  return id
+end
+
+--- The server of the project that a path belongs to, started when none runs there.
+---@param path string a file, or a folder with a slash at its end
+---@param bufnr? integer a buffer to attach, so that the server sees what is not saved yet
+---@return integer? client id
+function M.start(path, bufnr)
   local root = root_of(path)
   local config = {
     name = "kiro_lsp",
@@ -172,20 +182,36 @@ function M.attach(bufnr)
     end,
     workspace_folders = { { uri = vim.uri_from_fname(root), name = vim.fn.fnamemodify(root, ":t") } },
   }
+  if vim.lsp.start and bufnr then
+    return vim.lsp.start(config, { bufnr = bufnr })
+  end
   local id
-  if vim.lsp.start then
-    id = vim.lsp.start(config, { bufnr = bufnr })
-  else
-    for _, client in pairs(vim.lsp.get_active_clients()) do
-      if client.name == "kiro_lsp" and client.config.root_dir == root then
-        id = client.id
-      end
+  for _, client in pairs(vim.lsp.get_active_clients()) do
+    if client.name == "kiro_lsp" and client.config.root_dir == root then
+      id = client.id
     end
-    id = id or vim.lsp.start_client(config)
+  end
+  id = id or vim.lsp.start_client(config)
+  if id and bufnr then
     vim.lsp.buf_attach_client(bufnr, id)
   end
-  M.keep_lenses_fresh(bufnr)
   return id
+end
+
+--- Call `done` with a client as soon as it can be asked something; never when it dies before that.
+---@param id integer
+---@param done fun(client: table)
+function M.when_ready(id, done)
+  local client = vim.lsp.get_client_by_id(id)
+  if client and client.initialized then
+    done(client)
+  elseif client then
+    vim.defer_fn(function()
+      M.when_ready(id, done)
+    end, 50)
+  else
+    vim.notify("kiro-lsp has ended; :checkhealth kiro says what is missing", vim.log.levels.ERROR)
+  end
 end
 
 --- Neovim before 0.12 refreshes lenses only when it is told to.
@@ -206,8 +232,9 @@ end
 ---@param arguments table
 ---@param done? fun(answer: table)
 ---@param bufnr? integer
-function M.execute(name, arguments, done, bufnr)
-  local client = M.clients(bufnr or vim.api.nvim_get_current_buf())[1]
+---@param client? table which server; without it the one of the buffer, else any
+function M.execute(name, arguments, done, bufnr, client)
+  client = client or M.clients(bufnr or vim.api.nvim_get_current_buf())[1]
   if not client then
     for _, other in pairs(vim.lsp.get_active_clients()) do
       if other.name == "kiro_lsp" or other.name == "kiro-lsp" then

@@ -4,6 +4,9 @@ local M = {}
 ---@class kiro.Args
 ---@field args? string
 ---@field bang? boolean
+---@field range? integer how many line numbers were given
+---@field line1? integer
+---@field line2? integer
 
 --- Change where the server is started from. Not needed when `kiro-lsp` is on the PATH.
 ---@param config? kiro.Config
@@ -86,6 +89,40 @@ function M.undo(args)
       vim.notify(answer.message or "Undone", vim.log.levels.INFO)
     end)
   end
+end
+
+--- Review what a chat answered: the lines of the range, else a register (`+`, the clipboard, when none is named).
+---@param args? kiro.Args
+function M.apply(args)
+  local text
+  if args and (args.range or 0) > 0 then
+    text = table.concat(vim.api.nvim_buf_get_lines(0, args.line1 - 1, args.line2, false), "\n") .. "\n"
+  else
+    local register = args and args.args and args.args ~= "" and args.args or "+"
+    text = vim.fn.getreg(register)
+    if vim.trim(text) == "" then
+      vim.notify(("Register %s is empty: copy the answer first, or give a range"):format(register), vim.log.levels.WARN)
+      return
+    end
+  end
+  local client, bufnr = require("kiro.client"), vim.api.nvim_get_current_buf()
+  local path, argument = vim.api.nvim_buf_get_name(bufnr), { text = text }
+  local is_file = path ~= "" and vim.api.nvim_buf_get_option(bufnr, "buftype") == ""
+  if is_file then
+    argument.uri = vim.uri_from_bufnr(bufnr)
+  end
+  local id = client.start(is_file and path or vim.fn.getcwd() .. "/", is_file and bufnr or nil)
+  if not id then
+    return
+  end
+  client.when_ready(id, function(server)
+    client.execute("applyFromClipboard", argument, function(answer)
+      client.reviewable = answer.runId
+      vim.schedule(function()
+        require("kiro.review").open(answer.runId)
+      end)
+    end, bufnr, server)
+  end)
 end
 
 --- What is going on, for a statusline; empty when nothing is.
