@@ -16,7 +16,7 @@ def stands_already(file: Snapshot, edit: LinesEdit, place: Place | None = None) 
     With the `place` of the old side only an occurrence that covers it counts: there, making the edit again would
     double it.
     """
-    new = [line.text for line in edit.lines if line.mark != "-" and line.mark != "~"]
+    new = [line.text for line in edit.lines if line.mark not in {"-", "~"}]
     if not any(line.mark == "+" for line in edit.lines) and (place is not None or len(new) < 2):
         return None
     if not any(text.strip() for text in new):

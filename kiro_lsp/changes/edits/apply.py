@@ -131,7 +131,9 @@ class _Work:
             path = created(section.names)
             self._now.setdefault(path, b"")
         if path in self._whole and not section.sequential:
-            raise self._refused(path, number, "conflict", f"The answer both edits and replaces {path}: send one of them.")
+            raise self._refused(
+                path, number, "conflict", f"The answer both edits and replaces {path}: send one of them."
+            )
         if section.sequential and path in self._waiting:
             self._settle(path)
         numbered = [(number + index, edit) for index, edit in enumerate(section.edits)]
@@ -180,7 +182,9 @@ class _Work:
             shown = [line.text for edit in section.edits if isinstance(edit, LinesEdit) for line in edit.lines]
             if [line.rstrip() for line in shown] != [line.rstrip() for line in file.lines] and any(shown + file.lines):
                 difference = diagnose.first_difference(file, shown, 0)
-                hint = f"{path} is not what the diff deletes: it has {len(file.lines)} lines, the diff shows {len(shown)}."
+                hint = (
+                    f"{path} is not what the diff deletes: it has {len(file.lines)} lines, the diff shows {len(shown)}."
+                )
                 raise _Refused(Failure(path, number, "not-found", hint, (1,), difference))
         self._once_only(section, path, number)
         self._now[path] = None
@@ -303,7 +307,7 @@ class _Work:
         found: list[FileChange] = []
         for path in sorted({*self._now, *self._wanted_modes} - targets):
             before = self._files.get(path)
-            after = self._now[path] if path in self._now else before
+            after = self._now.get(path, before)
             target = renamed.get(path)
             if target is not None:
                 after = self._now[target]
@@ -364,7 +368,7 @@ def _restyled(file: Snapshot, content: str) -> str:
     """A whole new content with the file's byte order mark, and its line ends where it has one kind only."""
     kinds = {end for end in file.ends if end}
     text = content.removeprefix(BOM)
-    if kinds == {"\r\n"} or kinds == {"\r"}:
+    if kinds in ({"\r\n"}, {"\r"}):
         end = kinds.pop()
         text = text.replace("\r\n", "\n").replace("\n", end)
     return file.mark + text

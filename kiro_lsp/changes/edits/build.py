@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from kiro_lsp.changes.edits.answer import LinesEdit
-from kiro_lsp.changes.edits.indent import Indents
+from kiro_lsp.changes.edits.indent import Indents, indent_of
 from kiro_lsp.changes.edits.keys import LOOK_ALIKE, key_of
 from kiro_lsp.changes.edits.ladder import MARKER, Place
 from kiro_lsp.changes.edits.snapshot import Snapshot, joined
@@ -75,7 +75,7 @@ def _indents(file: Snapshot, edit: LinesEdit, place: Place) -> Indents | None:
         return None
     old = [line for line in edit.lines if line.mark != "+"]
     pairs: list[tuple[int, str, str]] = []
-    exact_removals = [True]
+    indented_removals: list[bool] = []
     for index, (line, at) in enumerate(zip(old, place.at, strict=True)):
         if at is None or not line.text.strip():
             continue
@@ -84,12 +84,12 @@ def _indents(file: Snapshot, edit: LinesEdit, place: Place) -> Indents | None:
         if line.unmarked is not None and key_of(line.unmarked, LOOK_ALIKE) == key_of(found, LOOK_ALIKE):
             sent = line.unmarked
         pairs.append((index, sent, found))
-        if line.mark == "-":
-            exact_removals.append(key_of(sent, LOOK_ALIKE) == key_of(found, LOOK_ALIKE))
-    removes = len(exact_removals) > 1
-    if not pairs or (removes and all(exact_removals)):
+        if line.mark == "-" and (indent_of(sent) or indent_of(found)):
+            indented_removals.append(key_of(sent, LOOK_ALIKE) == key_of(found, LOOK_ALIKE))
+    # An answer that quotes what it removes just as it is means its new lines just as they are.
+    if not pairs or (indented_removals and all(indented_removals)):
         return None
-    indents = Indents(pairs)
+    indents = Indents(pairs, file.lines, [line.text for line in edit.lines])
     return None if indents.identical else indents
 
 

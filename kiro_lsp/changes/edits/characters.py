@@ -9,7 +9,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
+from itertools import accumulate, pairwise
 
 from kiro_lsp.changes.edits.build import Span
 from kiro_lsp.changes.edits.snapshot import Snapshot
@@ -52,7 +52,7 @@ def clashes(pieces: Sequence[Piece]) -> set[int]:
     """The edits that replace the same characters, or put text in at the same offset, as another one."""
     found: set[int] = set()
     ordered = sorted(pieces)
-    for one, other in zip(ordered, ordered[1:], strict=False):
+    for one, other in pairwise(ordered):
         if one.edit != other.edit and (other.start < one.end or other.start == one.start):
             found |= {one.edit, other.edit}
     return found
@@ -72,7 +72,7 @@ def line_spans(file: Snapshot, pieces: Sequence[Piece]) -> tuple[list[tuple[int,
         if last == len(file.lines):
             # Behind the last line end stands an empty line that is none of the file's: not empty, the end is gone.
             last -= 1
-            newline = True if lines[-1] == "" else False
+            newline = lines[-1] == ""
             lines = lines[:-1] if newline else lines
         elif last == len(file.lines) - 1 and not file.ends[-1] and lines[-1] == "" and len(lines) > 1:
             newline = True

@@ -67,7 +67,9 @@ def first_difference(file: Snapshot, old: Sequence[str], start: int) -> Differen
     return None
 
 
-def not_found(path: str, file: Snapshot, old: Sequence[str], hint: int | None) -> tuple[str, list[int], Difference | None]:
+def not_found(
+    path: str, file: Snapshot, old: Sequence[str], hint: int | None
+) -> tuple[str, list[int], Difference | None]:
     """The message, the candidates (1-based) and the first difference for old lines that have no place."""
     near = nearest(file, old, hint)
     if not near:
@@ -84,7 +86,9 @@ def not_found(path: str, file: Snapshot, old: Sequence[str], hint: int | None) -
             f"The first that differs is line {difference.line}: sent {_shown(difference.sent)}, "
             f"the file has {_shown(difference.found)}."
         )
-    said.append("Read the file again and copy the lines exactly as they are; keep the edit short (under 1,000 characters).")
+    said.append(
+        "Read the file again and copy the lines exactly as they are; keep the edit short (under 1,000 characters)."
+    )
     return " ".join(said), [at + 1 for at in near], difference
 
 

@@ -10,9 +10,7 @@ NOWHERE = "/dev/null"
 _QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"')
 _ESCAPE = re.compile(r"\\([0-7]{1,3}|.)")
 _LETTERS = {"a": 7, "b": 8, "t": 9, "n": 10, "v": 11, "f": 12, "r": 13}
-_TIME = re.compile(
-    r"\s+(\d{4}-\d\d-\d\d)[ T](\d\d:\d\d:\d\d)(?:\.\d+)?(?:\s*(?:([+-])(\d\d):?(\d\d)|Z|UTC|GMT))?\s*$"
-)
+_TIME = re.compile(r"\s+(\d{4}-\d\d-\d\d)[ T](\d\d:\d\d:\d\d)(?:\.\d+)?(?:\s*(?:([+-])(\d\d):?(\d\d)|Z|UTC|GMT))?\s*$")
 _WORDY_TIME = re.compile(r"\s+(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun) \w{3} +\d+ \d\d:\d\d:\d\d (?:\w+ )?\d{4}\s*$")
 _REVISION = re.compile(r"\s+\((?:revision \d+|working copy|nonexistent|.*revision.*)\)\s*$")
 
@@ -97,9 +95,8 @@ def without_prefix(old: str, new: str) -> tuple[str, ...]:
     names: list[str] = []
     old_first, _, old_rest = old.partition("/")
     new_first, _, new_rest = new.partition("/")
-    if old_rest and old_rest == new_rest and (old_first != new_first or old_first in ("a", "b")):
-        names.append(new_rest)
-    elif new_rest and new_first in ("b", "new") and (old == NOWHERE or not old):
+    differ_in_first = old_rest == new_rest and (old_first != new_first or old_first in ("a", "b"))
+    if new_rest and (differ_in_first or (new_first in ("b", "new") and old in (NOWHERE, ""))):
         names.append(new_rest)
     elif old_rest and old_first in ("a", "old") and (new == NOWHERE or not new):
         names.append(old_rest)

@@ -10,17 +10,19 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import unidiff
+from unidiff.errors import UnidiffParseError
+from unidiff.patch import PatchSet
 
 from kiro_lsp.changes.edits.answer import Line, LinesEdit, Mark
 
 _NUMBERS = re.compile(r"-(\d{1,9})(?:,(\d{1,9}))?\s+\+(\d{1,9})(?:,(\d{1,9}))?")
 _HEADER = re.compile(r"@@(?!@)")
 _ELISION_WORDS = (
-    r"(?:existing|rest|remaining|other|previous|same|unchanged|omitted|code|lines?|content|implementation|as before|snip)"
+    "existing|rest|remaining|other|previous|same|unchanged|omitted|code|lines?|content|implementation|as before|snip"
 )
+_OPENERS, _CLOSERS = r"//|#|--|;|%|<!--|/\*|\*|\{/\*", r"-->|\*/\}?"
 _ELISION = re.compile(
-    rf"\s*(?:(?://|#|--|;|%|<!--|/\*|\*|\{{/\*)\s*)?(?:\.\.\.|\u2026)(?:[^\n]*\b{_ELISION_WORDS}\b[^\n]*)?\s*(?:-->|\*/\}}?)?\s*",
+    rf"\s*(?:(?:{_OPENERS})\s*)?(?:\.\.\.|\u2026)(?:[^\n]*\b(?:{_ELISION_WORDS})\b[^\n]*)?\s*(?:{_CLOSERS})?\s*",
     re.IGNORECASE,
 )
 _NO_NEWLINE = re.compile(r"\\ (?:No newline|[^ ]+ .*(?:newline|file))", re.IGNORECASE)
@@ -99,8 +101,8 @@ def _strictly(lines: Sequence[str], start: int, end: int, header: Header) -> Bod
     text = "".join(f"{line}\n" for line in lines[start:stop])
     head = f"--- a\n+++ b\n@@ -{header.start},{header.old} +1,{header.new} @@\n"
     try:
-        found = unidiff.PatchSet(head + text)[0][0]
-    except (unidiff.UnidiffParseError, IndexError, ValueError):
+        found = PatchSet(head + text)[0][0]
+    except (UnidiffParseError, IndexError, ValueError):
         return None
     body = [line for line in found if line.line_type != "\\"]
     tally = sum(line[:1] in ("+", "-") for line in lines[start:stop])
@@ -230,13 +232,17 @@ def edit_of(body: Body, header: Header, answer_line: int) -> LinesEdit:
         lines = lines[1:]
     while lines and lines[-1].mark == "~":
         lines = lines[:-1]
+    old_newline, new_newline = body.old_newline, body.new_newline
+    if lines and lines[-1].mark == " " and not lines[-1].text and new_newline is False:
+        # An empty last line without a line end is no line at all.
+        lines, old_newline, new_newline = lines[:-1], None, None
     only_new = all(line.mark == "+" for line in lines)
     hint = header.start if header.start or only_new else None
     return LinesEdit(
         lines,
         line_hint=hint,
         anchors=(header.anchor,) if header.anchor else (),
-        old_newline=body.old_newline,
-        new_newline=body.new_newline,
+        old_newline=old_newline,
+        new_newline=new_newline,
         answer_line=answer_line,
     )

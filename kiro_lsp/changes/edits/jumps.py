@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from kiro_lsp.changes.edits.answer import Line, LinesEdit
-from kiro_lsp.changes.edits.keys import RUNS, significant
+from kiro_lsp.changes.edits.keys import RUNS, key_of, significant
 from kiro_lsp.changes.edits.search import starts
 from kiro_lsp.changes.edits.snapshot import Snapshot
 
@@ -35,30 +35,55 @@ def across_jumps(file: Snapshot, edit: LinesEdit) -> Iterator[Places]:
 
 
 def _declared(file: Snapshot, lines: Sequence[Line]) -> Places | None:
-    """Every part between two `~` at its only place, in order."""
-    parts: list[list[Line]] = [[]]
-    for index, line in enumerate(lines):
-        if line.mark != "~":
-            parts[-1].append(line)
-            continue
-        beside = [lines[at].mark for at in (index - 1, index + 1) if 0 <= at < len(lines)]
-        if any(mark != " " for mark in beside):
-            return None
-        parts.append([])
+    """Every part between jumps at its only place, in order. A line that the file has too may be no jump."""
+    marked = [index for index, line in enumerate(lines) if line.mark == "~"]
+    if len(marked) > _MOST_PARTS:
+        return None
+    known = file.positions(RUNS)
+    open_ones = [index for index in marked if key_of(lines[index].text, RUNS) in known]
+    readings: list[Places] = []
+    for chosen in range(1 << len(open_ones)):
+        literal = {index for bit, index in enumerate(open_ones) if chosen >> bit & 1}
+        if len(literal) < len(marked) and (places := _split(file, lines, set(marked) - literal)) is not None:
+            readings.append(places)
+    changed = {_touched(lines, reading) for reading in readings}
+    return readings[0] if len(changed) == 1 else None
+
+
+def _split(file: Snapshot, lines: Sequence[Line], jumps: set[int]) -> Places | None:
+    """The reading in which just these lines are jumps."""
     found: list[int | None] = []
     floor = 0
-    for number, part in enumerate(parts):
-        if number:
-            found.append(None)
-        if not part:
+    part: list[Line] = []
+    for index in range(len(lines) + 1):
+        if index < len(lines) and index not in jumps:
+            part.append(lines[index])
             continue
-        start = _only(file, [line for line in part if line.mark != "+"])
+        old = [line for line in part if line.mark != "+"]
+        lead, tail = _blank_ends(part, old, first=not found, last=index == len(lines))
+        inner = old[lead : len(old) - tail]
+        beside = [*([part[:1]] if found else []), *([part[-1:]] if index < len(lines) else [])]
+        if any(not line or line[0].mark != " " for line in beside):
+            return None
+        start = _only(file, inner)
         if start is None or start < floor:
             return None
-        count = sum(line.mark != "+" for line in part)
-        found += range(start, start + count)
-        floor = start + count
+        found += [None] * lead + list(range(start, start + len(inner))) + [None] * tail
+        floor = start + len(inner)
+        if index < len(lines):
+            found.append(None)
+        part = []
     return tuple(found)
+
+
+def _blank_ends(part: Sequence[Line], old: Sequence[Line], *, first: bool, last: bool) -> tuple[int, int]:
+    """How many blank context lines of a part stand beside a jump: models put them around an ellipsis."""
+    lead = tail = 0
+    if not first:
+        lead = next((n for n, line in enumerate(part) if line.mark != " " or line.text.strip()), len(part))
+    if not last:
+        tail = next((n for n, line in enumerate(reversed(part)) if line.mark != " " or line.text.strip()), len(part))
+    return (lead, tail) if lead + tail < len(old) else (0, 0)
 
 
 def _only(file: Snapshot, old: Sequence[Line]) -> int | None:
@@ -70,11 +95,7 @@ def _only(file: Snapshot, old: Sequence[Line]) -> int | None:
 
 def _forgotten(file: Snapshot, lines: Sequence[Line]) -> Places | None:
     """The reading with the fewest jumps; None when two such readings change different lines."""
-    cuts = [
-        index
-        for index in range(1, len(lines))
-        if lines[index - 1].mark == " " and lines[index].mark == " "
-    ]
+    cuts = [index for index in range(1, len(lines)) if lines[index - 1].mark == " " and lines[index].mark == " "]
     if not cuts or len(cuts) > 400:
         return None
     reader = _Reader(file, lines, cuts)

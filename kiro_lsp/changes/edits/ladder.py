@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from kiro_lsp.changes.edits.answer import Line, LinesEdit
 from kiro_lsp.changes.edits.jumps import across_jumps
@@ -66,29 +67,40 @@ class Search:
         return self.places[0] if len(self.places) == 1 else None
 
 
+_At = tuple[int | None, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Query:
+    file: Snapshot
+    edit: LinesEdit
+    old: Sequence[Line]
+
+
 def locate(file: Snapshot, edit: LinesEdit, highest: int = OUTER) -> Search:
     """Find the old lines of `edit`; `highest` is the last rung that may be climbed."""
     old = [line for line in edit.lines if line.mark != "+"]
     if not any(line.mark != "~" for line in old):
         return Search()
+    query = _Query(file, edit, old)
     for rung, find in enumerate(_RUNGS[: highest + 1]):
-        places = tuple(Place(rung, at) for at in find(file, edit, old, rung))
+        places = tuple(Place(rung, at) for at in find(query))
         if places:
             return Search(_clear(file, edit, places) if len(places) > 1 else places)
     return Search()
 
 
-def _plain(file: Snapshot, edit: LinesEdit, old: Sequence[Line], rung: int) -> Iterator[tuple[int | None, ...]]:
+def _plain(query: _Query, rung: int) -> Iterator[_At]:
+    old = query.old
     if rung == RUNS_RUNG and significant([line.text for line in old]) < _FEWEST_FOR_RUNS:
         return
-    for start in starts(file, old, _KEY_OF_RUNG[rung], both=rung >= MARKER):
+    for start in starts(query.file, old, _KEY_OF_RUNG[rung], both=rung >= MARKER):
         yield tuple(range(start, start + len(old)))
 
 
-def _without_blank_lines(
-    file: Snapshot, edit: LinesEdit, old: Sequence[Line], rung: int
-) -> Iterator[tuple[int | None, ...]]:
+def _without_blank_lines(query: _Query) -> Iterator[_At]:
     """Blank lines count on neither side, as long as every change has one possible place."""
+    file, old = query.file, query.old
     kept = [index for index, line in enumerate(old) if line.text.strip()]
     lines, characters = _FEWEST_FOR_BLANKS
     if len(kept) < lines or significant([line.text for line in old]) < characters:
@@ -97,7 +109,7 @@ def _without_blank_lines(
     reduced = Snapshot([file.lines[number] for number in filled], ["\n"] * len(filled))
     for start in starts(reduced, [old[index] for index in kept], RUNS, both=True):
         matched = dict(zip(kept, filled[start : start + len(kept)], strict=True))
-        at = _with_blanks(file, edit, matched)
+        at = _with_blanks(file, query.edit, matched)
         if at is not None:
             yield at
 
@@ -106,51 +118,75 @@ def _with_blanks(file: Snapshot, edit: LinesEdit, matched: dict[int, int]) -> tu
     """The old lines with their places when the filled ones stand at `matched`; None when a change could stand at more
     than one place between blank lines, or removes blank lines that are not there.
     """
-    at: list[int | None] = []
-    pending: list[tuple[int, Line]] = []
-    inserts = False
-    before: int | None = None
-    before_removed = False
+    gap = _Gap(file)
+    at: dict[int, int | None] = {}
     index = -1
     for line in edit.lines:
         if line.mark == "+":
-            inserts = True
+            gap.insert()
             continue
         index += 1
-        at.append(None)
         if index not in matched:
-            pending.append((index, line))
+            gap.blank(index, line)
             continue
-        here = matched[index]
-        at[index] = here
-        gap = here - before - 1 if before is not None else len(pending)
-        blank = list(range(here - gap, here)) if before is not None else _blanks_before(file, here, len(pending))
-        if len(blank) == len(pending):
-            for (position, _line), number in zip(pending, blank, strict=True):
-                at[position] = number
-        elif any(one.mark == "-" for _position, one in pending):
+        places = gap.close(matched[index], line)
+        if places is None:
             return None
-        elif inserts and blank and not (before_removed or line.mark == "-"):
+        at |= places
+        at[index] = matched[index]
+        gap = _Gap(file, matched[index], line)
+    places = gap.at_the_end()
+    return None if places is None else tuple((at | places)[number] for number in range(index + 1))
+
+
+class _Gap:
+    """What an edit has between two filled old lines: blank lines and perhaps an insertion."""
+
+    def __init__(self, file: Snapshot, line: int | None = None, opening: Line | None = None) -> None:
+        self._file, self._line, self._opening = file, line, opening
+        self._before: list[int] = []
+        self._after: list[int] = []
+        self._inserts = self._removes = False
+
+    def insert(self) -> None:
+        self._inserts = True
+
+    def blank(self, index: int, line: Line) -> None:
+        (self._after if self._inserts else self._before).append(index)
+        self._removes |= line.mark == "-"
+
+    def close(self, here: int, closing: Line) -> dict[int, int | None] | None:
+        """The places of the blank lines when the next filled old line stands at `here`; None when that is not clear."""
+        blanks = [*self._before, *self._after]
+        there = list(range(self._line + 1, here)) if self._line is not None else self._blank_above(here, len(blanks))
+        if len(there) == len(blanks):
+            return dict(zip(blanks, there, strict=True))
+        if self._removes:
             return None
-        pending, inserts, before, before_removed = [], False, here, line.mark == "-"
-    if any(one.mark == "-" for _position, one in pending):
+        places: dict[int, int | None] = dict.fromkeys(blanks)
+        beside_change = closing.mark == "-" or (self._opening is not None and self._opening.mark == "-")
+        if not self._inserts or not there or beside_change or (self._after and not self._before):
+            return places
+        if self._before and not self._after:
+            places[self._before[-1]] = here - 1
+            return places
         return None
-    return tuple(at)
+
+    def at_the_end(self) -> dict[int, int | None] | None:
+        return None if self._removes else dict.fromkeys([*self._before, *self._after])
+
+    def _blank_above(self, line: int, count: int) -> list[int]:
+        found = list(range(max(0, line - count), line))
+        return found if len(found) == count and not any(self._file.lines[n].strip() for n in found) else []
 
 
-def _blanks_before(file: Snapshot, line: int, count: int) -> list[int]:
-    found = list(range(max(0, line - count), line))
-    return found if len(found) == count and not any(file.lines[number].strip() for number in found) else []
+def _across_jumps(query: _Query) -> Iterator[_At]:
+    return across_jumps(query.file, query.edit)
 
 
-def _across_jumps(file: Snapshot, edit: LinesEdit, old: Sequence[Line], rung: int) -> Iterator[tuple[int | None, ...]]:
-    return across_jumps(file, edit)
-
-
-def _without_an_outer_line(
-    file: Snapshot, edit: LinesEdit, old: Sequence[Line], rung: int
-) -> Iterator[tuple[int | None, ...]]:
+def _without_an_outer_line(query: _Query) -> Iterator[_At]:
     """The first or the last context line may be another one, when the rest says enough and the hint agrees."""
+    file, edit, old = query.file, query.edit, query.old
     lines, characters = _FEWEST_FOR_OUTER
     if edit.line_hint is None or any(line.mark == "~" for line in old):
         return
@@ -175,8 +211,12 @@ def _changes_beside(edit: LinesEdit, *, first: bool) -> bool:
     return lines[0].mark == "+" or (len(lines) > 1 and lines[1].mark == "+")
 
 
-_Find = Callable[[Snapshot, LinesEdit, Sequence[Line], int], Iterator[tuple[int | None, ...]]]
-_RUNGS: tuple[_Find, ...] = (*[_plain] * 6, _without_blank_lines, _across_jumps, _without_an_outer_line)
+_RUNGS: tuple[Callable[[_Query], Iterator[_At]], ...] = (
+    *(partial(_plain, rung=rung) for rung in range(RUNS_RUNG + 1)),
+    _without_blank_lines,
+    _across_jumps,
+    _without_an_outer_line,
+)
 
 
 def _clear(file: Snapshot, edit: LinesEdit, places: tuple[Place, ...]) -> tuple[Place, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from kiro_lsp.changes.edits import diagnose
 from kiro_lsp.changes.edits.already import stands_already
@@ -13,6 +13,9 @@ from kiro_lsp.changes.edits.build import Span, conflicts, rebuilt, spans_of
 from kiro_lsp.changes.edits.characters import Piece, clashes, disjoint, doubles, line_spans, occurrences
 from kiro_lsp.changes.edits.ladder import RUNS_RUNG, TIERS, Place, locate
 from kiro_lsp.changes.edits.snapshot import Snapshot
+
+_MOST_LATE = 20
+"""Edits of one answer that may quote what others of it wrote."""
 
 Numbered = tuple[int, Edit]
 """An edit with its 0-based number in the answer."""
@@ -50,23 +53,26 @@ def place_all(path: str, file: Snapshot, edits: Sequence[Numbered]) -> Result:
         missing = [_missing(path, file, *numbered) for numbered in late]
         return Result(None, failures=(*placer.failures, *missing))
     result = Result(placer.text(), placer.notes())
-    for number, edit in late:
-        follow = _after_the_others(path, placer, result, number, edit)
-        if follow is None:
+    for done, (number, edit) in enumerate(late):
+        earlier: str | None = placer.text(before=number)
+        for before in late[:done]:
+            earlier = _on_top(path, earlier or "", *before).text
+        on_earlier = _on_top(path, earlier or "", number, edit)
+        on_all = _on_top(path, result.text or "", number, edit)
+        # What a later edit of the answer wrote must have no part in it.
+        if on_earlier.text is None or on_all.text is None or len(late) > _MOST_LATE:
             return Result(None, failures=(_missing(path, file, number, edit),))
-        result = follow
+        result = Result(on_all.text, (*result.placed, *on_all.placed))
     return result
 
 
-def _after_the_others(path: str, placer: _Placer, result: Result, number: int, edit: Edit) -> Result | None:
-    """The result with an edit that quotes what an earlier one of the answer wrote; None when it does not."""
-    alone = _Placer(path, Snapshot.of_text(placer.text(before=number)))
-    after = _Placer(path, Snapshot.of_text(result.text or ""))
-    for one in (alone, after):
-        if not one.place(number, edit) or one.failures:
-            return None
-    note = replace(after.notes()[0], note="found in what an earlier edit of the answer wrote")
-    return Result(after.text(), (*result.placed, note))
+def _on_top(path: str, text: str, number: int, edit: Edit) -> Result:
+    """One edit on a text that earlier ones of the answer made; without a text when it has no clear place there."""
+    placer = _Placer(path, Snapshot.of_text(text))
+    if not placer.place(number, edit) or placer.failures:
+        return Result(None)
+    note = replace(placer.notes()[0], note="found in what an earlier edit of the answer wrote")
+    return Result(placer.text(), (note,))
 
 
 class _Placer:
@@ -126,9 +132,7 @@ class _Placer:
         new = [line.text for line in edit.lines]
         last = len(self._file.lines)
         if last and not edit.at_end:
-            hint = (
-                f"The edit adds lines to {self._path} and does not say where: quote unchanged lines before or after them."
-            )
+            hint = f"The edit adds lines to {self._path} and does not say where: quote unchanged lines before or after them."
             self._fail(number, "ambiguous", hint)
         elif last and self._file.lines[-len(new) :] == new:
             self._already(number, last - len(new))
@@ -171,7 +175,9 @@ class _Placer:
 
     def _fill(self, number: int, new: str) -> bool:
         if self._file.lines:
-            hint = f"The old text is empty, but {self._path} is not: quote the text to replace, or write the whole file."
+            hint = (
+                f"The old text is empty, but {self._path} is not: quote the text to replace, or write the whole file."
+            )
             self._fail(number, "ambiguous", hint)
         else:
             span = Span(0, 0, tuple(lines_of(new)))

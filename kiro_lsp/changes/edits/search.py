@@ -36,6 +36,5 @@ def starts(file: Snapshot, old: Sequence[Line], key: int, *, both: bool) -> list
     return [
         at
         for at in candidates
-        if 0 <= at <= len(lines) - length
-        and all(lines[at + index] in texts for index, texts in enumerate(wanted))
+        if 0 <= at <= len(lines) - length and all(lines[at + index] in texts for index, texts in enumerate(wanted))
     ]

@@ -157,7 +157,11 @@ def _chunk(region: Region, at: int, end: int) -> tuple[LinesEdit | None, int]:
     only_new = all(line.mark == "+" for line in edit.lines)
     return (
         LinesEdit(
-            edit.lines, edit.line_hint, tuple(anchors), at_end or (only_new and not anchors), answer_line=edit.answer_line
+            edit.lines,
+            edit.line_hint,
+            tuple(anchors),
+            at_end or (only_new and not anchors),
+            answer_line=edit.answer_line,
         ),
         max(at, start + 1),
     )

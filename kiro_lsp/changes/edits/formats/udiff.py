@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from kiro_lsp.changes.edits.answer import FileEdit, FormatProblem, Line, LinesEdit
+from kiro_lsp.changes.edits.answer import Action, FileEdit, FormatProblem, Line, LinesEdit
 from kiro_lsp.changes.edits.formats.reading import Reading, Region
 from kiro_lsp.changes.edits.gitnames import NOWHERE, git_pair, header_name, unquoted, without_prefix
 from kiro_lsp.changes.edits.hunks import Body, Header, edit_of, is_header, read_body, read_header
@@ -29,7 +29,7 @@ def begins(region: Region, at: int) -> bool:
     if line.startswith("--- "):
         return following.startswith("+++ ") or is_header(following)
     if line.startswith(("+++ ", "Index: ")):
-        return is_header(following) or line.startswith("Index: ") and following.startswith(("====", "--- ", "diff "))
+        return is_header(following) or (line.startswith("Index: ") and following.startswith(("====", "--- ", "diff ")))
     if line.startswith("@@"):
         return following[:1] in ("+", "-", " ", "") or line.startswith("@@@")
     return _is_bare(region, at)
@@ -182,7 +182,9 @@ class _Section:
         trouble = self._trouble()
         if trouble:
             named = tuple(name for name in (self.target, *self._names()) if name)
-            return [], [FormatProblem(f"The diff at line {self.start + 1} cannot be used. {trouble}", self.start + 1, named)]
+            return [], [
+                FormatProblem(f"The diff at line {self.start + 1} cannot be used. {trouble}", self.start + 1, named)
+            ]
         return [self._file()], []
 
     def _trouble(self) -> str:
@@ -210,7 +212,9 @@ class _Section:
         assert self.git is not None  # asked for sections of git only
         said = [name for name in (self.old, self.new) if name and name != NOWHERE]
         ends = [name.partition("/")[2] or name for name in self.git]
-        return all(any(name == end or name.endswith(f"/{end}") or end.endswith(f"/{name}") for end in ends) for name in said)
+        return all(
+            any(name == end or name.endswith(f"/{end}") or end.endswith(f"/{name}") for end in ends) for name in said
+        )
 
     def _names(self) -> tuple[str, ...]:
         names = list(without_prefix(self.old, self.new))
@@ -229,12 +233,14 @@ class _Section:
         mode = None if self.deletes else self.mode
         line = self.start + 1
         if self.source:
-            action = "copy" if self.copied else "rename"
+            action: Action = "copy" if self.copied else "rename"
             return FileEdit(
                 (self.source,), action, tuple(self.edits), None, self.target, mode, sequential, NAME, line
             )  # fmt: skip
         if self.deletes:
-            return FileEdit(self._names(), "delete", tuple(self.edits), sequential=sequential, format=NAME, answer_line=line)
+            return FileEdit(
+                self._names(), "delete", tuple(self.edits), sequential=sequential, format=NAME, answer_line=line
+            )
         if self.creates:
             content = _content([added for edit in self.edits for added in edit.lines], self.edits)
             return FileEdit(self._names(), "create", (), content, None, mode, sequential, NAME, line)
