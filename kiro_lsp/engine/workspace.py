@@ -299,6 +299,11 @@ class Workspace:
                 break
         return found
 
+    def spec_documents(self, task_path: str) -> list[str]:
+        """Root-relative paths of the documents of a task file's own spec, as they lie on disk now."""
+        found = self._matching(documents.own_patterns(task_path))
+        return [path for path, _ in zip(found, range(DOCUMENTS_AT_MOST), strict=False)]
+
     def prompt(self, file: TaskFile, task: Task) -> tuple[Prompt, IntentContract]:
         """What would be sent for a task, and the contract that is frozen with the run."""
         docs = self.documents(file.tasks.dialect, file.path)

@@ -15,12 +15,14 @@ from kiro_lsp.engine.engine import Engine
 from kiro_lsp.engine.wire import agent_json, costs_json, run_json
 from kiro_lsp.errors import KiroError
 from kiro_lsp.events import to_wire
+from kiro_lsp.lsp.answers import Answers
 from kiro_lsp.lsp.background import Background
 from kiro_lsp.lsp.capabilities import NAME
 from kiro_lsp.lsp.client import Client
 from kiro_lsp.lsp.commands import Commands
 from kiro_lsp.lsp.editor import Editor
 from kiro_lsp.lsp.endpoint import INVALID_PARAMS, REQUEST_FAILED, Endpoint, ResponseError
+from kiro_lsp.lsp.features import Features
 from kiro_lsp.lsp.forward import Forwarder
 from kiro_lsp.lsp.reviews import Reviews
 from kiro_lsp.lsp.session import Session
@@ -37,9 +39,16 @@ class Backend:
     """Made by `open`; `close` interrupts what runs and keeps what was staged."""
 
     def __init__(
-        self, engine: Engine, session: Session, reviews: Reviews, forwarder: Forwarder, commands: Commands
+        self,
+        engine: Engine,
+        session: Session,
+        reviews: Reviews,
+        forwarder: Forwarder,
+        commands: Commands,
+        *,
+        answers: Answers,
     ) -> None:
-        self.engine, self.session, self.reviews = engine, session, reviews
+        self.engine, self.session, self.reviews, self.answers = engine, session, reviews, answers
         self.forwarder, self.commands = forwarder, commands
         self.cold: ColdSide | None = None
         self._cold_ready = asyncio.Event()
@@ -47,10 +56,18 @@ class Backend:
 
     @classmethod
     async def open(
-        cls, editor: Editor, endpoint: Endpoint, environ: Mapping[str, str], group: Background, client: Client
+        cls,
+        editor: Editor,
+        endpoint: Endpoint,
+        environ: Mapping[str, str],
+        group: Background,
+        client: Client,
+        *,
+        features: Features,
     ) -> Backend:
         """Open the store and enter the engine. Raises StoreError."""
         store = await asyncio.to_thread(Store.open, state_dir(environ))
+        await asyncio.to_thread(features.import_needs)
         settings: dict[str, Any] = dict(client.settings)
         environ = dict(environ)
         engine = Engine(
@@ -71,7 +88,7 @@ class Backend:
             group.create_task(_pull_settings(endpoint, session), name="settings of the editor")
         if client.understands("kiro/secret"):
             group.create_task(_ask_for_keys(endpoint, session, environ), name="keys of the editor")
-        return cls(engine, session, reviews, forwarder, commands)
+        return cls(engine, session, reviews, forwarder, commands, answers=Answers(features, session.views, group))
 
     @property
     def notices(self) -> list[str]:
@@ -80,6 +97,7 @@ class Backend:
 
     async def close(self) -> None:
         self.session.stop()
+        self.answers.stop()
         self.forwarder.end_all()
         await self.engine.__aexit__(None, None, None)
         await asyncio.to_thread(self.engine.store.close)

@@ -9,15 +9,15 @@ from typing import Any
 
 from kiro_lsp import __version__
 from kiro_lsp.lsp.client import Client
+from kiro_lsp.lsp.features import Features, merge
 
 NAME = "kiro-lsp"
 
 
-def initialize_result(client: Client, commands: list[str]) -> dict[str, Any]:
+def initialize_result(client: Client, commands: list[str], features: Features) -> dict[str, Any]:
     capabilities: dict[str, Any] = {
         "positionEncoding": client.encoding,
         "textDocumentSync": {"openClose": True, "change": 2, "save": {"includeText": False}},
-        "codeLensProvider": {"resolveProvider": False},
         "codeActionProvider": {"codeActionKinds": ["quickfix", "source"], "resolveProvider": False},
         "executeCommandProvider": {"commands": commands, "workDoneProgress": True},
         "workspace": {
@@ -25,4 +25,5 @@ def initialize_result(client: Client, commands: list[str]) -> dict[str, Any]:
             "textDocumentContent": {"schemes": ["kiro-review"]},
         },
     }
+    merge(capabilities, features.capabilities(client))
     return {"capabilities": capabilities, "serverInfo": {"name": NAME, "version": __version__}}

@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
 from kiro_lsp.changes.textedits import minimal_edits
-from kiro_lsp.lsp.documents import Encoding, units_in
+from kiro_lsp.lsp.documents import Encoding, offset_in, units_in
 from kiro_lsp.spec.lines import split_lines
 
 _SEVERITY = {"error": 1, "warning": 2, "information": 3, "hint": 4}
@@ -66,6 +66,22 @@ def range_in(lines: Sequence[str], line: int, start: int, end: int, encoding: En
         "start": {"line": line, "character": units_in(text, start, encoding)},
         "end": {"line": line, "character": units_in(text, end, encoding)},
     }
+
+
+def span_in(lines: Sequence[str], start: tuple[int, int], end: tuple[int, int], encoding: Encoding) -> dict[str, Any]:
+    """A range over lines, from (line, character offset) pairs."""
+    return {"start": _position(lines, *start, encoding), "end": _position(lines, *end, encoding)}
+
+
+def point_in(lines: Sequence[str], wire: Mapping[str, Any], encoding: Encoding) -> tuple[int, int]:
+    """(line, character offset) of a position; behind the end of a line or of the text it is that end.
+
+    Raises KeyError or TypeError for what is no position.
+    """
+    line, units = wire["line"], wire["character"]
+    if not isinstance(line, int) or not isinstance(units, int) or line < 0 or units < 0:
+        raise TypeError("not a position")
+    return line, offset_in(lines[line], units, encoding) if line < len(lines) else 0
 
 
 def text_edits(old: str, new: str, encoding: Encoding) -> list[dict[str, Any]]:

@@ -24,7 +24,7 @@ class Document:
     language: str
     version: int
     lines: list[str]
-    """With their ends; the last one may lack it."""
+    """With their ends; the last one may lack it. Never changed in place: whoever holds them holds that version."""
     synced: bool = True
     why: str = ""
     """What made it unsynced."""
@@ -90,7 +90,7 @@ class Document:
         if not tail and stop < len(self.lines):
             tail = self.lines[stop]
             stop += 1
-        self.lines[begin:stop] = split_lines(head + text + tail)
+        self.lines = [*self.lines[:begin], *split_lines(head + text + tail), *self.lines[stop:]]
 
     def _line(self, number: int) -> str:
         return self.lines[number] if number < len(self.lines) else ""

@@ -7,7 +7,8 @@ protocol's rules and no feature.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Mapping
+from functools import partial
 from typing import Any, Final
 
 import orjson
@@ -21,6 +22,7 @@ INVALID_PARAMS: Final = -32602
 INTERNAL_ERROR: Final = -32603
 NOT_INITIALIZED: Final = -32002
 REQUEST_CANCELLED: Final = -32800
+CONTENT_MODIFIED: Final = -32801
 REQUEST_FAILED: Final = -32803
 
 MessageId = int | str | None
@@ -62,7 +64,8 @@ class Endpoint:
 
     def notify(self, method: str, params: Any) -> None:
         if not self._closed:
-            self._send_bytes(b'{"jsonrpc":"2.0","method":%b,"params":%b}' % (orjson.dumps(method), dumped(params)))
+            body = bytes(params) if isinstance(params, Raw) else dumped(params)
+            self._send_bytes(b'{"jsonrpc":"2.0","method":%b,"params":%b}' % (orjson.dumps(method), body))
 
     # Requests of ours
 
@@ -129,6 +132,22 @@ class Inbox:
 
         job.add_done_callback(ended)
 
+    def start_now(self, identifier: MessageId, work: Coroutine[Any, Any, Any], group: Background) -> None:
+        """The same, but up to its first wait at once and without a task: most answers never wait.
+
+        Until then there is no current task, so work that begins with `asyncio.timeout` or a task group belongs to `start`.
+        """
+        try:
+            waiting = work.send(None)
+        except StopIteration as done:
+            self._endpoint.answer(identifier, done.value)
+        except ResponseError as error:
+            self._endpoint.refuse(identifier, error)
+        except Exception as error:  # noqa: BLE001  # the request boundary, as below
+            self._endpoint.refuse(identifier, ResponseError(INTERNAL_ERROR, f"{type(error).__name__}: {error}"))
+        else:
+            self.start(identifier, _resumed(work, waiting), group)
+
     def cancel(self, identifier: MessageId) -> None:
         job = self._running.get(identifier)
         if job is not None:
@@ -150,6 +169,35 @@ class Inbox:
         else:
             if result is not HANDED_ON:
                 self._endpoint.answer(identifier, result)
+
+
+async def _resumed(work: Coroutine[Any, Any, Any], waiting: Any) -> Any:
+    """Go on with a coroutine that waits for something already."""
+    try:
+        return await _Begun(work, waiting)
+    finally:
+        work.close()
+
+
+class _Begun:
+    """What a started coroutine still has to do, as an awaitable."""
+
+    def __init__(self, work: Coroutine[Any, Any, Any], waiting: Any) -> None:
+        self._work, self._waiting = work, waiting
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        waiting = self._waiting
+        while True:
+            try:
+                sent = yield waiting
+            except BaseException as error:  # noqa: BLE001  # cancellation too: it goes to the work, which decides
+                step: Callable[[], Any] = partial(self._work.throw, error)
+            else:
+                step = partial(self._work.send, sent)
+            try:
+                waiting = step()
+            except StopIteration as done:
+                return done.value
 
 
 def dumped(value: Any) -> bytes:

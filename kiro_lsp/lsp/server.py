@@ -13,7 +13,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from kiro_lsp.lsp import convert, documents
+from kiro_lsp.lsp import convert, documents, features
 from kiro_lsp.lsp.background import Background
 from kiro_lsp.lsp.capabilities import NAME, initialize_result
 from kiro_lsp.lsp.client import Client, client_of
@@ -74,6 +74,9 @@ class Server:
         self._trouble = ""
         """Why there is no backend, when making it failed."""
         self._group: Background | None = None
+        self._features = features.Features()
+        self._unsettled = 0
+        """How much of what the client said has yet to take effect."""
 
     # Lifetime
 
@@ -123,11 +126,23 @@ class Server:
                 else:
                     self._request(message, method, identifier)
             else:
+                if not method.startswith("textDocument/"):
+                    self._settle()
                 self._notification(message, method)
         elif "id" in message and ("result" in message or "error" in message):
+            self._settle()
             self.endpoint.take_response(message)
         else:
             self.endpoint.refuse(None, ResponseError(INVALID_REQUEST, "not a JSON-RPC message"))
+
+    def _settle(self) -> None:
+        """What was just said takes effect in a task: no request behind it is answered before that had its turn."""
+        loop = asyncio.get_running_loop()
+        self._unsettled += 1
+        loop.call_soon(loop.call_soon, self._settled)
+
+    def _settled(self) -> None:
+        self._unsettled -= 1
 
     def _request(self, message: Mapping[str, Any], method: str, identifier: int | str | None) -> None:
         refused = self._refused(method)
@@ -141,8 +156,11 @@ class Server:
         elif method == "shutdown":
             self._state = "shutdown"
             self.endpoint.answer(identifier, None)
-        elif method == "textDocument/codeLens":
-            self._inbox.start(identifier, self._code_lenses(params), self._tasks)
+        elif method in self._features.methods or method in self._features.workspace_methods:
+            if self._backend is not None and self._ready.is_set() and not self._unsettled:
+                self._inbox.start_now(identifier, self._backend.answers.answer(method, params), self._tasks)
+            else:
+                self._inbox.start(identifier, self._feature(method, params), self._tasks)
         elif method in _COLD_STANDARD or method in _KIRO:
             if "params" in message and not isinstance(message["params"], Mapping):
                 self.endpoint.refuse(
@@ -176,7 +194,8 @@ class Server:
         self._state = "running"
         self._initialize = message
         self.editor.client = client = client_of(params)
-        self.endpoint.answer(identifier, initialize_result(client, list(COMMAND_IDS)))
+        self._features = features.load()
+        self.endpoint.answer(identifier, initialize_result(client, list(COMMAND_IDS), self._features))
         self._tasks.create_task(self._start(client, params), name="start")
         parent = params.get("processId")
         if isinstance(parent, int) and not isinstance(parent, bool) and parent > 0:
@@ -186,7 +205,9 @@ class Server:
         """Import what the rest needs in threads, in this order: the engine, then pygls."""
         try:
             backend_class = await asyncio.to_thread(_import_backend)
-            backend = await backend_class.open(self.editor, self.endpoint, self._environ, self._tasks, client)
+            backend = await backend_class.open(
+                self.editor, self.endpoint, self._environ, self._tasks, client, features=self._features
+            )
         except Exception as error:  # noqa: BLE001  # without a backend the server still answers, and says why
             self._trouble = f"kiro-lsp cannot run tasks: {error}"
             self.endpoint.notify("window/showMessage", {"type": 1, "message": self._trouble})
@@ -197,6 +218,7 @@ class Server:
             await backend.session.set_folders(_folders_of(params), [])
             for document in list(self.editor.documents.values()):
                 backend.session.opened(document)
+                backend.answers.changed(document, at_once=True)
         finally:
             self._ready.set()
         await backend.start_cold(self._initialize, self._send_cold)
@@ -214,9 +236,8 @@ class Server:
 
     # Hot methods
 
-    async def _code_lenses(self, params: Mapping[str, Any]) -> Any:
-        backend = await self._need_backend()
-        return await backend.session.code_lenses(_uri_of(params))
+    async def _feature(self, method: str, params: Mapping[str, Any]) -> Any:
+        return await (await self._need_backend()).answers.answer(method, params)
 
     async def _need_backend(self) -> Backend:
         await self._ready.wait()
@@ -269,6 +290,7 @@ class Server:
         self.editor.opened(document)
         if self._backend is not None:
             self._backend.session.opened(document)
+            self._backend.answers.changed(document, at_once=True)
 
     def _did_change(self, params: Mapping[str, Any]) -> None:
         item = params["textDocument"]
@@ -287,6 +309,7 @@ class Server:
             self.endpoint.notify("window/showMessage", {"type": 2, "message": message})
         if self._backend is not None:
             self._backend.session.changed(document)
+            self._backend.answers.changed(document)
 
     def _did_save(self, params: Mapping[str, Any]) -> None:
         document = self.editor.documents.get(str(params["textDocument"]["uri"]))
@@ -294,13 +317,14 @@ class Server:
             document.saved_text = document.text
             if self._backend is not None:
                 self._backend.session.changed(document)
-                self._backend.session.refresh_lenses()
+                self._backend.session.files_changed()
 
     def _did_close(self, params: Mapping[str, Any]) -> None:
         uri = str(params["textDocument"]["uri"])
         self.editor.closed(uri)
         if self._backend is not None:
             self._backend.session.closed(uri)
+            self._backend.answers.closed(uri)
 
     def _cancel_progress(self, params: Mapping[str, Any]) -> None:
         if self._backend is not None:
@@ -322,7 +346,7 @@ class Server:
 
     def _files_changed(self, _params: Mapping[str, Any]) -> None:
         if self._backend is not None:
-            self._backend.session.refresh_lenses()
+            self._backend.session.files_changed()
 
 
 _NOTIFICATIONS: Mapping[str, Callable[[Server, Mapping[str, Any]], None]] = {
@@ -346,14 +370,6 @@ def _import_backend() -> type[Backend]:
     from kiro_lsp.lsp.backend import Backend
 
     return Backend
-
-
-def _uri_of(params: Mapping[str, Any]) -> str:
-    document = params.get("textDocument")
-    uri = document.get("uri") if isinstance(document, Mapping) else None
-    if not isinstance(uri, str):
-        raise ResponseError(INVALID_PARAMS, "the parameters have no textDocument.uri")
-    return uri
 
 
 def _folders_of(params: Mapping[str, Any]) -> list[Path]:

@@ -11,14 +11,16 @@ from pathlib import Path
 from typing import Any
 
 from kiro_lsp.engine.engine import Engine
-from kiro_lsp.engine.workspace import PROJECT_CONFIG, Workspace, root_of
-from kiro_lsp.errors import KiroError, UsageError
-from kiro_lsp.lsp import convert, lenses
+from kiro_lsp.engine.workspace import PROJECT_CONFIG, root_of
+from kiro_lsp.errors import UsageError
+from kiro_lsp.lsp import convert
 from kiro_lsp.lsp.background import Background
 from kiro_lsp.lsp.client import Client
 from kiro_lsp.lsp.documents import Document
 from kiro_lsp.lsp.editor import Editor
-from kiro_lsp.lsp.endpoint import Endpoint, Raw, ResponseError, dumped
+from kiro_lsp.lsp.endpoint import Endpoint, ResponseError
+from kiro_lsp.lsp.features.code_lens import lenses_of
+from kiro_lsp.lsp.views import Views
 from kiro_lsp.spec import tasks
 from kiro_lsp.spec.model import TaskList
 
@@ -44,6 +46,7 @@ class Session:
         self._refresh_timer: asyncio.TimerHandle | None = None
         self._refreshed_at = 0.0
         self._loop = asyncio.get_running_loop()
+        self.views = Views(engine, editor, endpoint, self)
         engine.on_change.append(self._runs_changed)
 
     @property
@@ -79,6 +82,7 @@ class Session:
                 await self._engine.release(folder)
         for folder in added:
             await self._hold(folder)
+        self.views.folders_changed()
 
     async def _hold(self, root: Path) -> None:
         if root not in self._held:
@@ -90,6 +94,7 @@ class Session:
 
     def opened(self, document: Document) -> None:
         """A document was opened: its project is held, its problems are shown."""
+        self.views.surroundings.forget()
         path = convert.file_of(document.uri)
         if path is not None:
             self._group.create_task(self._opened(document, root_of(path, self.folders)), name="opened")
@@ -99,6 +104,8 @@ class Session:
         await self.publish_problems(document)
 
     def changed(self, document: Document) -> None:
+        if not tasks.is_task_file(document.uri):
+            self.views.surroundings.forget()
         self._group.create_task(self.publish_problems(document), name="problems")
 
     async def publish_problems(self, document: Document) -> None:
@@ -109,8 +116,8 @@ class Session:
             return
         if path.as_posix().endswith(PROJECT_CONFIG):
             problems = await asyncio.to_thread(self._config_problems, path)
-        elif tasks.is_task_file(path.as_posix()) and document.synced:
-            problems = list((await self.task_list(document)).problems)
+        elif tasks.is_task_file(path.as_posix()) and (view := await self.views.of(document.uri)) is not None:
+            problems = list((await view.task_list()).problems)
         else:
             return
         if document.version == version and self._editor.documents.get(document.uri) is document:
@@ -123,68 +130,12 @@ class Session:
         return [problem for problem in workspace.asked_for().problems if problem.path == str(path)]
 
     def closed(self, uri: str) -> None:
+        self.views.surroundings.forget()
         self.endpoint.notify("textDocument/publishDiagnostics", {"uri": uri, "diagnostics": []})
-
-    async def task_list(self, document: Document) -> TaskList:
-        """The tasks of a document, parsed once for each of its versions, in a thread: nothing waits for a large one."""
-        parsing: asyncio.Task[TaskList] | None = document.cache.get("tasks")
-        if parsing is None:
-            path = convert.file_of(document.uri)
-            name, text = ("" if path is None else str(path)), document.text
-            parsing = self._loop.create_task(asyncio.to_thread(tasks.parse, text, name), name="parse")
-            document.cache["tasks"] = parsing  # a change of the document empties the cache, so this is never stale
-        return await asyncio.shield(parsing)
-
-    # Lenses and code actions
-
-    async def code_lenses(self, uri: str) -> Raw:
-        found = await self._lenses_of(uri)
-        return await asyncio.to_thread(lambda: Raw(dumped(lenses.to_wire(found))))
-
-    async def _lenses_of(self, uri: str) -> list[lenses.Lens]:
-        path = convert.file_of(uri)
-        if path is None:
-            return []
-        document = self._editor.documents.get(uri)
-        if document is not None and not document.synced:
-            return []
-        root = root_of(path, self.folders)
-        workspace = self._engine.workspace(root)
-        try:
-            if document is not None:
-                if not tasks.is_task_file(path.as_posix()):
-                    return []
-                task_list = await self.task_list(document)
-            else:
-                task_list = (await asyncio.to_thread(workspace.read_tasks, str(path))).tasks
-            relative = workspace.relative(str(path))
-        except KiroError:
-            return []
-        return await asyncio.to_thread(self._lenses, workspace, root, uri, relative, task_list)
-
-    def _lenses(
-        self, workspace: Workspace, root: Path, uri: str, relative: str, task_list: TaskList
-    ) -> list[lenses.Lens]:
-        offer, runs = self._offer(workspace, root)
-        of_file = {run.task_key: run for run in runs if run.path == relative}
-        return lenses.lenses(uri, task_list, of_file, offer, lenses.now_utc())
-
-    def _offer(self, workspace: Workspace, root: Path) -> tuple[lenses.Offer, list[Any]]:
-        loaded = workspace.settings()
-        if workspace.trust() == "untrusted" and not workspace.restricted:
-            loaded = workspace.asked_for()  # shown only: what a click would offer once it was consented to
-        known = workspace.agents_of(loaded)
-        offer = lenses.Offer(
-            known,
-            workspace.recommended_of(known, loaded),
-            str(loaded.settings.kiro.lenses),
-            loaded.settings.kiro.enabled,
-            "Not run here: the folder is not trusted in the editor" if workspace.restricted else "",
-        )
-        return offer, self._engine.live(root)
 
     async def code_actions(self, uri: str, first: int, last: int) -> list[dict[str, Any]]:
         """Everything that lenses of these lines (0-based, inclusive) offer, as commands; edits never pass by the journal."""
+        view = await self.views.of(uri)
         actions = [
             {
                 "title": lens.title,
@@ -195,12 +146,11 @@ class Session:
                     "arguments": [] if lens.argument is None else [lens.argument],
                 },
             }
-            for lens in await self._lenses_of(uri)
+            for lens in (await lenses_of(view) if view is not None else ())
             if first <= lens.line <= last
         ]
-        document = self._editor.documents.get(uri)
-        if document is not None and document.synced and tasks.is_task_file(str(convert.file_of(uri) or "")):
-            actions += self._task_actions(uri, await self.task_list(document), first, last)
+        if view is not None and view.is_task_file:
+            actions += self._task_actions(uri, await view.task_list(), first, last)
         return actions
 
     def _task_actions(self, uri: str, task_list: TaskList, first: int, last: int) -> list[dict[str, Any]]:
@@ -217,7 +167,15 @@ class Session:
         return found
 
     def _runs_changed(self, _root: str) -> None:
-        self._loop.call_soon_threadsafe(self.refresh_lenses)
+        self._loop.call_soon_threadsafe(self._forget)
+
+    def files_changed(self) -> None:
+        """Something was saved, or changed on disk."""
+        self._forget()
+
+    def _forget(self) -> None:
+        self.views.surroundings.forget()
+        self.refresh_lenses()
 
     def refresh_lenses(self) -> None:
         """Ask the client to fetch lenses again, at most once a second and only where it announced that it can."""
@@ -246,12 +204,12 @@ class Session:
     def keys_changed(self) -> None:
         """A key came from the editor: what is available changes without a file changing."""
         self._engine.forget_settings()
-        self.refresh_lenses()
+        self._forget()
 
     async def configuration_changed(self, settings: Mapping[str, Any]) -> None:
         self.client_settings.clear()
         self.client_settings.update(settings)
-        self.refresh_lenses()
+        self._forget()
         for document in list(self._editor.documents.values()):
             await self.publish_problems(document)
 

@@ -65,6 +65,7 @@ _SIBLINGS: tuple[tuple[str, Role], ...] = (
     ("quickstart.md", "quickstart"),
     ("checklists/*.md", "checklist"),
 )
+_OWN: frozenset[Role] = frozenset({"proposal", "requirements", "plan", "design", "research", "data-model"})
 _AGENT_FILES = ("AGENTS.md", "CLAUDE.md", "GEMINI.md")
 _CONSTITUTIONS = (
     ".specify/memory/constitution.md",
@@ -149,6 +150,14 @@ def document_patterns(dialect: str, task_path: str) -> tuple[str, ...]:
     """Root-relative globs of the documents to read for a task file, the ones that matter most first."""
     ordered = sorted(wanted(dialect, task_path), key=lambda item: _PRIORITY[item.role])
     return tuple(dict.fromkeys(item.pattern for item in ordered))
+
+
+def own_patterns(task_path: str) -> tuple[str, ...]:
+    """Root-relative globs of the documents of the spec itself, its requirements first: what its tasks refer to."""
+    folder = spec_folder(task_path)
+    prefix = folder + "/" if folder else ""
+    names = [name for name, role in _SIBLINGS if role in _OWN and (folder or "*" not in name)]
+    return tuple(prefix + name for name in names)
 
 
 def select(dialect: str, task_path: str, docs: Mapping[str, str]) -> Selection:

@@ -6,11 +6,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Final
 
 from kiro_lsp.spec import graph, outline
-from kiro_lsp.spec.blocks import CODE, CONTINUATION, scan
+from kiro_lsp.spec.blocks import CODE, CONTINUATION, Blocks, scan
 from kiro_lsp.spec.decoding import Decoded, decode
 from kiro_lsp.spec.details import dependencies_of, files_of, read_metadata, requirements_of
 from kiro_lsp.spec.dialects import (
@@ -42,6 +42,7 @@ __all__ = [
     "Decoded",
     "Dialect",
     "MarkEdit",
+    "Parsed",
     "Problem",
     "Summary",
     "Task",
@@ -59,6 +60,7 @@ __all__ = [
     "mark_edit",
     "mark_for",
     "parse",
+    "parsed",
     "relocate",
     "selector_of",
     "selector_of_key",
@@ -75,12 +77,32 @@ _NO_TASKS: Final = (
 _STATES: Final[tuple[TaskStatus, ...]] = ("open", "in-progress", "done", "blocked", "unknown")
 
 
+@dataclass(frozen=True, slots=True)
+class Parsed:
+    """A file's lines (with their ends), its blocks and its tasks: what features read of one text."""
+
+    lines: Sequence[str]
+    blocks: Blocks
+    task_list: TaskList
+
+
 def parse(text: str, path: str = "") -> TaskList:
     """The tasks of a file. `path` as given, POSIX or Windows; it only helps to tell the dialect. Never raises."""
+    return parsed(text, path).task_list
+
+
+def parsed(text: str, path: str = "") -> Parsed:
+    """The same with lines and blocks. Behind a byte order mark the columns of the blocks' line 0 do not count it."""
     if text.startswith("\ufeff"):
-        return _moved(parse(text[1:], path))
+        inner = parsed(text[1:], path)
+        return Parsed(split_lines(text), inner.blocks, _moved(inner.task_list))
     lines = split_lines(text)
     reading = Reading(lines, scan(lines))
+    return Parsed(lines, reading.blocks, _task_list(text, path, reading))
+
+
+def _task_list(text: str, path: str, reading: Reading) -> TaskList:
+    lines = reading.lines
     reading.read()
     sections = outline.Sections(reading.blocks.headings)
     metadata = [read_metadata(reading.detail_lines(number)) for number in range(len(reading.boxes))]

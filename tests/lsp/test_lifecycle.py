@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from lsprotocol import converters, types
 
+from kiro_lsp.lsp import features
 from kiro_lsp.lsp.capabilities import initialize_result
 from kiro_lsp.lsp.client import client_of
 from kiro_lsp.lsp.command_ids import COMMAND_IDS
@@ -182,7 +183,7 @@ def test_a_server_whose_editor_died_ends_by_itself(wire: Wire, tmp_path: Path) -
 def test_what_is_announced_is_valid_and_names_an_encoding_the_client_knows(encodings: list[str] | None) -> None:
     capabilities = {} if encodings is None else {"general": {"positionEncodings": encodings}}
     client = client_of({"capabilities": capabilities})
-    result = initialize_result(client, list(COMMAND_IDS))
+    result = initialize_result(client, list(COMMAND_IDS), features.load())
     found = converters.get_converter().structure(result, types.InitializeResult)
     assert found.server_info is not None
     assert found.server_info.name == "kiro-lsp"

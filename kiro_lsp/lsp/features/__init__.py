@@ -1,0 +1,88 @@
+"""Language features, one module each, found by their place: no list names them.
+
+A feature module has
+
+- `METHODS`: LSP method → `handle(view, params)`, which returns a JSON-ready value or `Raw` bytes, at once or as a coroutine.
+  Methods without a document are in `WORKSPACE_METHODS`, their handlers get `(views, params)`;
+- `capabilities(client)`: what it adds to the server's capabilities, merged into those of the others;
+- if it pushes: `changed(view)`, called with every new text of a document, debounced, and when what stands around it changed.
+- if `null` is no answer to one of its methods: `EMPTY`, method → the answer for a document that it has nothing to say of.
+
+`initialize` is answered before anything heavy is imported, so at its top a feature imports nothing beyond `kiro_lsp.lsp.convert`
+and what that imports; the rest is imported inside its handlers, and named in `NEEDS` so that a thread imports it first.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+    from kiro_lsp.lsp.client import Client
+    from kiro_lsp.lsp.views import View, Views
+
+Handler = Callable[["View", Mapping[str, Any]], Any]
+WorkspaceHandler = Callable[["Views", Mapping[str, Any]], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Features:
+    """All features together."""
+
+    methods: Mapping[str, Handler] = field(default_factory=dict)
+    workspace_methods: Mapping[str, WorkspaceHandler] = field(default_factory=dict)
+    empty: Mapping[str, Any] = field(default_factory=dict)
+    pushers: tuple[Callable[[View], Awaitable[None]], ...] = ()
+    modules: tuple[ModuleType, ...] = ()
+
+    def capabilities(self, client: Client) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        for module in self.modules:
+            merge(found, module.capabilities(client))
+        return found
+
+    def import_needs(self) -> None:
+        """Import what the handlers will import, so that no request waits for it on the loop. For a thread."""
+        for module in self.modules:
+            for name in getattr(module, "NEEDS", ()):
+                importlib.import_module(name)
+
+
+def load() -> Features:
+    """Every feature of this package. Raises ValueError when two modules serve one method."""
+    modules = tuple(_modules())
+    methods: dict[str, Handler] = {}
+    workspace_methods: dict[str, WorkspaceHandler] = {}
+    empty: dict[str, Any] = {}
+    for module in modules:
+        served = {**getattr(module, "METHODS", {}), **getattr(module, "WORKSPACE_METHODS", {})}
+        twice = served.keys() & (methods.keys() | workspace_methods.keys())
+        if twice:
+            raise ValueError(f"{module.__name__}: {', '.join(sorted(twice))} is served by another feature already")
+        methods.update(getattr(module, "METHODS", {}))
+        workspace_methods.update(getattr(module, "WORKSPACE_METHODS", {}))
+        empty.update(getattr(module, "EMPTY", {}))
+    pushers = tuple(module.changed for module in modules if hasattr(module, "changed"))
+    return Features(methods, workspace_methods, empty, pushers, modules)
+
+
+def _modules() -> Iterator[ModuleType]:
+    for info in sorted(pkgutil.iter_modules(__path__), key=lambda info: info.name):
+        yield importlib.import_module(f"{__name__}.{info.name}")
+
+
+def merge(into: dict[str, Any], more: Mapping[str, Any]) -> None:
+    """Put one tree of capabilities into another; of two values for one name the later wins, lists are joined."""
+    for name, value in more.items():
+        known = into.get(name)
+        if isinstance(known, dict) and isinstance(value, Mapping):
+            merge(known, value)
+        elif isinstance(known, list) and isinstance(value, list):
+            into[name] = [*known, *(item for item in value if item not in known)]
+        else:
+            into[name] = dict(value) if isinstance(value, Mapping) else value

@@ -1,0 +1,172 @@
+"""What stands around task files: the documents of their specs, paths that exist, runs, agents, settings.
+
+Everything here is found out in threads and kept until something changes that we are told of (`forget`), and at most a second,
+or twenty times what finding it out took: looking again costs a small part of one processor, however large a project is. A value
+that was found to be the same stays the same object, so that whoever keeps something made of it can tell.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+from typing import Any, Final, TypeVar, cast
+
+from kiro_lsp.engine.engine import Engine, LiveRun
+from kiro_lsp.engine.workspace import DOCUMENT_LIMIT, Workspace
+from kiro_lsp.errors import PathRefused, UnreadableFile
+from kiro_lsp.lsp.lenses import Offer
+from kiro_lsp.sandbox import files, paths
+from kiro_lsp.settings import Settings
+from kiro_lsp.spec import tasks
+from kiro_lsp.spec.facts import requirements_in
+from kiro_lsp.spec.requirements import RequirementIndex
+
+FRESH_SECONDS: Final = 1.0
+_COST_FACTOR: Final = 20
+_KEPT_AT_MOST: Final = 500
+
+Value = TypeVar("Value")
+
+
+@dataclass(frozen=True, slots=True)
+class Around:
+    """What a project offers and what is going on in it."""
+
+    settings: Settings
+    offer: Offer
+    runs: Sequence[LiveRun]
+    """The newest run of every task that has one."""
+
+
+@dataclass(slots=True)
+class _Kept:
+    value: Any
+    changes: int
+    until: float
+
+
+class Surroundings:
+    """`changes` counts what we were told of; equal before and after means that nothing was."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._kept: dict[tuple[object, ...], _Kept] = {}
+        self._loop = asyncio.get_running_loop()
+        self.changes = 0
+        self.on_change: Callable[[], None] = lambda: None
+        """Called on the loop when something changed."""
+
+    def forget(self) -> None:
+        """Something changed: find everything out again when it is asked for."""
+        self.changes += 1
+        self.on_change()
+
+    def is_fresh(self, changes: int, until: float) -> bool:
+        return changes == self.changes and self._loop.time() < until
+
+    @property
+    def fresh_until(self) -> float:
+        return self._loop.time() + FRESH_SECONDS
+
+    async def around(self, root: Path) -> Around:
+        return await self._keep(("around", root), lambda: self._around(root))
+
+    async def spec_texts(self, root: Path, task_path: str) -> Mapping[str, str]:
+        """Root-relative path → text of the documents of a task file's own spec. Open documents as they are in the editor."""
+        workspace = self._engine.workspace(root)
+        return await self._keep(("texts", root, task_path), lambda: self._spec_texts(workspace, task_path))
+
+    async def requirements(self, root: Path, task_path: str) -> RequirementIndex:
+        """What those documents define."""
+        texts = await self.spec_texts(root, task_path)
+        known = self._kept.get(("requirements", root, task_path))
+        if known is None or known.value[0] is not texts:
+            index = await asyncio.to_thread(requirements_in, texts) if texts else RequirementIndex()
+            known = self._put(("requirements", root, task_path), (texts, index), self.changes, 0.0)
+        return cast("RequirementIndex", known.value[1])
+
+    async def existing(self, root: Path, wanted: frozenset[str]) -> Mapping[str, bool]:
+        """Whether paths, relative to the root, are there. Those that no project may hold are left out."""
+        return await self._keep(("existing", root, wanted), lambda: _existing(root, wanted)) if wanted else {}
+
+    async def text_on_disk(self, root: Path, path: str) -> str | None:
+        """The text of a file that is not open, None when there is none that can be read."""
+        return await self._keep(("file", root, path), lambda: self._disk_text(root, path))
+
+    async def _keep(self, key: tuple[object, ...], find: Callable[[], Value]) -> Value:
+        known = self._kept.get(key)
+        if known is not None and self.is_fresh(known.changes, known.until):
+            return cast("Value", known.value)
+        changes, begun = self.changes, perf_counter()
+        value = await asyncio.to_thread(find)
+        if known is not None and known.value == value:
+            value = known.value
+        lasting = max(FRESH_SECONDS, _COST_FACTOR * (perf_counter() - begun))
+        return cast("Value", self._put(key, value, changes, self._loop.time() + lasting).value)
+
+    def _put(self, key: tuple[object, ...], value: object, changes: int, until: float) -> _Kept:
+        self._kept.pop(key, None)
+        while len(self._kept) >= _KEPT_AT_MOST:
+            del self._kept[next(iter(self._kept))]
+        kept = self._kept[key] = _Kept(value, changes, until)
+        return kept
+
+    # In threads
+
+    def _around(self, root: Path) -> Around:
+        workspace = self._engine.workspace(root)
+        loaded = workspace.settings()
+        if workspace.trust() == "untrusted" and not workspace.restricted:
+            loaded = workspace.asked_for()  # shown only: what a click would offer once it was consented to
+        known = workspace.agents_of(loaded)
+        offer = Offer(
+            known,
+            workspace.recommended_of(known, loaded),
+            str(loaded.settings.kiro.lenses),
+            loaded.settings.kiro.enabled,
+            "Not run here: the folder is not trusted in the editor" if workspace.restricted else "",
+        )
+        return Around(loaded.settings, offer, self._engine.live(root))
+
+    def _spec_texts(self, workspace: Workspace, task_path: str) -> dict[str, str]:
+        found = {}
+        for path in workspace.spec_documents(task_path):
+            text = workspace.buffer_text(workspace.root / path)
+            if text is None:
+                text = self._disk_text(workspace.root, path)
+            if text is not None:
+                found[path] = text
+        return found
+
+    def _disk_text(self, root: Path, path: str) -> str | None:
+        """Read only when the file's stamp changed."""
+        try:
+            status = os.stat(root / path)
+        except OSError:
+            return None
+        stamp = (status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino)
+        known = self._kept.get(("disk", root, path))
+        if known is not None and known.value[0] == stamp:
+            return cast("str | None", known.value[1])
+        try:
+            data = files.safe_read(root, path, limit=DOCUMENT_LIMIT)
+        except (PathRefused, UnreadableFile):
+            data = None
+        text = None if data is None else tasks.decode(data).text
+        self._loop.call_soon_threadsafe(self._put, ("disk", root, path), (stamp, text), 0, 0.0)
+        return text
+
+
+def _existing(root: Path, wanted: Iterable[str]) -> dict[str, bool]:
+    found = {}
+    for path in wanted:
+        try:
+            parts = paths.normalise(path.removeprefix("./"))
+        except PathRefused:
+            continue
+        found[path] = os.path.lexists(os.path.join(root, *parts))
+    return found

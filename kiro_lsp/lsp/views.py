@@ -1,0 +1,294 @@
+"""What a feature sees: one version of one document, and everything around it that is known or can be found out.
+
+A view never changes: an edit makes a new one. What costs something is lazy and kept for as long as what it depends on stays the
+same, the tasks with the text, the rest as `surroundings.py` says. What is known is answered without a pause of the loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+from kiro_lsp.engine.engine import Engine
+from kiro_lsp.errors import KiroError
+from kiro_lsp.lsp import convert, documents
+from kiro_lsp.lsp.client import Client
+from kiro_lsp.lsp.documents import Document, Encoding
+from kiro_lsp.lsp.editor import Editor
+from kiro_lsp.lsp.endpoint import INVALID_PARAMS, Endpoint, ResponseError
+from kiro_lsp.lsp.surroundings import Around, Surroundings
+from kiro_lsp.settings import Settings
+from kiro_lsp.spec import tasks
+from kiro_lsp.spec.documents import spec_folder
+from kiro_lsp.spec.facts import AgentFact, Facts, RunFact
+from kiro_lsp.spec.model import TaskList
+from kiro_lsp.spec.requirements import RequirementIndex
+from kiro_lsp.spec.tasks import Parsed
+
+AT_ONCE_LINES: Final = 150
+"""A text of up to so many lines is parsed on the loop: that takes less than a pause would."""
+SPEC_DOCUMENTS: Final = frozenset({"requirements.md", "design.md", "spec.md", "bugfix.md", "plan.md", "proposal.md"})
+_ABOVE: Final = 4
+"""How many folders up the task file of a spec document may lie (`openspec/changes/x/specs/area/spec.md`)."""
+
+
+class View:
+    """One version of one document. `lines` have their ends; positions inside are characters, on the wire the client's units."""
+
+    def __init__(self, views: Views, document: Document, root: Path, path: str) -> None:
+        self.views, self.root, self.path = views, root, path
+        self.uri = document.uri
+        self.version = document.version if document.version >= 0 else None
+        """None for a document that is not open."""
+        self.lines: Sequence[str] = document.lines
+        self.cache: dict[str, Any] = {}
+        """For features: what they derived from this very text, each under its own name."""
+        self._document = document
+        self._parsing: asyncio.Task[Parsed] | None = None
+        self._parsed: Parsed | None = None
+        self._facts: dict[bool, tuple[Facts, int, float]] = {}
+
+    # The text
+
+    @property
+    def text(self) -> str:
+        return "".join(self.lines)
+
+    @property
+    def is_task_file(self) -> bool:
+        """Else it is a document of a spec: requirements.md, design.md …"""
+        return tasks.is_task_file(self.path)
+
+    @property
+    def is_current(self) -> bool:
+        """Whether the document still has this text."""
+        return self.views.current(self.uri, self._document) and self._document.cache.get("view") is self
+
+    @property
+    def client(self) -> Client:
+        return self.views.client
+
+    @property
+    def encoding(self) -> Encoding:
+        return self.views.client.encoding
+
+    # Positions
+
+    def position(self, wire: Mapping[str, Any]) -> tuple[int, int]:
+        """(line, column in characters) of a position of the client. Raises ResponseError for what is none."""
+        try:
+            return convert.point_in(self.lines, wire, self.encoding)
+        except (KeyError, TypeError):
+            raise ResponseError(INVALID_PARAMS, "a position is not a position") from None
+
+    def range(self, line: int, start: int, end: int) -> dict[str, Any]:
+        """A range inside one line, from columns in characters."""
+        return convert.range_in(self.lines, line, start, end, self.encoding)
+
+    def span(self, start: tuple[int, int], end: tuple[int, int]) -> dict[str, Any]:
+        """A range from (line, column) to (line, column)."""
+        return convert.span_in(self.lines, start, end, self.encoding)
+
+    # What it says
+
+    async def parsed(self) -> Parsed:
+        """Lines, blocks and tasks, found once for each text; of a large one in a thread."""
+        if self._parsed is None:
+            if len(self.lines) <= AT_ONCE_LINES:
+                self._parsed = tasks.parsed(self.text, str(self.root / self.path))
+            else:
+                self._parsed = await self._parsed_aside()
+        return self._parsed
+
+    async def _parsed_aside(self) -> Parsed:
+        if self._parsing is None:
+            work = asyncio.to_thread(tasks.parsed, self.text, str(self.root / self.path))
+            self._parsing = asyncio.get_running_loop().create_task(work, name="parse")
+        return await asyncio.shield(self._parsing)
+
+    async def task_list(self) -> TaskList:
+        return (await self.parsed()).task_list
+
+    # What stands around it
+
+    async def around(self) -> Around:
+        """Settings, agents and runs of the project."""
+        return await self.views.surroundings.around(self.root)
+
+    async def settings(self) -> Settings:
+        return (await self.around()).settings
+
+    async def documents(self) -> Mapping[str, str]:
+        """Root-relative path → text of the other documents of this spec; open ones as they are in the editor."""
+        found = await self.views.surroundings.spec_texts(self.root, self.path)
+        return found if self.path not in found else {path: found[path] for path in found if path != self.path}
+
+    async def requirements(self) -> RequirementIndex:
+        return await self.views.surroundings.requirements(self.root, self.path)
+
+    async def exists(self, paths: Iterable[str]) -> Mapping[str, bool]:
+        """Whether root-relative paths are there; those that no project may hold are left out."""
+        return await self.views.surroundings.existing(self.root, frozenset(paths))
+
+    async def sibling(self, path: str) -> View | None:
+        """Another document of the project by its root-relative path, open or not; None if there is none."""
+        return await self.views.at(self.root, path)
+
+    async def task_views(self) -> list[View]:
+        """The task files of this document's spec: itself, if it is one; else the `tasks.md` beside or above it."""
+        if self.is_task_file:
+            return [self]
+        folder = spec_folder(self.path)
+        for _ in range(_ABOVE):
+            found = await self.sibling(f"{folder}/tasks.md" if folder else "tasks.md")
+            if found is not None:
+                return [found]
+            if not folder:
+                break
+            folder = folder.rpartition("/")[0]
+        return []
+
+    async def facts(self, *, existing: bool = False) -> Facts:
+        """All of it as the one value that checks and answers are functions of; `existing` looks at the paths of all tasks.
+
+        The same object for as long as nothing in it changed.
+        """
+        around = self.views.surroundings
+        kept = self._facts.get(existing)
+        if kept is not None and around.is_fresh(kept[1], kept[2]):
+            return kept[0]
+        changes, until = around.changes, around.fresh_until
+        facts = await self._found(existing=existing)
+        if kept is not None and kept[0] == facts:
+            facts = kept[0]
+        self._facts[existing] = (facts, changes, until)
+        return facts
+
+    async def _found(self, *, existing: bool) -> Facts:
+        parsed, around = await self.parsed(), await self.around()
+        wanted = frozenset(path for task in parsed.task_list.tasks for path in task.files) if existing else frozenset()
+        runs = {
+            run.task_key: RunFact(
+                run.run_id, run.task_key, run.label, run.state, run.phase, run.started_at, run.cost, run.files
+            )
+            for run in around.runs
+            if run.path == self.path
+        }
+        recommended = around.offer.recommended
+        agents = tuple(
+            AgentFact(agent.name, agent.label, agent.available, agent.reason, agent == recommended)
+            for agent in around.offer.agents
+        )
+        return Facts(
+            self.path,
+            parsed,
+            await self.documents(),
+            await self.requirements(),
+            await self.exists(wanted) if wanted else {},
+            runs,
+            agents,
+        )
+
+    def notify(self, method: str, params: Any) -> None:
+        """Send a notification about this text; nothing is sent once the document has another."""
+        if self.is_current:
+            self.views.endpoint.notify(method, params)
+
+
+class PlaceFinder(Protocol):
+    """The session, as far as views need it."""
+
+    def place_of(self, uri: str) -> tuple[Path, Path]:
+        """(root, absolute path) of a document. Raises UsageError for a URI that is no file."""
+        ...
+
+
+class Views:
+    """The views of one session."""
+
+    def __init__(self, engine: Engine, editor: Editor, endpoint: Endpoint, places: PlaceFinder) -> None:
+        self._engine, self._editor, self._places = engine, editor, places
+        self.endpoint = endpoint
+        self.surroundings = Surroundings(engine)
+        self._known_places: dict[str, tuple[Path, str] | None] = {}
+        self._closed: dict[str, Document] = {}
+        """Documents that are not open, as they were last read."""
+
+    @property
+    def client(self) -> Client:
+        return self._editor.client
+
+    def current(self, uri: str, document: Document) -> bool:
+        open_one = self._editor.documents.get(uri)
+        return document.synced and (open_one is document or (open_one is None and self._closed.get(uri) is document))
+
+    def open_documents(self) -> Sequence[Document]:
+        return list(self._editor.documents.values())
+
+    def folders_changed(self) -> None:
+        """Which project a document belongs to is found out again."""
+        self._known_places.clear()
+        self._closed.clear()
+        for document in self._editor.documents.values():
+            document.cache.pop("view", None)
+        self.surroundings.forget()
+
+    async def of(self, uri: str) -> View | None:
+        """The view of a task file or of a document of a spec; None for every other document, and for one out of step."""
+        document = self._editor.documents.get(uri)
+        if document is not None:
+            known: View | None = document.cache.get("view")
+            if known is not None:
+                return known
+            if not document.synced:
+                return None
+        place = await self._place(uri)
+        if place is None:
+            return None
+        return self._view(document, *place) if document is not None else await self._of_closed(uri, *place)
+
+    async def at(self, root: Path, path: str) -> View | None:
+        """The same by root and root-relative path."""
+        document = self._editor.at(root / path)
+        return await self.of(document.uri if document is not None else convert.uri_of(root / path))
+
+    def _view(self, document: Document, root: Path, path: str) -> View:
+        view: View | None = document.cache.get("view")
+        if view is None:
+            view = document.cache["view"] = View(self, document, root, path)
+        return view
+
+    async def _of_closed(self, uri: str, root: Path, path: str) -> View | None:
+        text = await self.surroundings.text_on_disk(root, path)
+        if text is None:
+            self._closed.pop(uri, None)
+            return None
+        known = self._closed.get(uri)
+        if known is None or known.saved_text is not text:
+            known = self._closed[uri] = documents.opened(uri, "markdown", -1, text)
+            while len(self._closed) > _CLOSED_AT_MOST:
+                del self._closed[next(iter(self._closed))]
+        return self._view(known, root, path)
+
+    async def _place(self, uri: str) -> tuple[Path, str] | None:
+        if uri not in self._known_places:
+            if len(self._known_places) > _PLACES_AT_MOST:
+                self._known_places.clear()
+            self._known_places[uri] = await asyncio.to_thread(self._find_place, uri)
+        return self._known_places[uri]
+
+    def _find_place(self, uri: str) -> tuple[Path, str] | None:
+        path = convert.file_of(uri)
+        if path is None or not (tasks.is_task_file(path.as_posix()) or path.name.lower() in SPEC_DOCUMENTS):
+            return None
+        try:
+            root, path = self._places.place_of(uri)
+            return root, self._engine.workspace(root).relative(path)
+        except KiroError:
+            return None
+
+
+_CLOSED_AT_MOST: Final = 100
+_PLACES_AT_MOST: Final = 10_000
