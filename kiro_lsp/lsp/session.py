@@ -6,7 +6,7 @@ Reads what the client sends as plain values. It keeps no rule about tasks or run
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +70,10 @@ class Session:
         if documents:
             return root_of(documents[0], self.folders)
         raise UsageError("No project is open.", hint="Open a folder or a task file, or name the root.")
+
+    def roots(self) -> Sequence[Path]:
+        """The projects that are open; without a folder those of the open documents."""
+        return self.folders or list(dict.fromkeys(root_of(path) for path in self._editor.paths()))
 
     async def set_folders(self, added: list[Path], removed: list[Path]) -> None:
         """Folders come and go; a project that is open here is settled here."""

@@ -28,6 +28,10 @@ from kiro_lsp.spec.requirements import RequirementIndex
 FRESH_SECONDS: Final = 1.0
 _COST_FACTOR: Final = 20
 _KEPT_AT_MOST: Final = 500
+_WALK_DEPTH: Final = 8
+_WALK_AT_MOST: Final = 100_000
+"""Entries that are looked at for task files."""
+_NEVER_ENTERED: Final = frozenset({".git", "node_modules", ".venv", "venv", "__pycache__", "target", "dist", "build"})
 
 Value = TypeVar("Value")
 
@@ -92,6 +96,10 @@ class Surroundings:
     async def existing(self, root: Path, wanted: frozenset[str]) -> Mapping[str, bool]:
         """Whether paths, relative to the root, are there. Those that no project may hold are left out."""
         return await self._keep(("existing", root, wanted), lambda: _existing(root, wanted)) if wanted else {}
+
+    async def task_files(self, root: Path) -> Sequence[str]:
+        """Root-relative paths of the task files of a project, also of those that git ignores."""
+        return await self._keep(("task files", root), lambda: _task_files(root))
 
     async def text_on_disk(self, root: Path, path: str) -> str | None:
         """The text of a file that is not open, None when there is none that can be read."""
@@ -159,6 +167,21 @@ class Surroundings:
         text = None if data is None else tasks.decode(data).text
         self._loop.call_soon_threadsafe(self._put, ("disk", root, path), (stamp, text), 0, 0.0)
         return text
+
+
+def _task_files(root: Path) -> list[str]:
+    found: list[str] = []
+    seen = 0
+    for folder, folders, names in os.walk(root):
+        relative = os.path.relpath(folder, root).replace(os.sep, "/")
+        deep = relative.count("/") >= _WALK_DEPTH
+        folders[:] = [] if deep else sorted(name for name in folders if name not in _NEVER_ENTERED)
+        paths_here = (name if relative == "." else f"{relative}/{name}" for name in sorted(names))
+        found += [path for path in paths_here if tasks.is_task_file(path)]
+        seen += len(names) + 1
+        if seen > _WALK_AT_MOST:
+            break
+    return found
 
 
 def _existing(root: Path, wanted: Iterable[str]) -> dict[str, bool]:

@@ -204,6 +204,10 @@ class PlaceFinder(Protocol):
         """(root, absolute path) of a document. Raises UsageError for a URI that is no file."""
         ...
 
+    def roots(self) -> Sequence[Path]:
+        """The projects that are open."""
+        ...
+
 
 class Views:
     """The views of one session."""
@@ -253,6 +257,16 @@ class Views:
         """The same by root and root-relative path."""
         document = self._editor.at(root / path)
         return await self.of(document.uri if document is not None else convert.uri_of(root / path))
+
+    async def task_views(self) -> list[View]:
+        """Every task file of the projects that are open, as it is in the editor or on disk."""
+        found = []
+        for root in self._places.roots():
+            for path in await self.surroundings.task_files(root):
+                view = await self.at(root, path)
+                if view is not None:
+                    found.append(view)
+        return found
 
     def _view(self, document: Document, root: Path, path: str) -> View:
         view: View | None = document.cache.get("view")
