@@ -12,7 +12,7 @@ is named, and nothing is written.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Protocol, TypeVar
@@ -89,9 +89,10 @@ class Applier:
     def __init__(self, store: Store, root: Path, buffers: Buffers) -> None:
         self._store, self._root, self._buffers = store, root, buffers
 
-    async def accept(self, run_id: str, review_after: Review) -> Outcome:
+    async def accept(self, run_id: str, review_after: Review, taken: Collection[str] = ()) -> Outcome:
         """Bring the files from the decisions that are recorded to those of `review_after`, and record these.
 
+        `taken` are files whose changes the person took over in the editor already: an undo takes them back too.
         Raises StoreError when nothing could be written down; then nothing was written.
         """
 
@@ -99,7 +100,11 @@ class Applier:
             decisions, _revision = self._store.decisions(run_id)
             before = Review(review_after.changes, decisions).accepted()
             after = review_after.accepted()
-            targets = [Target(path, before[path], after[path]) for path in after if before[path] != after[path]]
+            targets = [
+                Target(path, before[path], after[path], taken=path in taken)
+                for path in after
+                if before[path] != after[path]
+            ]
             return await self._apply("accept", run_id, targets, review=review_after)
 
         return await self._alone(work)

@@ -339,9 +339,12 @@ class Engine:
         revision: int | None = None,
         path: str | None = None,
         hunks: Collection[str] | None = None,
+        taken: Collection[str] = (),
         by: str,
     ) -> Settled:
-        args = {"revision": revision, "path": path, "hunks": None if hunks is None else list(hunks)}
+        """Apply what is named, or everything. `taken` are files that hold their change by the editor's own doing."""
+        chosen = None if hunks is None else list(hunks)
+        args = {"revision": revision, "path": path, "hunks": chosen, "taken": list(taken)}
         return await self._settle("accept", run_id, args, by)
 
     async def reject(
@@ -385,7 +388,8 @@ class Engine:
         try:
             match verb:
                 case "accept":
-                    return await settlement.accept(run_id, args["revision"], args["path"], args["hunks"])
+                    taken = args.get("taken", ())
+                    return await settlement.accept(run_id, args["revision"], args["path"], args["hunks"], taken)
                 case "reject":
                     return await settlement.reject(run_id, args["revision"], args["path"], args["hunks"])
                 case "undo":

@@ -24,6 +24,8 @@ class Target:
 
     `from_editor`: the contents are texts of a document, so marks and line ends of the file on the disk are its own.
     `force`: whatever is there now is taken for `before`. `exact`: a file that comes back gets exactly its old mode.
+    `taken`: the person took this change over in the editor's own preview. Nothing is left to write then, but an undo
+    must know what was there.
     """
 
     path: str
@@ -33,6 +35,7 @@ class Target:
     from_editor: bool = False
     force: bool = False
     exact: bool = False
+    taken: bool = False
 
 
 @dataclass(slots=True)
@@ -41,6 +44,8 @@ class Plan:
 
     files: list[JournalFile] = field(default_factory=list)
     conflicts: dict[str, str] = field(default_factory=dict)
+    done: set[str] = field(default_factory=set)
+    """Files that are written down and hold their new content already."""
 
     @property
     def paths(self) -> tuple[str, ...]:
@@ -51,8 +56,17 @@ class Plan:
         return {
             root / file.path: ((file.before or b"").decode("utf-8", "surrogatepass"), (file.after or b"").decode())
             for file in self.files
-            if file.where == "buffer"
+            if file.where == "buffer" and file.path not in self.done
         }
+
+    def write_down(self, target: Target, text: str) -> None:
+        """Note a change that the editor made by itself; `text` is what the document, or the file it was saved to, holds."""
+        before, after = text_of(target.before.data), text_of(target.after.data)
+        was = None if before is None or after is None else in_form_of(before, after, text)
+        if was is not None:
+            old, new = was.encode("utf-8", "surrogatepass"), text.encode("utf-8", "surrogatepass")
+            self.files.append(JournalFile(target.path, "buffer", old, new))
+            self.done.add(target.path)
 
 
 def plan(root: Path, documents: Mapping[str, str], targets: Iterable[Target]) -> Plan:
@@ -95,6 +109,8 @@ def _plan_document(found: Plan, disk: Disk, target: Target, text: str, seen: See
             return "it was changed in the editor since the run read it"
         encoded = text.encode("utf-8", "surrogatepass")
         found.files.append(JournalFile(target.path, "buffer", encoded, formed.encode("utf-8", "surrogatepass")))
+    elif target.taken:
+        found.write_down(target, text)
     return _plan_mode(found, target, seen)
 
 
@@ -116,6 +132,8 @@ def _plan_file(found: Plan, disk: Disk, target: Target, text: str | None, seen: 
         return _in_the_way(seen)
     change = _change(target, seen)
     if change.is_done(seen):
+        if target.taken and seen.data is not None:
+            found.write_down(target, text_of(seen.data) or "")
         return None
     if text is not None and seen.data is not None and not _is_text_of(text, seen.data):
         return "it has unsaved changes in the editor"

@@ -59,14 +59,19 @@ class Settlement:
         return Review(changes, decisions, revision)
 
     async def accept(
-        self, run_id: str, revision: int | None, path: str | None, hunks: Collection[str] | None
+        self,
+        run_id: str,
+        revision: int | None,
+        path: str | None,
+        hunks: Collection[str] | None,
+        taken: Collection[str] = (),
     ) -> Settled:
         """Apply the pending hunks that are named (all of them without names), tick the task when nothing is left."""
         record, review = await self._open(run_id, revision)
         wanted = review.decide("accepted", path=path, hunks=hunks)
         previous = await self._begin(record, review.revision)
         faults.point("review.accepting")
-        outcome = await self._or_as_before(run_id, previous, self._applier().accept(run_id, wanted))
+        outcome = await self._or_as_before(run_id, previous, self._applier().accept(run_id, wanted, taken))
         faults.point("review.applied")
         if outcome.state == "conflict":
             return await self._conflict(record, outcome)

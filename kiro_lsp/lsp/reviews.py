@@ -88,7 +88,13 @@ class Reviews:
         complete = taken >= {identifier for change in texts for identifier in _pending_of(review, change)}
         if complete:
             taken |= set(review.pending)
-        settled = await self._engine.accept(record.run_id, revision=review.revision, hunks=sorted(taken), by="editor")
+        settled = await self._engine.accept(
+            record.run_id,
+            revision=review.revision,
+            hunks=sorted(taken),
+            taken=[change.path for change in texts],
+            by="editor",
+        )
         return settled.message
 
     def _annotated_edit(self, record: RunRecord, review: Review, texts: list[FileChange]) -> dict[str, Any]:

@@ -244,3 +244,38 @@ async def test_what_an_editor_saved_with_its_own_line_ends_is_undone_in_them(roo
     assert (root / "a.txt").read_bytes() == b"one\r\n2\r\n3\r\n4\r\n5\r\nsix\r\n"
     assert (await applier.undo("run-1")).state == "verified"
     assert (root / "a.txt").read_bytes() == b"1\r\n2\r\n3\r\n4\r\n5\r\n6\r\n"
+
+
+async def test_what_the_person_took_over_in_the_editor_is_undone_too(root: Path, store: Store) -> None:
+    review = everything(prepare(root, store, TWO))
+    (root / "b.txt").write_bytes(b"y\n")  # the editor has opened, changed, saved and closed it
+    editor = Documents({root / "a.txt": "one\r\n2\r\n3\r\n4\r\n5\r\nsix\r\n"})
+    applier = Applier(store, root, editor)
+    assert (await applier.accept("run-1", review, taken=["a.txt", "b.txt"])).state == "verified"
+    assert editor.asked == [], "nothing is left to edit"
+    assert (root / "closed.txt").read_bytes() == b"d\n"
+    assert (await applier.undo("run-1")).state == "verified"
+    assert editor.texts == {root / "a.txt": "1\r\n2\r\n3\r\n4\r\n5\r\n6\r\n"}
+    assert ((root / "b.txt").read_bytes(), (root / "closed.txt").read_bytes()) == (b"x\n", b"c\n")
+
+
+async def test_what_the_person_took_over_stays_when_the_rest_cannot_be_written(
+    root: Path, store: Store, no_faults: pytest.MonkeyPatch
+) -> None:
+    review = everything(prepare(root, store, TWO))
+    editor = Documents({root / "a.txt": "one\n2\n3\n4\n5\nsix\n"})
+    no_faults.setenv(faults.VARIABLE, "disk.swap:1:ENOSPC")
+    outcome = await Applier(store, root, editor).accept("run-1", review, taken=["a.txt"])
+    assert outcome.state == "rolled-back"
+    assert editor.texts == {root / "a.txt": "one\n2\n3\n4\n5\nsix\n"}
+    assert ((root / "b.txt").read_bytes(), (root / "closed.txt").read_bytes()) == (b"x\n", b"c\n")
+    assert store.decisions("run-1")[0] == {}
+
+
+async def test_a_change_that_is_there_already_is_not_ours_to_undo(root: Path, store: Store) -> None:
+    review = everything(prepare(root, store, TWO))
+    editor = Documents({root / "a.txt": "one\n2\n3\n4\n5\nsix\n"})
+    applier = Applier(store, root, editor)
+    assert (await applier.accept("run-1", review)).state == "verified"
+    assert (await applier.undo("run-1")).state == "verified"
+    assert editor.texts == {root / "a.txt": "one\n2\n3\n4\n5\nsix\n"}
