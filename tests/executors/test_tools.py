@@ -134,7 +134,7 @@ def test_a_call_is_described_before_it_runs_whatever_the_arguments_are(toolbox: 
         ("edit", {"path": "src/app.py", "new_text": "x"}, ["old_text is missing"]),
         ("edit", {"path": "src/app.py", "old_text": "", "new_text": "x"}, ["old_text is empty", "write_file"]),
         ("edit", {"path": "src/app.py", "old_text": "main", "new_text": "main"}, ["the same"]),
-        ("edit", {"path": "src/app.py", "old_text": "import os", "new_text": "\ud800"}, ["not valid Unicode"]),
+        ("edit", {"path": "src/app.py", "old_text": "import os", "new_text": "\ud800"}, ["half a character"]),
         ("write_file", {"path": "x", "content": "\udfff"}, ["not valid Unicode"]),
     ],
 )
@@ -332,14 +332,17 @@ async def test_many_hits_and_long_lines_are_cut(toolbox: Toolbox, run: LocalRun)
         ("crlf.txt", "one\r\ntwo", "x\r\ny", b"x\r\ny\r\nthree\r\n"),
         ("crlf.txt", "two", "2", b"one\r\n2\r\nthree\r\n"),
         ("mixed.txt", "two\n", "2\n", b"one\r\n2\nthree\r\nfour\r\n"),
-        ("mixed.txt", "two", "2\n2", b"one\r\n2\r\n2\nthree\r\nfour\r\n"),
+        # A new line takes the end of the line it replaces.
+        ("mixed.txt", "two", "2\n2", b"one\r\n2\n2\nthree\r\nfour\r\n"),
         ("mixed.txt", "three\nfour\n", "3\n4\n", b"one\r\ntwo\n3\r\n4\r\n"),
         ("bom.txt", "one\n", "1\n", b"\xef\xbb\xbf1\r\ntwo"),
         ("bom.txt", "two", "2", b"\xef\xbb\xbfone\r\n2"),
         ("no-end.txt", "b", "c\nd", b"a\nc\nd"),
         ("no-end.txt", "a\n", "", b"b"),
         ("aaa.txt", "aaa", "b", b"b\n"),
-        ("lone.txt", "b", "c\nd", b"a\rc\r\nd\r\r\n"),
+        ("lone.txt", "b", "c\nd", b"a\rc\rd\r\r\n"),
+        # Whole lines are found with white space aside, and the new ones follow the file's indentation.
+        ("src/app.py", "def main():\n  print(1)", "def main():\n  print(2)", FILES["src/app.py"].replace(b"1", b"2", 1)),
     ],
 )
 async def test_an_edit_changes_its_place_and_no_other_byte(
@@ -353,16 +356,16 @@ async def test_an_edit_changes_its_place_and_no_other_byte(
 @pytest.mark.parametrize(
     ("path", "old", "parts"),
     [
-        ("src/app.py", "    print(1)\n", ["matches 2 places", "lines 5 and 9", "only the one you mean"]),
-        ("aaa.txt", "aa", ["matches 2 places", "lines 1 and 1"]),
+        ("src/app.py", "    print(1)\n", ["at 2 places", "lines 5, 9", "until they fit one place"]),
+        ("aaa.txt", "aa", ["at 2 places", "lines 1, 1"]),
         (
             "src/app.py",
-            "def main():\n  print(1)",
-            ["not found", "nearest place is", "     4\tdef main():", "indentation"],
+            "def main():\n  print(3)",
+            ["not found", "nearest place is", "     4\tdef main():", "sent '  print(3)', the file has '    print(1)'"],
         ),
         ("src/app.py", "def mian():", ["not found", "     4\tdef main():"]),
         ("src/app.py", "     4\tdef main():\n     5\t    print(1)", ["line numbers", "not part of the file"]),
-        ("src/app.py", "zzzzzzzz qqqq", ["not found", "Copy the text exactly"]),
+        ("src/app.py", "zzzzzzzz qqqq", ["not found", "copy the lines exactly"]),
         ("empty.txt", "x", ["is empty", "write_file"]),
         ("src/app.py", "\n\nimport sys", ["not found"]),
     ],
@@ -377,7 +380,7 @@ async def test_an_edit_that_fits_nowhere_or_twice_changes_nothing_and_says_where
 async def test_an_edit_made_twice_is_told_that_it_was_made(toolbox: Toolbox) -> None:
     args = {"path": "src/app.py", "old_text": "import os\n", "new_text": "import sys, json\n"}
     await check(toolbox, "edit", args)
-    await check(toolbox, "edit", args, "already there, at line 1", error=True)
+    await check(toolbox, "edit", args, "already, at line 1", error=True)
 
 
 @settings(max_examples=200, deadline=None)

@@ -5,6 +5,7 @@ Similarity is used here and nowhere else: to write the message, never to choose 
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -16,6 +17,8 @@ from kiro_lsp.changes.edits.snapshot import Snapshot
 _CANDIDATES = 3
 _OCCURRENCES = 50
 """Places of one line that vote; a line that stands everywhere says nothing."""
+_COMPARED = 5_000
+"""Lines of a file that are compared letter by letter."""
 _WORD = re.compile(r"\w+")
 _SHOWN = 200
 
@@ -33,7 +36,7 @@ def nearest(file: Snapshot, old: Sequence[str], hint: int | None = None) -> list
             for at in found:
                 votes[max(0, at - index)] += 1 + min(len(key), 40)
     if not votes:
-        votes = _by_words(file, old)
+        votes = _by_words(file, old) or _by_letters(file, old)
     ranked = sorted(votes, key=lambda at: (-votes[at], abs(at - hint) if hint is not None else at))
     if not ranked:
         ranked = [min(max((hint or 1) - 1, 0), len(file.lines) - 1)]
@@ -54,6 +57,17 @@ def _by_words(file: Snapshot, old: Sequence[str]) -> Counter[int]:
         if shared * 2 > len(words):
             votes[max(0, number - lead)] = shared
     return votes
+
+
+def _by_letters(file: Snapshot, old: Sequence[str]) -> Counter[int]:
+    """The lines that read most like the longest old line, among the first of the file."""
+    lead = max(range(len(old)), key=lambda index: len(old[index].strip()), default=0)
+    wanted = old[lead].strip()[:_SHOWN] if old else ""
+    if not wanted:
+        return Counter()
+    known = {line.strip()[:_SHOWN]: number for number, line in reversed(list(enumerate(file.lines[:_COMPARED])))}
+    close = difflib.get_close_matches(wanted, known, n=_CANDIDATES, cutoff=0.6)
+    return Counter({max(0, known[line] - lead): len(close) - rank for rank, line in enumerate(close)})
 
 
 def first_difference(file: Snapshot, old: Sequence[str], start: int) -> Difference | None:

@@ -29,6 +29,11 @@ _NO_NEWLINE = re.compile(r"\\ (?:No newline|[^ ]+ .*(?:newline|file))", re.IGNOR
 _SIGNATURE = re.compile(r"-- ?")
 
 
+def _is_elision(text: str) -> bool:
+    """Whether a line only says that lines were left out. Nobody says that in a long line."""
+    return len(text) <= 200 and _ELISION.fullmatch(text) is not None
+
+
 @dataclass(frozen=True, slots=True)
 class Header:
     """A `@@` line. Without numbers `start`, `old` and `new` are None; `anchor` is the text behind it, "" for none."""
@@ -50,7 +55,7 @@ def read_header(line: str) -> Header:
     if numbers is not None:
         rest = rest[numbers.end() :].strip()
     rest = rest.removeprefix("@@").removesuffix("@@").strip()
-    anchor = "" if _ELISION.fullmatch(rest) else rest
+    anchor = "" if _is_elision(rest) else rest
     if numbers is None:
         return Header(anchor=anchor)
     start, old, _to, new = numbers.groups()
@@ -134,7 +139,7 @@ def line_of(mark: str, text: str) -> Line:
         return Line("+", text)
     if mark == "-":
         return Line("-", text)
-    read: Mark = "~" if _ELISION.fullmatch(text) else " "
+    read: Mark = "~" if _is_elision(text) else " "
     return Line(read, text, f" {text}")
 
 
@@ -205,7 +210,7 @@ class _Reader:
         elif mark == " ":
             self._add(line_of(" ", line[1:]))
         else:
-            self._add(Line("~" if _ELISION.fullmatch(line) else " ", line), bare=line == "")
+            self._add(Line("~" if _is_elision(line) else " ", line), bare=line == "")
 
     def _add(self, line: Line, *, bare: bool = False) -> None:
         self._found.append(line)

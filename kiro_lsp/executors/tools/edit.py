@@ -1,45 +1,30 @@
-"""edit: replace one exact piece of text in a file.
+"""edit: replace one exact piece of text in a file, found by the edit engine.
 
-`PLACES` is where ways to find the text are listed, strictest first. A way that finds several places ends the search: an
-edit that fits two places is refused with all of them named, never guessed.
+The text must fit one place: exactly, or as whole lines with white space and look-alike characters aside. An edit that
+fits two places is refused with all of them named, never guessed.
 """
 
 from __future__ import annotations
 
-import difflib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
+from kiro_lsp.changes.edits.answer import Answer, Failure, FileEdit, StringEdit
+from kiro_lsp.changes.edits.apply import apply_answer
 from kiro_lsp.executors.protocol import RunContext
 from kiro_lsp.executors.tools.arguments import Arguments, BadArguments
 from kiro_lsp.executors.tools.definition import Parameter, Tool, ToolResult
 from kiro_lsp.executors.tools.missing import not_found
 from kiro_lsp.executors.tools.text import FileText, numbered
 
-Range = tuple[int, int]
-"""Half-open character offsets in a text with `\\n` line ends."""
-
-_NEAREST = 3
 _CONTEXT = 2
-_COMPARED_LINES = 20_000
+_SHOWN = 12
 _NUMBER_PREFIX = re.compile(r"\s*\d+\t")
-
-
-def exactly(text: str, old: str) -> list[Range]:
-    """Every place where `old` stands, overlapping ones too: "aa" has two places in "aaa"."""
-    found, index = [], text.find(old)
-    while index >= 0:
-        found.append((index, index + len(old)))
-        index = text.find(old, index + 1)
-    return found
-
-
-PLACES: tuple[Callable[[str, str], list[Range]], ...] = (exactly,)
 
 
 async def _execute(args: Arguments, run: RunContext) -> ToolResult:
     path, old, new = args.text("path"), args.text("old_text"), args.text("new_text")
-    old, new = old.replace("\r\n", "\n"), new.replace("\r\n", "\n")
+    every = args.flag("replace_all")
     if not old:
         raise BadArguments(
             "old_text is empty. Give the exact text to replace; use write_file to create or replace a whole file."
@@ -51,18 +36,18 @@ async def _execute(args: Arguments, run: RunContext) -> ToolResult:
     except FileNotFoundError:
         return await not_found(path, run, kind="edit")
     file = FileText.of(data, path)
-    places = next((found for way in PLACES if (found := way(file.text, old))), [])
-    if len(places) != 1:
-        message = _ambiguous(file.text, path, places) if places else _absent(file, path, old, new)
-        return ToolResult(message, is_error=True, path=path, kind="edit")
-    start, end = places[0]
-    try:
-        changed = file.replaced(start, end, new)
-    except UnicodeEncodeError as error:
-        raise BadArguments("new_text holds a lone surrogate: it is not valid Unicode.") from error
+    if not file.raw:
+        raise BadArguments(f"{path} is empty: use write_file to fill it.")
+    edit = FileEdit((path,), "edit", (StringEdit(old, new, every),), format="str-replace")
+    outcome = apply_answer(Answer("str-replace", (edit,)), {path: data})
+    if outcome.failures:
+        return ToolResult(_why(file, old, outcome.failures[0]), is_error=True, path=path, kind="edit")
+    changed = outcome.changes[0].proposed or b""
     await run.write(path, changed)
-    line = file.text.count("\n", 0, start) + 1
-    return ToolResult(f"Edited {path} at line {line}.\n{_around(changed, path, line, new)}", path=path, kind="edit")
+    placed = outcome.placed[0]
+    found = f" ({placed.note})" if placed.note else ""
+    said = f"Edited {path} at line {placed.line}{found}.\n{_around(changed, path, placed.line, new)}"
+    return ToolResult(said, path=path, kind="edit")
 
 
 def _around(changed: bytes, path: str, line: int, new: str) -> str:
@@ -76,55 +61,18 @@ def _around(changed: bytes, path: str, line: int, new: str) -> str:
     return numbered(shown, first)
 
 
-def _ambiguous(text: str, path: str, places: list[Range]) -> str:
-    numbers = [str(text.count("\n", 0, start) + 1) for start, _ in places[:50]]
-    listed = f"{', '.join(numbers[:-1])} and {numbers[-1]}"
-    more = f" (the first 50 of {len(places)})" if len(places) > 50 else ""
-    return (
-        f"old_text matches {len(places)} places in {path}, at lines {listed}{more}. Nothing was changed. "
-        "Add lines before or after it to old_text, so that it matches only the one you mean."
-    )
-
-
-def _absent(file: FileText, path: str, old: str, new: str) -> str:
-    lines = file.lines
-    if not lines:
-        return f"old_text was not found: {path} is empty. Use write_file to fill it."
-    said = [f"old_text was not found in {path}. Nothing was changed."]
-    if new.strip() and len(already := exactly(file.text, new)) == 1:
-        line = file.text.count("\n", 0, already[0][0]) + 1
-        said.append(f"new_text is already there, at line {line}: was this edit made before?")
+def _why(file: FileText, old: str, failure: Failure) -> str:
+    """The engine's message with the places it names, as the file has them."""
+    said = [f"{failure.hint} Nothing was changed."]
     if all(_NUMBER_PREFIX.match(line) for line in old.split("\n") if line):
         said.append("old_text starts with line numbers: they are added by read_file and are not part of the file.")
-    nearest = _nearest(lines, old)
-    if nearest:
-        said.append("The nearest places are:" if len(nearest) > 1 else "The nearest place is:")
-        height = min(old.rstrip("\n").count("\n") + 1, 12)
-        for index in nearest:
-            first = max(index - _CONTEXT, 0)
-            said.append(numbered(lines[first : index + height + _CONTEXT], first + 1, widest=300))
-    said.append("Copy the text exactly as it is in the file, with its indentation, and try again.")
+    if failure.reason == "not-found" and failure.candidates:
+        height = min(old.rstrip("\n").count("\n") + 1, _SHOWN)
+        said.append("The nearest places are:" if len(failure.candidates) > 1 else "The nearest place is:")
+        for line in failure.candidates:
+            first = max(line - 1 - _CONTEXT, 0)
+            said.append(numbered(file.lines[first : line - 1 + height + _CONTEXT], first + 1, widest=300))
     return "\n".join(said)
-
-
-def _nearest(lines: list[str], old: str) -> list[int]:
-    """0-based lines where `old` most likely was meant to start: by its first line that says something."""
-    wanted = old.split("\n")
-    lead = next((index for index, line in enumerate(wanted) if line.strip()), 0)
-    needle = wanted[lead].strip()
-    same = [index for index, line in enumerate(lines) if line.strip() == needle]
-    if not same and needle:
-        same = [
-            index
-            for index, line in enumerate(lines)
-            if needle in line or (len(line.strip()) > 8 and line.strip() in needle)
-        ]
-    if not same:
-        close = difflib.get_close_matches(
-            needle, [line.strip() for line in lines[:_COMPARED_LINES]], n=_NEAREST, cutoff=0.6
-        )
-        same = [index for index, line in enumerate(lines[:_COMPARED_LINES]) if line.strip() in close]
-    return [max(index - lead, 0) for index in same[:_NEAREST]]
 
 
 def _title(args: Mapping[str, object]) -> str:
@@ -146,6 +94,7 @@ TOOL = Tool(
         Parameter("path", "file", "Path of the file, relative to the project root.", example='"src/app.py"'),
         Parameter("old_text", "text", "The exact text to replace. It must occur exactly once."),
         Parameter("new_text", "text", "The text to put there. Empty deletes old_text."),
+        Parameter("replace_all", "boolean", "Replace every occurrence.", required=False, example="true"),
     ),
     execute=_execute,
     title=_title,
