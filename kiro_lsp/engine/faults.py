@@ -27,6 +27,9 @@ POINTS: Final = (
     "run.commanded",
     "run.ending",
     "run.ended",
+    # An answer that a person pasted, in place of a run.
+    "paste.recorded",
+    "paste.staged",
     # Deciding on it.
     "review.accepting",
     "review.applied",

@@ -19,6 +19,7 @@ from kiro_lsp.changes import changeset
 from kiro_lsp.changes.edits import apply_answer, read_answer
 from kiro_lsp.changes.edits.answer import Failure, FileEdit, Outcome
 from kiro_lsp.changes.model import ChangeSet, FileChange
+from kiro_lsp.engine import faults
 from kiro_lsp.engine.run import new_run_id, now
 from kiro_lsp.errors import PathRefused, RunRefused, UnreadableFile
 from kiro_lsp.sandbox import files, listing, paths
@@ -192,7 +193,9 @@ async def record(engine: Engine, root: Path, outcome: Outcome) -> str:
     )
     store = engine.store
     await asyncio.wrap_future(store.create_run(run))
+    faults.point("paste.recorded")
     await asyncio.wrap_future(store.stage_together(run_id, changes.files))
+    faults.point("paste.staged")
     counts = changeset.counts(changes)
     ended = events.Complete(touched, counts.created, counts.modified, counts.deleted, counts.tests_added, title)
     group = [

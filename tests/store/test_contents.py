@@ -90,6 +90,18 @@ def test_a_name_that_is_no_text_is_refused_and_the_next_job_goes_on(store: Store
     assert len(store.changes("run-1").files) == 1
 
 
+def test_files_that_are_staged_together_are_kept_together(store: Store) -> None:
+    add_run(store)
+    good, bad = FileChange("a.py", "create", None, b"x"), FileChange("a\udcff.py", "create", None, b"y")
+    with pytest.raises(StoreError, match="not text"):
+        store.stage_together("run-1", [good, bad]).result()
+    assert store.changes("run-1") == ChangeSet(())
+    assert blobs(store) == 0
+    other = FileChange("b.py", "delete", b"y", None)
+    store.stage_together("run-1", [other, good]).result()
+    assert store.changes("run-1") == ChangeSet((good, other))
+
+
 @settings(max_examples=30, deadline=None)
 @given(
     contents=st.dictionaries(
