@@ -77,7 +77,10 @@ def changes(draw: st.DrawFn, least: int = 0, most: int = 30, keeps_last_end: boo
     end = draw(st.sampled_from(ENDS))
     ended = draw(st.booleans())
     ended_after = ended if keeps_last_end else draw(st.booleans())
-    return Change(_joined(old, end, ended), _joined(new, end, ended_after), end)
+    before = _joined(old, end, ended)
+    # Nothing but the file says which line ends it has.
+    end = end if end in before else "\n"
+    return Change(before, _joined(new, end, ended_after), end)
 
 
 def _joined(lines: list[str], end: str, ended: bool) -> str:
@@ -96,7 +99,9 @@ def repetitive(draw: st.DrawFn) -> Change:
         new.append("new")
     end = draw(st.sampled_from(ENDS))
     ended = draw(st.booleans()) or not new or not new[-1] or not words[-1]
-    return Change(_joined(words, end, ended), _joined(new, end, ended), end)
+    before = _joined(words, end, ended)
+    end = end if end in before else "\n"
+    return Change(before, _joined(new, end, ended), end)
 
 
 @st.composite
