@@ -198,7 +198,7 @@ async def record(engine: Engine, root: Path, outcome: Outcome) -> str:
     faults.point("paste.staged")
     counts = changeset.counts(changes)
     ended = events.Complete(touched, counts.created, counts.modified, counts.deleted, counts.tests_added, title)
-    group = [
+    group: list[events.RunEvent] = [
         events.Start(AGENT, "paste", "", "", "pasted by you"),
         events.State("running", "review"),
         events.ReviewReady(touched),
