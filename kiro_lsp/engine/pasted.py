@@ -205,7 +205,8 @@ async def record(engine: Engine, root: Path, outcome: Outcome) -> str:
         events.Phase("review"),
         ended,
     ]
-    engine.publish_foreign(await asyncio.wrap_future(store.append(run_id, group, durable=True, at=now())))
+    envelopes = await asyncio.wrap_future(store.append(run_id, group, durable=True, at=now()))
+    engine.publish_foreign(envelopes)
     return run_id
 
 
