@@ -139,7 +139,10 @@ class _Work:
         numbered = [(number + index, edit) for index, edit in enumerate(section.edits)]
         for at, edit in numbered:
             self._check_placeholders(path, at, _new_lines(edit))
-        self._waiting.setdefault(path, []).extend(numbered)
+        if numbered:
+            self._waiting.setdefault(path, []).extend(numbered)
+        else:
+            self._placed.append(Placed(path, number, 1, 0))
 
     def _create(self, section: FileEdit, number: int) -> None:
         path = created(section.names)

@@ -14,6 +14,7 @@ from kiro_lsp.changes.edits.indent import Indents, indent_of
 from kiro_lsp.changes.edits.keys import LOOK_ALIKE, key_of
 from kiro_lsp.changes.edits.ladder import MARKER, Place
 from kiro_lsp.changes.edits.snapshot import Snapshot, joined
+from kiro_lsp.changes.lineends import BOM
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +129,9 @@ def rebuilt(file: Snapshot, spans: Iterable[Span], final_newline: bool | None = 
     ends += file.ends[position:]
     if not lines:
         return file.mark
+    if file.mark:
+        # An answer that shows the byte order mark as part of the first line means the mark that the file has.
+        lines[0] = lines[0].removeprefix(BOM)
     ends[:-1] = [end or file.end for end in ends[:-1]]
     had = not file.ends or bool(file.ends[-1])
     wanted = had if final_newline is None else final_newline
