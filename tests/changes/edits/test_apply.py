@@ -61,7 +61,8 @@ def check(sections: list[FileEdit], expected: dict[str, bytes | None], files: Ma
 def refused(sections: list[FileEdit], reason: str, *parts: str, files: Mapping[str, bytes] = FILES) -> Outcome:
     found = outcome(*sections, files=files)
     assert [failure.reason for failure in found.failures] == [reason], found
-    assert found.changes == () and found.placed == ()
+    assert found.changes == ()
+    assert found.placed == ()
     for part in parts:
         assert part in found.failures[0].hint
     return found

@@ -97,7 +97,7 @@ def test_another_text_has_no_place(body: str) -> None:
     ],
 )
 def test_of_equal_places_only_a_clear_hint_chooses(hints: dict[str, object], expected: list[int]) -> None:
-    check("     def run(self):\n-        value = compute(self)", expected, 0, **hints)
+    check("     def run(self):\n-        value = compute(self)", expected, 0, **hints)  # type: ignore[arg-type]
 
 
 def test_the_end_of_the_file_chooses_among_equal_places() -> None:
@@ -146,12 +146,8 @@ def test_lines_are_left_out_between_two_context_lines_only(body: str, expected: 
 
 
 def test_a_jump_between_parts_that_stand_twice_is_no_place() -> None:
-    check(
-        " line number 3 of a long file\n-line number 4 of a long file\n ...\n line number 40 of a long file\n-line number 41 of a long file",
-        [],
-        None,
-        LONG + LONG,
-    )
+    first, second = " line number 3 of a long file\n-line number 4 of a long file", "-line number 41 of a long file"
+    check(f"{first}\n ...\n line number 40 of a long file\n{second}", [], None, LONG + LONG)
 
 
 def test_a_line_of_dots_that_the_file_has_is_no_jump() -> None:
