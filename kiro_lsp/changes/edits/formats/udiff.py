@@ -31,7 +31,8 @@ def begins(region: Region, at: int) -> bool:
     if line.startswith(("+++ ", "Index: ")):
         return is_header(following) or (line.startswith("Index: ") and following.startswith(("====", "--- ", "diff ")))
     if line.startswith("@@"):
-        return following[:1] in ("+", "-", " ", "") or line.startswith("@@@")
+        filled = next((line for line in region.lines[at + 1 : region.end] if line), "")
+        return filled[:1] in ("+", "-", " ") or line.startswith("@@@")
     return _is_bare(region, at)
 
 
