@@ -11,6 +11,7 @@ from collections.abc import Mapping
 
 from kiro_lsp.changes.edits.answer import Answer, Failure, FileEdit, StringEdit
 from kiro_lsp.changes.edits.apply import apply_answer
+from kiro_lsp.changes.edits.syntax import broken
 from kiro_lsp.executors.protocol import RunContext
 from kiro_lsp.executors.tools.arguments import Arguments, BadArguments
 from kiro_lsp.executors.tools.definition import Parameter, Tool, ToolResult
@@ -46,8 +47,9 @@ async def _execute(args: Arguments, run: RunContext) -> ToolResult:
     await run.write(path, changed)
     placed = outcome.placed[0]
     found = f" ({placed.note})" if placed.note else ""
-    said = f"Edited {path} at line {placed.line}{found}.\n{_around(changed, path, placed.line, new)}"
-    return ToolResult(said, path=path, kind="edit")
+    said = [f"Edited {path} at line {placed.line}{found}.", *broken(outcome.changes)]
+    said.append(_around(changed, path, placed.line, new))
+    return ToolResult("\n".join(said), path=path, kind="edit")
 
 
 def _around(changed: bytes, path: str, line: int, new: str) -> str:
