@@ -332,9 +332,16 @@ class _Work:
 
 
 def _fills_nothing(section: FileEdit) -> bool:
-    """Whether a diff without any sign of it creates a file: all it does is add lines after line 0."""
-    edits = section.edits
-    return len(edits) == 1 and isinstance(edits[0], LinesEdit) and edits[0].line_hint == 0
+    """Whether an edit without any other sign of it creates a file: it adds lines after line 0, or finds nothing."""
+    if len(section.edits) != 1:
+        return False
+    edit = section.edits[0]
+    if isinstance(edit, StringEdit):
+        return not edit.old
+    if isinstance(edit, InsertEdit):
+        return False
+    only_new = bool(edit.lines) and all(line.mark == "+" for line in edit.lines)
+    return only_new and (edit.line_hint == 0 or section.format == "search-replace")
 
 
 def _new_lines(edit: Edit) -> list[str]:

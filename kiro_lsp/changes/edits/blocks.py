@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from kiro_lsp.changes.diff import hunk_ranges
 from kiro_lsp.changes.edits.answer import Line, LinesEdit
+from kiro_lsp.changes.edits.keys import significant
 from kiro_lsp.spec.lines import split_lines
 
 
@@ -27,3 +29,21 @@ def block_of(
         position = a1
     lines += [Line(" ", text) for text in old[position:]]
     return LinesEdit(tuple(lines), line_hint=line_hint, answer_line=answer_line)
+
+
+_ENOUGH = 8
+"""Significant characters that must be left when blank lines at the ends are dropped."""
+
+
+def without_blank_ends(edit: LinesEdit) -> LinesEdit | None:
+    """The edit without the blank old lines that it begins and ends with, which models add unasked; None when it has none,
+    or when little would be left.
+    """
+    old = [index for index, line in enumerate(edit.lines) if line.mark != "+"]
+    filled = [index for index in old if edit.lines[index].text.strip()]
+    if not filled or len(filled) == len(old):
+        return None
+    dropped = {index for index in old if index < filled[0] or index > filled[-1]}
+    if not dropped or significant([edit.lines[index].text for index in filled]) < _ENOUGH:
+        return None
+    return replace(edit, lines=tuple(line for index, line in enumerate(edit.lines) if index not in dropped))

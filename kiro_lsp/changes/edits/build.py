@@ -40,6 +40,7 @@ def spans_of(file: Snapshot, edit: LinesEdit, place: Place) -> list[Span]:
     indents = _indents(file, edit, place)
     found: list[Span] = []
     removed: list[int] = []
+    removed_old: list[int] = []
     added: list[str] = []
     previous: int | None = None
 
@@ -50,12 +51,14 @@ def spans_of(file: Snapshot, edit: LinesEdit, place: Place) -> list[Span]:
                 raise ValueError("new lines need an old one to stand beside")
             found.append(Span(start, removed[-1] + 1 if removed else start, tuple(added)))
         removed.clear()
+        removed_old.clear()
         added.clear()
 
     index = -1
     for line in edit.lines:
         if line.mark == "+":
-            added.append(indents.of(line.text, index) if indents else line.text)
+            beside = removed_old[min(len(added), len(removed_old) - 1)] if removed_old else index + 0.5
+            added.append(indents.of(line.text, beside) if indents else line.text)
             continue
         index += 1
         at = place.at[index]
@@ -63,6 +66,7 @@ def spans_of(file: Snapshot, edit: LinesEdit, place: Place) -> list[Span]:
             if removed and at != removed[-1] + 1:
                 close(at)
             removed.append(at)
+            removed_old.append(index)
         else:
             close(at)
         previous = at if at is not None else previous

@@ -29,15 +29,17 @@ class Indents:
     def identical(self) -> bool:
         return all(sent == found for _number, sent, found in self._pairs)
 
-    def of(self, line: str, after: int) -> str:
-        """A new line, which follows old line `after` of the edit, with the indentation it has in the file's terms."""
+    def of(self, line: str, beside: float) -> str:
+        """A new line with the indentation it has in the file's terms. `beside` is the number of the old line that it
+        replaces, or a number between those of the old lines around it.
+        """
         sent = indent_of(line)
         if sent == line:
             return line
-        return self._mapped(sent, after) + line[len(sent) :]
+        return self._mapped(sent, beside) + line[len(sent) :]
 
-    def _mapped(self, sent: str, after: int) -> str:
-        by_distance = sorted(self._pairs, key=lambda pair: abs(pair[0] - after - 0.5))
+    def _mapped(self, sent: str, beside: float) -> str:
+        by_distance = sorted(self._pairs, key=lambda pair: abs(pair[0] - beside))
         for _number, quoted, found in by_distance:
             if quoted == sent:
                 return found

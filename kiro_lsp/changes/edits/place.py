@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from kiro_lsp.changes.edits import diagnose
 from kiro_lsp.changes.edits.already import stands_already
 from kiro_lsp.changes.edits.answer import Edit, Failure, InsertEdit, LinesEdit, Placed, Reason, StringEdit
-from kiro_lsp.changes.edits.blocks import block_of, lines_of
+from kiro_lsp.changes.edits.blocks import block_of, lines_of, without_blank_ends
 from kiro_lsp.changes.edits.build import Span, conflicts, rebuilt, spans_of
 from kiro_lsp.changes.edits.characters import Piece, clashes, disjoint, doubles, line_spans, occurrences
 from kiro_lsp.changes.edits.ladder import RUNS_RUNG, TIERS, Place, locate
@@ -109,6 +109,9 @@ class _Placer:
         if all(line.mark == "+" for line in edit.lines):
             return self._without_old(number, edit)
         search = locate(self._file, edit, highest)
+        if not search.places and (bare := without_blank_ends(edit)) is not None:
+            bare_search = locate(self._file, bare, RUNS_RUNG)
+            edit, search = (bare, bare_search) if bare_search.place else (edit, search)
         if len(search.places) > 1:
             self._ambiguous(number, [place.first + 1 for place in search.places])
             return True
@@ -191,13 +194,8 @@ class _Placer:
             self._already(number, text.count("\n", 0, already[0]))
             return True
         by_lines = block_of(lines_of(old), lines_of(new), answer_line=edit.answer_line)
-        if not edit.every:
-            return self._lines(number, by_lines, RUNS_RUNG)
-        places = locate(self._file, by_lines, RUNS_RUNG).places
-        if places:
-            spans = tuple(span for place in places for span in spans_of(self._file, by_lines, place))
-            self.landed[number] = _Landing(places[0].first + 1, places[0].rung, spans)
-        return bool(places)
+        # Every place is meant of the very text only: what is merely like it must be one place.
+        return self._lines(number, by_lines, RUNS_RUNG)
 
     # All together
 
