@@ -41,6 +41,12 @@ def in_form_of(wanted: str, expected: str, actual: str) -> str | None:
     return _END.sub(ends.pop(), wanted) if len(ends) == 1 else None
 
 
+def with_ends_of(text: str, expected: str, actual: str) -> str:
+    """`text` with the one line end of `actual`, where `actual` has one only and `expected` has others."""
+    ends = set(_END.findall(actual))
+    return text if len(ends) != 1 or set(_END.findall(expected)) <= ends else _END.sub(ends.pop(), text)
+
+
 def bytes_in_form_of(wanted: bytes, expected: bytes, actual: bytes) -> bytes | None:
     """As `in_form_of` for contents of a file: the mark of `actual` is kept. None for anything that is not text."""
     if actual == expected:
