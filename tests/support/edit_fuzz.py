@@ -171,7 +171,7 @@ def _streamed(execution: Execution) -> Answer:
     for cut in (*sorted(execution.cuts), len(execution.reply)):
         reader.feed(execution.reply[position:cut])
         position = cut
-    return reader.finish()
+    return reader.close()
 
 
 def _check_same(whole: Answer, streamed: Answer) -> None:

@@ -6,14 +6,8 @@ as a mapping from root-relative path to bytes, and nothing is written.
 
 from __future__ import annotations
 
-from kiro_lsp.changes.edits.answer import Answer
 from kiro_lsp.changes.edits.apply import apply_answer
+from kiro_lsp.changes.edits.formats import format_names, read_answer
+from kiro_lsp.changes.edits.stream import AnswerReader
 
-__all__ = ["apply_answer", "read_answer"]
-
-
-def read_answer(text: str, format: str = "auto", *, file: str | None = None) -> Answer:
-    """The edits of an answer. `format` is one of the contract's names; `file` is meant where the answer names none."""
-    from kiro_lsp.changes.edits import formats
-
-    return formats.read_answer(text, format, file=file)  # type: ignore[attr-defined,no-any-return]
+__all__ = ["AnswerReader", "apply_answer", "format_names", "read_answer"]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from unidiff.errors import UnidiffParseError
 from unidiff.patch import PatchSet
@@ -189,12 +190,13 @@ class _Reader:
 
     def _last_text(self, at: int) -> bool:
         """Whether nothing but a version number follows: the signature of a mail."""
-        rest = [line for line in self._lines[at + 1 : self._end] if line.strip()]
+        filled = islice((self._lines[n] for n in range(at + 1, self._end) if self._lines[n].strip()), 2)
+        rest = list(filled)
         return len(rest) <= 1 and not any(line[:1] in "+-@" for line in rest)
 
     def _goes_on(self, at: int) -> bool:
         """Whether marked lines follow the empty ones from `at` on."""
-        following = next((line for line in self._lines[at : self._end] if line), "")
+        following = next((self._lines[n] for n in range(at, self._end) if self._lines[n]), "")
         if following.startswith(("--- ", "+++ ")):
             return False
         return following[:1] in ("+", "-", " ") and bool(following.strip())

@@ -2,7 +2,41 @@
 
 from __future__ import annotations
 
+import re
 
-def omissions(_text: str) -> list[tuple[int, str]]:
-    """The 0-based lines of a text that stand for left-out code, with the lines."""
-    return []
+_WORDS = (
+    "rest of|remaining|existing|unchanged|omitted|previous|other (?:methods|functions|code|imports|fields|cases|tests)"
+    "|same as|as before|keep (?:the|all|existing)|no changes?|code (?:here|above|below)|implementation|truncated|snip"
+)
+_DOTS = r"(?:\.\.\.|\u2026)"
+_OPENERS = r"//|#|--|;+|%|<!--|/\*+|\*|\{/\*|\"\"\"|'''"
+_CLOSERS = r"-->|\*/\}?|\"\"\"|'''"
+_COMMENT = re.compile(rf"\s*(?:{_OPENERS})\s*(.*?)\s*(?:{_CLOSERS})?\s*")
+_BARE = re.compile(r"\s*[(\[<{]?\s*(.*?)\s*[)\]>}]?\s*")
+_SAYS = re.compile(rf"(?:{_DOTS}\s*(?:\(?\s*)?(?:{_WORDS})|(?:{_WORDS})[^\n]*{_DOTS})", re.IGNORECASE)
+_ONLY_WORDS = re.compile(r"[\w\s.,'()\u2026:-]*")
+_LONGEST = 200
+
+
+def omissions(text: str) -> list[tuple[int, str]]:
+    """The 0-based lines of a text that stand for left-out code, with the lines.
+
+    Only a line that says nothing else counts: a comment, or words in no language. A bare `...` is code in Python and
+    speech in prose, and a string that holds such words is a string.
+    """
+    found: list[tuple[int, str]] = []
+    for number, line in enumerate(text.split("\n")):
+        if len(line) > _LONGEST or ("..." not in line and "\u2026" not in line):
+            continue
+        comment = _COMMENT.fullmatch(line)
+        said = comment.group(1) if comment else _bare(line)
+        if said and _SAYS.search(said) and _ONLY_WORDS.fullmatch(said):
+            found.append((number, line))
+    return found
+
+
+def _bare(line: str) -> str:
+    """What a line says in words without quotes, operators or calls; "" for anything that could be code."""
+    inner = _BARE.fullmatch(line)
+    said = inner.group(1) if inner else ""
+    return said if _ONLY_WORDS.fullmatch(said) else ""

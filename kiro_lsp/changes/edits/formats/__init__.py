@@ -1,0 +1,245 @@
+"""Reading answers: every module of this package that defines NAME, ORDER, `begins` and `read` is a format.
+
+The driver walks the lines once. Blocks whose markers are their own (apply_patch, SEARCH/REPLACE) are read wherever they
+begin, also over fences, because their content may hold fences; everything else is read inside its fence. A fence that
+begins no format and has a file name is a whole file.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from functools import cache
+from typing import Protocol, cast
+
+from kiro_lsp.changes.edits.answer import Answer, FileEdit, FormatProblem
+from kiro_lsp.changes.edits.blocks import lines_of
+from kiro_lsp.changes.edits.filenames import closes, fence_opening, language_and_name, name_above
+from kiro_lsp.changes.edits.formats.reading import Reading, Region
+
+AUTO = "auto"
+_WHOLE = 90
+"""From this order on a format is for fences in which no other one begins."""
+_PATIENCE = 100
+"""How often a format may begin and find nothing; each time may cost a look at the rest of the answer."""
+_DIFFS = ("diff", "patch", "udiff", "git-diff", "")
+_HEREDOC = re.compile(r"(?:^|[;&|\s])(?:apply_patch|git apply|patch|cat)\b[^<\n]*<<-?\s*['\"]?(\w+)['\"]?")
+
+
+class Format(Protocol):
+    """A module of this package. `begins` looks at one line; `read` returns None when the answer may still go on."""
+
+    NAME: str
+    ORDER: int
+
+    def begins(self, region: Region, at: int) -> bool: ...
+
+    def read(self, region: Region, at: int) -> Reading | None: ...
+
+
+@cache
+def _all_formats() -> tuple[Format, ...]:
+    modules = [importlib.import_module(f"{__name__}.{module.name}") for module in pkgutil.iter_modules(__path__)]
+    found = [cast("Format", module) for module in modules if hasattr(module, "ORDER")]
+    return tuple(sorted(found, key=lambda format: format.ORDER))
+
+
+def _names(format: Format) -> tuple[str, ...]:
+    return getattr(format, "NAMES", (format.NAME,))
+
+
+@cache
+def format_names() -> tuple[str, ...]:
+    """What `read_answer` takes as a format: `auto` first, then every format by the order in which it is looked for."""
+    return (AUTO, *(name for format in _all_formats() for name in _names(format)))
+
+
+def read_answer(text: str, format: str = AUTO, *, file: str | None = None) -> Answer:
+    """The edits of an answer, in the order in which they stand in it.
+
+    `format` is one of `format_names`; `file` is the root-relative file that is meant where the answer names none.
+    Raises ValueError for an unknown format; whatever the text holds is an answer, if one of problems only.
+    """
+    if format not in format_names():
+        raise ValueError(f"unknown format {format!r}: one of {', '.join(format_names())}")
+    driver = Driver(format, file)
+    driver.lines = _unwrapped(lines_of(text.removeprefix("\ufeff")), text)
+    driver.advance(closed=True)
+    return driver.answer()
+
+
+def _unwrapped(lines: list[str], text: str) -> list[str]:
+    """The lines of the answer, without the shell or JSON around a patch."""
+    if text.lstrip().startswith(("{", "[")) and "*** Begin Patch" in text:
+        from kiro_lsp.changes.edits.formats.calls import patch_inside
+
+        inside = patch_inside(text)
+        return lines if inside is None else lines_of(inside)
+    return lines
+
+
+@dataclass(slots=True)
+class Driver:
+    """The walk over an answer's lines; `advance` may be called again when lines were added at the end."""
+
+    format: str
+    default: str | None
+    lines: list[str] = field(default_factory=list)
+    files: list[FileEdit] = field(default_factory=list)
+    problems: list[FormatProblem] = field(default_factory=list)
+    _at: int = 0
+    _fence: Region | None = None
+    _last_named: tuple[str, ...] = ()
+    _heredocs: list[str] = field(default_factory=list)
+    _outside_end: int = 0
+    _fruitless: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def position(self) -> int:
+        """The 0-based line up to which everything is read."""
+        return self._at
+
+    def advance(self, *, closed: bool) -> None:
+        """Read on; unless `closed`, stop before what may still go on."""
+        formats = [format for format in _all_formats() if self.format in (AUTO, *_names(format))]
+        while self._at < len(self.lines):
+            if not self._step(formats, closed=closed):
+                return
+
+    def _step(self, formats: Sequence[Format], *, closed: bool) -> bool:
+        """One line or one edit further; False when more lines are needed."""
+        line = self.lines[self._at]
+        if self._fence is not None and self._at >= self._fence.end:
+            self._fence = None
+            self._at += 1
+            return True
+        region = self._fence or self._outside(closed=closed)
+        for format in formats:
+            if format.ORDER >= _WHOLE or self._fruitless[format.NAME] > _PATIENCE:
+                continue
+            if not format.begins(self._region_for(format, region, closed=closed), self._at):
+                continue
+            reading = format.read(self._region_for(format, region, closed=closed), self._at)
+            if reading is None:
+                return False
+            if not reading[0] and not reading[1]:
+                self._fruitless[format.NAME] += 1
+            self._keep(reading)
+            return True
+        if self._fence is None and fence_opening(line) is not None:
+            return self._open(formats, closed=closed)
+        heredoc = _HEREDOC.search(line)
+        if heredoc:
+            self._heredocs.append(heredoc.group(1))
+        self._at += 1
+        return True
+
+    def _region_for(self, format: Format, region: Region, *, closed: bool) -> Region:
+        if getattr(format, "IGNORES_FENCES", False):
+            return replace(region, end=len(self.lines), closed=closed)
+        return region
+
+    def _outside(self, *, closed: bool) -> Region:
+        """From here to the next fence."""
+        end = max(self._outside_end, self._at + 1)
+        while end < len(self.lines) and not self._ends_outside(self.lines[end]):
+            end += 1
+        self._outside_end = end
+        return Region(
+            self.lines, self._at, end, closed or end < len(self.lines), None, False, self.default, "", self.format
+        )
+
+    def _ends_outside(self, line: str) -> bool:
+        return line.startswith(("```", "~~~")) or (bool(self._heredocs) and line.strip() in self._heredocs)
+
+    def _keep(self, reading: Reading) -> None:
+        files, problems, following = reading
+        self.files += map(self._named, files)
+        self.problems += problems
+        self._at = max(following, self._at + 1)
+
+    def _named(self, edit: FileEdit) -> FileEdit:
+        """The edit with the file it is about; a block without a name is about that of the block before it."""
+        inherited = self._last_named if edit.format == "search-replace" else ()
+        default = (self.default,) if self.default is not None else ()
+        named = replace(edit, names=edit.names or inherited or default)
+        if edit.format == "search-replace":
+            self._last_named = named.names
+        return named
+
+    # Fences
+
+    def _open(self, formats: Sequence[Format], *, closed: bool) -> bool:
+        """A fence opens here: its body is edits, a whole file, or nothing of ours."""
+        marks, info = fence_opening(self.lines[self._at]) or ("```", "")
+        language, name = language_and_name(info)
+        name = name or name_above(self.lines, self._at)
+        end = next((n for n in range(self._at + 1, len(self.lines)) if closes(self.lines[n], marks)), None)
+        if end is None and not closed:
+            return self._may_begin(formats, name, language)
+        stop = len(self.lines) if end is None else end
+        body = Region(self.lines, self._at + 1, stop, True, name, True, self.default, language, self.format)
+        if self._holds_edits(formats, body):
+            self._fence = body
+            self._at += 1
+            return True
+        whole = next((format for format in formats if format.ORDER >= _WHOLE), None)
+        if whole is None:
+            self._at = stop + 1
+            return True
+        region = Region(self.lines, self._at, len(self.lines), closed, name, True, self._sole_default(name), language)
+        reading = whole.read(region, self._at)
+        if reading is None:
+            return False
+        self._keep(reading)
+        return True
+
+    def _may_begin(self, formats: Sequence[Format], name: str | None, language: str) -> bool:
+        """An open fence: its body is walked as it arrives when it begins like edits; else it is waited for."""
+        body = Region(self.lines, self._at + 1, len(self.lines), False, name, True, self.default, language, self.format)
+        if body.first < body.end and self._holds_edits(formats, body) and self._ignores_fences(formats, body):
+            self._at += 1
+            return True
+        return False
+
+    def _ignores_fences(self, formats: Sequence[Format], body: Region) -> bool:
+        first = next((n for n in range(body.first, body.end) if self.lines[n].strip()), None)
+        return first is not None and any(
+            getattr(format, "IGNORES_FENCES", False) and format.begins(body, first) for format in formats
+        )
+
+    def _holds_edits(self, formats: Sequence[Format], body: Region) -> bool:
+        """Whether a body is edits: it begins as one, or it has no name that could make it a file."""
+        begin = [format for format in formats if format.ORDER < _WHOLE]
+        filled = [n for n in range(body.first, body.end) if self.lines[n].strip()][:2]
+        if any(
+            format.begins(replace(body, first=filled[0]) if filled else body, at) for format in begin for at in filled
+        ):
+            return True
+        if body.language not in _DIFFS and (body.name is not None or body.default is not None):
+            return False
+        if body.name is not None and body.language == "":
+            return False
+        return any(format.begins(body, at) for format in begin for at in range(body.first, body.end))
+
+    def _sole_default(self, name: str | None) -> str | None:
+        """The caller's file, for the one unnamed block of an answer; a second one must not overwrite the first."""
+        if name is not None or self.default is None:
+            return None
+        return None if any(edit.action == "whole" or edit.edits for edit in self.files) else self.default
+
+    def answer(self) -> Answer:
+        if not self.files and not self.problems:
+            self.problems.append(FormatProblem(self._nothing(), 1))
+        return Answer(self.files[0].format if self.files else "", tuple(self.files), tuple(self.problems))
+
+    def _nothing(self) -> str:
+        wanted = "no edit in any known format" if self.format == AUTO else f"no edit in the format {self.format}"
+        return (
+            f"The answer holds {wanted}. Known are unified diffs, SEARCH/REPLACE blocks, apply_patch, JSON of edit calls, "
+            "and whole files in fenced blocks with a file name."
+        )

@@ -14,6 +14,7 @@ from kiro_lsp.changes.edits.hunks import Header, edit_of, is_header, read_body, 
 
 NAME = "apply-patch"
 ORDER = 10
+IGNORES_FENCES = True
 
 _BEGIN, _END = "*** Begin Patch", "*** End Patch"
 _ADD, _UPDATE, _DELETE, _MOVE = "*** Add File:", "*** Update File:", "*** Delete File:", "*** Move to:"

@@ -17,7 +17,8 @@ class Region:
 
     `lines` are those of the whole answer, without ends; indices are 0-based, `first` and `end` (exclusive) bound the
     region. `closed` is False while the answer may still go on inside it. `name` is the file said by the fence or the
-    line before it, `language` the fence's first word, `default` the file that the caller wants where none is said.
+    line before it, `language` the fence's first word, `default` the file that the caller wants where none is said,
+    `wanted` the format that the caller named.
     """
 
     lines: Sequence[str]
@@ -28,3 +29,8 @@ class Region:
     fenced: bool = False
     default: str | None = None
     language: str = ""
+    wanted: str = "auto"
+
+    def blank_before(self, at: int) -> bool:
+        """Whether only empty lines stand between the start of the region and a line, or right before it."""
+        return at == self.first or not self.lines[at - 1].strip()

@@ -31,7 +31,7 @@ def begins(region: Region, at: int) -> bool:
     if line.startswith(("+++ ", "Index: ")):
         return is_header(following) or (line.startswith("Index: ") and following.startswith(("====", "--- ", "diff ")))
     if line.startswith("@@"):
-        filled = next((line for line in region.lines[at + 1 : region.end] if line), "")
+        filled = next((region.lines[n] for n in range(at + 1, region.end) if region.lines[n]), "")
         return filled[:1] in ("+", "-", " ") or line.startswith("@@@")
     return _is_bare(region, at)
 
