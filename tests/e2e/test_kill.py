@@ -107,3 +107,49 @@ def test_a_reject_killed_anywhere_leaves_the_tree_and_can_be_repeated(point: str
 
 def test_at_least_twenty_points_are_walked_through() -> None:
     assert len(RUN) + len(REVIEW) + len(APPLY) - len(NOT_ON_THIS_WAY) + 2 >= 20
+
+
+ANSWER = """\
+greeter.py
+<<<<<<< SEARCH
+print('Hey')
+=======
+print('Good day')
+>>>>>>> REPLACE
+
+docs/new.md
+<<<<<<< SEARCH
+=======
+# New
+>>>>>>> REPLACE
+"""
+
+
+@pytest.mark.parametrize("point", [point for point in faults.POINTS if point.startswith("paste.")])
+def test_a_pasted_answer_is_kept_whole_or_not_at_all(point: str, project: Project) -> None:
+    answer = project.root.parent / "answer.md"
+    answer.write_text(ANSWER, "utf-8")
+    assert killed(project.call("apply", str(answer), "--write", fault=point))
+    assert project.tree() == BEFORE
+    record = project.run_record()
+    assert record["state"] == "interrupted"
+    staged = project.reviewed(record["runId"])
+    assert list(staged) == ([] if point == "paste.recorded" else ["docs/new.md", "greeter.py"])
+    assert project.call("review", record["runId"], "--accept").returncode == 0
+    tree = project.tree()
+    assert tree[TASK_FILE] == TASKS
+    assert tree["greeter.py"] == (APPLIED if staged else BEFORE)["greeter.py"]
+
+
+@pytest.mark.parametrize("point", ["apply.prepared", "disk.swapped", "apply.recorded"])
+def test_a_write_killed_anywhere_is_before_or_after(point: str, project: Project) -> None:
+    answer = project.root.parent / "answer.md"
+    answer.write_text(ANSWER, "utf-8")
+    assert killed(project.call("apply", str(answer), "--write", fault=point))
+    record = project.run_record()
+    written = {"greeter.py": APPLIED["greeter.py"], "docs/new.md": APPLIED["docs/new.md"]}
+    assert project.tree() == (BEFORE | written if record["state"] == "applied" else BEFORE)
+    assert record["state"] in ("applied", "review")
+    if record["state"] == "applied":
+        assert project.call("undo", record["runId"]).returncode == 0
+        assert project.tree() == BEFORE

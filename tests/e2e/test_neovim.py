@@ -93,3 +93,66 @@ def test_a_task_is_run_reviewed_and_ticked_in_neovim(nvim: pynvim.Nvim, project:
     nvim.command("write")
     assert tasks.read_bytes() == TICKED.encode()
     assert until(lambda: "✓ View changes" in titles(nvim))
+
+
+ANSWER = f"""greeter.py
+```python
+<<<<<<< SEARCH
+{GREETER}=======
+{POLITE}>>>>>>> REPLACE
+```
+"""
+
+
+def look_at_review(nvim: pynvim.Nvim) -> None:
+    """The tab of the review shows both sides, and nothing has been written."""
+    until(lambda: len(nvim.tabpages) == 2)
+    assert ["\n".join(window.buffer[:]) + "\n" for window in nvim.current.tabpage.windows] == [GREETER, POLITE]
+
+
+def test_a_selection_from_a_chat_is_reviewed_and_accepted(nvim: pynvim.Nvim, project: Path) -> None:
+    nvim.command(f"cd {project}")
+    nvim.command("enew")
+    nvim.current.buffer[:] = ["What the chat said:", *ANSWER.splitlines(), "Bye."]
+    nvim.command("set buftype=nofile")
+    nvim.command(f"2,{len(nvim.current.buffer) - 1}KiroApply")
+    look_at_review(nvim)
+    assert (project / "greeter.py").read_text() == GREETER
+    nvim.command("KiroAccept")
+    until(lambda: (project / "greeter.py").read_text() == POLITE)
+    assert (project / ".kiro/specs/greeter/tasks.md").read_bytes() == TASKS.encode()
+    until(lambda: len(nvim.tabpages) == 1)  # the server has answered, not only written
+    nvim.command("KiroUndo")
+    until(lambda: (project / "greeter.py").read_text() == GREETER)
+
+
+def test_the_clipboard_is_about_the_text_that_is_not_saved_yet(nvim: pynvim.Nvim, project: Path) -> None:
+    (project / "greeter.py").write_text("# to be replaced\n", "utf-8")
+    nvim.command(f"edit {project / 'greeter.py'}")
+    nvim.current.buffer[:] = GREETER.splitlines()
+    buffer = nvim.current.buffer
+    nvim.exec_lua(
+        "local text = ...; vim.g.clipboard = { name = 'test', paste = { ['+'] = function() return text end,"
+        " ['*'] = function() return text end }, copy = { ['+'] = function() end, ['*'] = function() end } }",
+        [ANSWER.removeprefix("greeter.py\n").split("\n"), "v"],
+    )
+    nvim.command("KiroApply")
+    look_at_review(nvim)
+    assert buffer[:] == GREETER.splitlines()
+    nvim.command("KiroAccept")
+    until(lambda: buffer[:] == POLITE.splitlines())
+    assert (project / "greeter.py").read_text() == "# to be replaced\n", "the person saves it"
+
+
+def test_an_answer_that_does_not_fit_is_told_and_opens_nothing(nvim: pynvim.Nvim, project: Path) -> None:
+    nvim.exec_lua("said = {}; vim.notify = function(text) table.insert(said, text) end")
+    nvim.command(f"edit {project / 'greeter.py'}")
+    nvim.funcs.setreg("a", ANSWER.replace("'Hey '", "'Hi '"))
+    nvim.command("KiroApply a")
+    (told,) = until(lambda: nvim.exec_lua("return said"))
+    assert "greeter.py, edit 1: not-found" in told
+    nvim.funcs.setreg("b", "")
+    nvim.command("KiroApply b")
+    assert "Register b is empty" in nvim.exec_lua("return said")[1]
+    assert len(nvim.tabpages) == 1
+    assert (project / "greeter.py").read_text() == GREETER
