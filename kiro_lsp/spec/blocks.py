@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from kiro_lsp.spec.front_matter import front_matter_end
 from kiro_lsp.spec.raw_html import ends_html, raw_html
 
 TEXT: Final = 0
@@ -34,15 +35,12 @@ _SETEXT: Final = re.compile(r"(?:=+|-+)[ \t]*[\r\n]*$")
 _BREAK: Final = re.compile(r"(?:(?:\*[ \t]*){3,}|(?:-[ \t]*){3,}|(?:_[ \t]*){3,})[\r\n]*$")
 _FENCE: Final = re.compile(r"(`{3,})([^`\r\n]*)[\r\n]*$|(~{3,})([^\r\n]*)[\r\n]*$")
 _BOX: Final = re.compile(r"\[([^\r\n\]]\ufe0f?|\]\ufe0f?(?=\])|)\](?![(\[:])")
-_FRONT_MATTER_KEY: Final = re.compile(r"[A-Za-z_\"'][^\r\n:]{0,80}:(?:[ \t\r\n]|$)")
 _SPECIAL: Final = "-+*0123456789>#`~<=_\t"
 """Signs that may begin something else than a paragraph."""
 _AFTER_BULLET: Final = " \t\r\n-+*0123456789>#`~<=_"
 """Signs behind a bullet and its blank with which the item holds more than a paragraph, or is none."""
 _DEEPEST: Final = 100
 """Containers inside each other; what goes deeper is text. Keeps hostile lines such as `- > - > …` linear."""
-_FRONT_MATTER_LIMIT: Final = 2000
-"""Lines; a closing `---` further down belongs to something else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,20 +91,20 @@ class Blocks:
 
 
 @dataclass(slots=True)
-class _Container:
+class Container:
     width: int
     """How far a line must be indented beyond the container around to belong to this item; -1 for a block quote."""
     owner: int
 
 
-_PARAGRAPH: Final = 1
-_FENCED: Final = 2
-_INDENTED: Final = 3
-_RAW: Final = 4
+PARAGRAPH: Final = 1
+FENCED: Final = 2
+INDENTED: Final = 3
+RAW: Final = 4
 
 
 @dataclass(slots=True)
-class _Scan:
+class Scan:
     """The state between two lines, and a cursor in the current one: `start` is the next character, `column` its column
     and `base` the column from which the innermost matched container measures indentation."""
 
@@ -116,7 +114,7 @@ class _Scan:
     boxes: list[Box] = field(default_factory=list)
     headings: list[Heading] = field(default_factory=list)
     fences: list[Fence] = field(default_factory=list)
-    stack: list[_Container] = field(default_factory=list)
+    stack: list[Container] = field(default_factory=list)
     quotes: int = 0
     leaf: int = 0
     leaf_start: int = 0
@@ -135,13 +133,15 @@ class _Scan:
     column: int = 0
     base: int = 0
     matched: int = 0
+    setext: int = -1
+    """The last line that made a heading of the paragraph above it."""
 
-    def run(self, first: int) -> None:
-        """Take all lines from `first` on. Plain text, plain bullets and blank lines, nearly all of a file, go the short way."""
+    def run(self, first: int, end: int) -> None:
+        """Take lines `first` to `end`. Plain text, plain bullets and blank lines, nearly all of a file, go the short way."""
         kinds, owners, stack = self.kinds, self.owners, self.stack
-        for number in range(first, len(self.lines)):
+        for number in range(first, end):
             text = self.lines[number]
-            if self.leaf > _PARAGRAPH or self.quotes or self.empty_item >= 0:
+            if self.leaf > PARAGRAPH or self.quotes or self.empty_item >= 0:
                 self._line(number, text)
                 continue
             start = len(text) - len(text.lstrip(" "))
@@ -178,10 +178,10 @@ class _Scan:
             return
         del stack[matched:]
         owner = stack[-1].owner if stack else -1
-        container = _Container(start - base + 2, owner)
+        container = Container(start - base + 2, owner)
         stack.append(container)
         self.kinds[number] = ITEM
-        self.leaf, self.leaf_start = _PARAGRAPH, number
+        self.leaf, self.leaf_start = PARAGRAPH, number
         start += 2
         if text[start] == "[" and (found := _box_at(text, start)):
             mark_column, after = found.span(1)[0], found.end()
@@ -212,7 +212,7 @@ class _Scan:
                 break
             matched += 1
         self.start, self.column, self.base, self.matched = start, column, base, matched
-        if self.leaf > _PARAGRAPH and self._continue_leaf(blank):
+        if self.leaf > PARAGRAPH and self._continue_leaf(blank):
             return
         if blank:
             self._blank(number, matched)
@@ -227,14 +227,14 @@ class _Scan:
             self._close_leaf(number)
             return False
         owner = self.stack[-1].owner if self.stack else -1
-        if self.leaf == _FENCED:
+        if self.leaf == FENCED:
             self.kinds[number], self.owners[number] = CODE, owner
             mark = self.fence_mark
             if indent <= 3 and text.startswith(mark, start) and not text[start:].lstrip(mark[0]).strip(" \t\r\n"):
                 self.leaf = 0
                 self.fences.append(Fence(self.leaf_start, number + 1, self.fence_info, True))
             return True
-        if self.leaf == _INDENTED:
+        if self.leaf == INDENTED:
             if not blank and indent < 4:
                 self.leaf = 0
                 return False
@@ -254,7 +254,7 @@ class _Scan:
         return True
 
     def _close_leaf(self, number: int) -> None:
-        if self.leaf == _FENCED:
+        if self.leaf == FENCED:
             self.fences.append(Fence(self.leaf_start, number, self.fence_info, False))
         self.leaf = 0
 
@@ -275,14 +275,14 @@ class _Scan:
     def _start_blocks(self) -> None:
         """Open the blocks that begin on this line, outermost first, down to its leaf."""
         stack, number = self.stack, self.number
-        lazy = self.leaf == _PARAGRAPH
+        lazy = self.leaf == PARAGRAPH
         in_item = False
         while len(stack) < _DEEPEST or self.matched < _DEEPEST:
             if self.column - self.base >= 4:
                 if lazy:
                     break
                 self._close_to(self.matched)
-                self._open(number, _INDENTED, CODE)
+                self._open(number, INDENTED, CODE)
                 return
             sign = self.text[self.start]
             if sign == ">":
@@ -310,7 +310,7 @@ class _Scan:
         """Open a block quote. Whether nothing follows on its line."""
         stack, text = self.stack, self.text
         self._close_to(self.matched)
-        stack.append(_Container(-1, stack[-1].owner if stack else -1))
+        stack.append(Container(-1, stack[-1].owner if stack else -1))
         self.quotes += 1
         self.matched += 1
         self.leaf, self.empty_item = 0, -1
@@ -329,7 +329,7 @@ class _Scan:
             return True
         if sign in "`~" and (found := _FENCE.match(text, start)):
             self._close_to(self.matched)
-            self._open(number, _FENCED, CODE)
+            self._open(number, FENCED, CODE)
             self.fence_mark = found[1] or found[3]
             self.fence_info = (found[2] or found[4] or "").strip()
             return True
@@ -361,7 +361,7 @@ class _Scan:
         spaces = content_column - marker_end
         self._close_to(self.matched)
         width = marker_end - self.base + (spaces if 0 < spaces < 5 and not empty else 1)
-        stack.append(_Container(width, stack[-1].owner if stack else -1))
+        stack.append(Container(width, stack[-1].owner if stack else -1))
         self.matched += 1
         self.leaf = 0
         self.kinds[number], self.owners[number] = ITEM, stack[-1].owner
@@ -371,7 +371,7 @@ class _Scan:
 
     def _paragraph(self, number: int, text: str, start: int, in_item: bool) -> None:
         begins_item = in_item or self.empty_item >= 0
-        self.leaf, self.leaf_start, self.empty_item = _PARAGRAPH, number, -1
+        self.leaf, self.leaf_start, self.empty_item = PARAGRAPH, number, -1
         if begins_item and text[start] == "[" and (found := _box_at(text, start)):
             container = self.stack[-1]
             self.boxes.append(
@@ -405,7 +405,7 @@ class _Scan:
 
     def _setext(self, number: int, level: int) -> None:
         first = self.leaf_start
-        self.leaf = 0
+        self.leaf, self.setext = 0, number
         self.kinds[number] = HEADING
         self.owners[number] = self.stack[-1].owner if self.stack else -1
         if not self.stack:
@@ -418,7 +418,7 @@ class _Scan:
         if begin is None:
             return False
         self._close_to(self.matched)
-        self._open(self.number, _RAW, HTML)
+        self._open(self.number, RAW, HTML)
         self.html_end, self.html_folds = begin
         if ends_html(self.html_end, self.text, self.start):
             self.leaf = 0
@@ -427,36 +427,27 @@ class _Scan:
 
 def scan(lines: Sequence[str]) -> Blocks:
     """The block structure of lines as `split_lines` gives them. Takes any text; linear in its length."""
-    count = len(lines)
-    state = _Scan(lines, bytearray(count), [-1] * count)
-    first = _front_matter_end(lines)
+    state = begin(lines)
+    state.run(front_matter_end(lines), len(lines))
+    return finish(state)
+
+
+def begin(lines: Sequence[str]) -> Scan:
+    """The state before the first line behind the front matter."""
+    count, first = len(lines), front_matter_end(lines)
+    state = Scan(lines, bytearray(count), [-1] * count)
     state.kinds[:first] = bytes([FRONT_MATTER]) * first
-    state.run(first)
+    return state
+
+
+def finish(state: Scan) -> Blocks:
+    """What was found, once the last line was taken."""
     unclosed = None
-    if state.leaf == _FENCED:
-        state.fences.append(Fence(state.leaf_start, count, state.fence_info, False))
-    elif state.leaf == _RAW and state.html_end is not None:
+    if state.leaf == FENCED:
+        state.fences.append(Fence(state.leaf_start, len(state.lines), state.fence_info, False))
+    elif state.leaf == RAW and state.html_end is not None:
         unclosed = state.leaf_start
     return Blocks(state.boxes, state.headings, state.fences, state.kinds, state.owners, unclosed)
-
-
-def _front_matter_end(lines: Sequence[str]) -> int:
-    """The first line behind YAML front matter, 0 without one.
-
-    Two thematic breaks look the same, so the first line that is neither blank nor a comment must be a key.
-    """
-    if not lines or lines[0].removeprefix("\ufeff").rstrip() != "---":
-        return 0
-    seen = False
-    for number in range(1, min(len(lines), _FRONT_MATTER_LIMIT)):
-        line = lines[number].rstrip()
-        if line in ("---", "..."):
-            return number + 1 if seen else 0
-        if not seen and line and not line.startswith("#"):
-            if not _FRONT_MATTER_KEY.match(line):
-                return 0
-            seen = True
-    return 0
 
 
 def _column(text: str, end: int) -> int:

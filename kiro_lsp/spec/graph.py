@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -20,7 +20,10 @@ _WORDS: Final = re.compile(r"[^\W\d_]{2,}")
 _IDS_ONLY: Final = re.compile(
     r"(?:\b(?:tasks?|and|or|all|then)\b|[\s,;&+|∥()\[\]*`:.\-–]|任务|タスク|作业)*", re.IGNORECASE
 )
+_LONGEST_LINE: Final = 2000
 _LABEL: Final = re.compile(r"[\[({][^\[\](){}]*[\])}]")
+
+Needs = Mapping[str, Mapping[str, None]]
 
 
 def waves_of(lines: Sequence[str], blocks: Blocks) -> tuple[tuple[tuple[str, ...], ...], list[Problem]]:
@@ -60,40 +63,45 @@ def _bad_waves(fence: Fence, reason: str) -> Problem:
     )
 
 
-def with_dependencies(tasks: list[Task], lines: Sequence[str], blocks: Blocks) -> list[Task]:
-    """The tasks with what lines outside them say: `T001 → T002`, `T001 blocks T002-T012`, mermaid edges."""
-    known = {task.id: None for task in tasks if task.id is not None}
-    if not known:
-        return tasks
-    boxes = {task.line for task in tasks}
+def needs_of(known: Mapping[str, object], lines: Sequence[str], blocks: Blocks, boxes: set[int]) -> Needs:
+    """What lines outside tasks say: `T001 → T002`, `T001 blocks T002-T012`, mermaid edges. Task id → ids that it needs.
+
+    `known`: the ids of the file, `boxes`: the lines of its tasks.
+    """
     needs: dict[str, dict[str, None]] = {}
-    for line in _prose(lines, blocks, boxes):
-        for identifier, needed in _relations(line, known):
-            needs.setdefault(identifier, {})[needed] = None
-    if not needs:
-        return tasks
-    return [
-        replace(task, depends_on=tuple(dict.fromkeys((*task.depends_on, *needs[task.id]))))
-        if task.id in needs
-        else task
-        for task in tasks
-    ]
+    if known:
+        for line in _prose(lines, blocks, boxes):
+            for identifier, needed in relations(line, known):
+                needs.setdefault(identifier, {})[needed] = None
+    return needs
+
+
+def with_needs(task: Task, needs: Needs) -> Task:
+    """The task with what the file says about it elsewhere."""
+    if task.id is None or task.id not in needs:
+        return task
+    return replace(task, depends_on=tuple(dict.fromkeys((*task.depends_on, *needs[task.id]))))
+
+
+def is_prose(kind: int, owner: int, line: str) -> bool:
+    """Whether a line may relate tasks to each other, given its kind and owner: one outside tasks and code."""
+    return kind not in (CODE, HTML) and owner < 0 and len(line) < _LONGEST_LINE
 
 
 def _prose(lines: Sequence[str], blocks: Blocks, boxes: set[int]) -> Iterator[str]:
     """Lines that may relate tasks to each other: outside tasks and code, and inside mermaid graphs."""
     kinds, owners = blocks.kinds, blocks.owners
     for number, line in enumerate(lines):
-        if kinds[number] not in (CODE, HTML) and owners[number] < 0 and number not in boxes and len(line) < 2000:
+        if is_prose(kinds[number], owners[number], line) and number not in boxes:
             yield line
     for fence in blocks.fences:
         if fence.info.lower().startswith("mermaid"):
             for line in lines[fence.start + 1 : fence.end]:
-                if len(line) < 2000:
+                if len(line) < _LONGEST_LINE:
                     yield _LABEL.sub(" ", line)
 
 
-def _relations(line: str, known: dict[str, None]) -> Iterable[tuple[str, str]]:
+def relations(line: str, known: Mapping[str, object]) -> Iterable[tuple[str, str]]:
     """(task, what it needs) pairs of a line in which ids and relation words alternate."""
     found = list(_RELATION.finditer(line))
     if not found:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from typing import Final
 
-from kiro_lsp.spec.blocks import CODE, HTML, ITEM, TEXT
+from kiro_lsp.spec.blocks import CODE, HTML, ITEM, TEXT, Box
 from kiro_lsp.spec.dialects import in_spec_workflow
 from kiro_lsp.spec.marks import is_writable
 from kiro_lsp.spec.model import Dialect, Problem, Severity, Task
@@ -24,9 +25,25 @@ _INLINE_BOXES: Final = re.compile(r"\[[ xX]\][ \t]+\S")
 _HEADING_BOX: Final = re.compile(r"(?:[-*+][ \t]+)?\[(?:[^\r\n\]\w]|[xX]|)\](?![(\[:])")
 
 
-def of_file(text: str, reading: Reading) -> list[Problem]:
+def of_file(reading: Reading) -> list[Problem]:
     """Problems of the file's structure."""
-    return list(_limited(_structure(text, reading)))
+    return list(_limited(_structure(reading)))
+
+
+def of_lines(reading: Reading, first: int, end: int) -> list[Problem]:
+    """Those of some lines by themselves: boxes that are none, or two."""
+    here = reading.blocks.boxes[_index_at(reading, first) : _index_at(reading, end)]
+    elsewhere = _boxes_elsewhere(reading, {box.line for box in here}, range(first, end))
+    return [*elsewhere, *_doubled(reading, first, end), *_folded(here)]
+
+
+def of_task(task: Task, dialect: Dialect, path: str) -> list[Problem]:
+    """Those of one task by itself."""
+    return list(_of_task(task, dialect, path))
+
+
+def _index_at(reading: Reading, line: int) -> int:
+    return bisect_left(reading.blocks.boxes, line, key=lambda box: box.line)
 
 
 def of_tasks(tasks: Sequence[Task], reading: Reading, dialect: Dialect, path: str) -> list[Problem]:
@@ -46,8 +63,8 @@ def _say(line: int, code: str, severity: Severity, message: str, column: int = 0
     return Problem(line, column, code, severity, message)
 
 
-def _structure(text: str, reading: Reading) -> Iterator[Problem]:
-    if not text.strip("\ufeff \t\r\n"):
+def _structure(reading: Reading) -> Iterator[Problem]:
+    if is_blank(reading.lines):
         yield _say(0, "empty-file", "information", "This file is empty: it has no tasks yet.")
         return
     lines, blocks = reading.lines, reading.blocks
@@ -69,10 +86,18 @@ def _structure(text: str, reading: Reading) -> Iterator[Problem]:
             "warning" if hidden else "information",
             f"This comment or raw HTML is never closed; {hidden} boxes below it are no tasks. Close it.",
         )
-    yield from _boxes_elsewhere(reading)
-    for line in reading.doubled:
-        yield _say(line, "doubled-box", "warning", "This task has two boxes; the first one counts. Remove the other.")
-    for box in reading.boxes:
+    yield from _boxes_elsewhere(reading, {box.line for box in blocks.boxes}, range(len(lines)))
+    yield from _doubled(reading, 0, len(lines))
+    yield from _folded(reading.boxes)
+
+
+def is_blank(lines: Sequence[str]) -> bool:
+    """Whether a text has nothing in it."""
+    return not any(line.strip("\ufeff \t\r\n") for line in lines)
+
+
+def _folded(boxes: Iterable[Box]) -> Iterator[Problem]:
+    for box in boxes:
         if box.folded:
             yield _say(
                 box.line,
@@ -84,11 +109,19 @@ def _structure(text: str, reading: Reading) -> Iterator[Problem]:
             )
 
 
-def _boxes_elsewhere(reading: Reading) -> Iterator[Problem]:
-    """Lines that look like tasks and are none."""
-    blocks = reading.blocks
-    boxes = {box.line for box in blocks.boxes}
-    for number, line in enumerate(reading.lines):
+def _doubled(reading: Reading, first: int, end: int) -> Iterator[Problem]:
+    for line in reading.doubled:
+        if first <= line < end:
+            yield _say(
+                line, "doubled-box", "warning", "This task has two boxes; the first one counts. Remove the other."
+            )
+
+
+def _boxes_elsewhere(reading: Reading, boxes: Container[int], numbers: range) -> Iterator[Problem]:
+    """Lines that look like tasks and are none; `boxes` are the lines that are."""
+    blocks, lines = reading.blocks, reading.lines
+    for number in numbers:
+        line = lines[number]
         if "[" not in line or blocks.kinds[number] in (CODE, HTML):
             continue
         if number in boxes:

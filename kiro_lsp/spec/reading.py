@@ -45,7 +45,11 @@ class Reading:
     """Lines with a second box behind the first."""
     legend_lines: set[int] = field(default_factory=set)
     own_lines: list[list[int]] = field(default_factory=list)
-    """Lines below the title that belong to the item itself and not to a task inside it."""
+    """Lines below the title that belong to the item itself and not to a task inside it, blank ones at their end included."""
+    raw: list[Title] = field(default_factory=list)
+    """Titles before the file's numbering decided the doubtful ids."""
+    labelled: list[bool] = field(default_factory=list)
+    """Whether the last label above the box announces criteria."""
     title_ends: list[int] = field(default_factory=list)
     parents: list[int] = field(default_factory=list)
     """Index of the innermost box around, -1 for none."""
@@ -55,7 +59,6 @@ class Reading:
         legend = set(self._legend_boxes())
         self.legend_lines = {self.blocks.boxes[number].line for number in legend}
         renumber: list[int] = []
-        raw: list[Title] = []
         for number, box in enumerate(self.blocks.boxes):
             if number in legend:
                 renumber.append(-1)
@@ -64,14 +67,19 @@ class Reading:
             parent = box.parent
             self.parents.append(renumber[parent] if parent >= 0 else -1)
             self.boxes.append(box)
-            text, end, optional = self._title_text(number, box)
-            title = read_title(text)
-            raw.append(title)
-            self.optional.append(optional or title.optional)
+            title, end, optional = self.title_at(number, box)
+            self.raw.append(title)
+            self.optional.append(optional)
             self.title_ends.append(end)
             self.own_lines.append([])
-        self.titles = settle(raw)
+        self.titles = settle(self.raw)
         self._collect_bodies(renumber)
+
+    def title_at(self, number: int, box: Box) -> tuple[Title, int, bool]:
+        """(title of a box, first line behind it, whether it is optional); notes a second box."""
+        text, end, optional = self._title_text(number, box)
+        title = read_title(text)
+        return title, end, optional or title.optional
 
     def _title_text(self, number: int, box: Box) -> tuple[str, int, bool]:
         """(text of the title with its wrapped lines, first line behind it, whether a star makes it optional)."""
@@ -104,9 +112,14 @@ class Reading:
         for number, owner in enumerate(owners):
             if owner >= 0 and (task := renumber[owner]) >= 0 and number >= ends[task]:
                 own[task].append(number)
-        for lines in own:
-            while lines and self.blocks.kinds[lines[-1]] == BLANK:
-                lines.pop()
+
+    def own(self, number: int) -> list[int]:
+        """The lines of a task's own body, without blank ones at its end."""
+        lines, kinds = self.own_lines[number], self.blocks.kinds
+        end = len(lines)
+        while end and kinds[lines[end - 1]] == BLANK:
+            end -= 1
+        return lines[:end]
 
     def _legend_boxes(self) -> Iterator[int]:
         """Boxes that explain marks: a list under a legend's heading whose titles are names of a status."""
@@ -122,18 +135,18 @@ class Reading:
 
     def body(self, number: int) -> str:
         """The lines of a task's own body, without the indentation that all share and without trailing blanks."""
-        return dedented([self.lines[line] for line in self.own_lines[number]])
+        return dedented([self.lines[line] for line in self.own(number)])
 
     def detail_lines(self, number: int) -> list[str]:
         """Body lines that can hold metadata: code blocks, comments and wrapped titles of other items excluded."""
         kinds = self.blocks.kinds
-        return [self.lines[line] for line in self.own_lines[number] if kinds[line] in (TEXT, CONTINUATION, ITEM, BLANK)]
+        return [self.lines[line] for line in self.own(number) if kinds[line] in (TEXT, CONTINUATION, ITEM, BLANK)]
 
     def end_line(self, number: int) -> int:
         """First line behind the title and the part of the body that follows it directly."""
         end = self.title_ends[number]
         kinds = self.blocks.kinds
-        for line in self.own_lines[number]:
+        for line in self.own(number):
             directly = end
             while directly < line and kinds[directly] == BLANK:
                 directly += 1
@@ -152,22 +165,28 @@ class Reading:
                 stack.pop()
             under[at] = (bool(stack) and stack[-1][1]) or CRITERIA.search(heading.text) is not None
             stack.append((heading.level, under[at]))
-        box_lines = {box.line for box in self.blocks.boxes}
         found: list[bool] = []
         starts = [heading.line for heading in headings]
         labelled = False
         previous = 0
         for box in self.boxes:
-            for line in range(previous, box.line):
-                kind = self.blocks.kinds[line]
-                if kind in (HEADING, BREAK):
-                    labelled = False
-                elif kind in (TEXT, ITEM) and line not in box_lines and (label := self._label(line)):
-                    labelled = CRITERIA.search(label) is not None
+            labelled = self.label_state(labelled, previous, box.line)
             previous = box.line + 1
+            self.labelled.append(labelled)
             at = bisect_right(starts, box.line) - 1
             found.append(labelled or (at >= 0 and under[at]))
         return found
+
+    def label_state(self, labelled: bool, first: int, end: int) -> bool:
+        """Whether criteria are announced behind these lines, which hold no task, given whether they were above them."""
+        kinds = self.blocks.kinds
+        for line in range(first, end):
+            kind = kinds[line]
+            if kind in (HEADING, BREAK):
+                labelled = False
+            elif kind in (TEXT, ITEM) and line not in self.legend_lines and (label := self._label(line)):
+                labelled = CRITERIA.search(label) is not None
+        return labelled
 
     def _label(self, line: int) -> str:
         """The text of a line that announces what follows, "" if it is an ordinary one."""

@@ -213,9 +213,14 @@ def settle(titles: Sequence[Title]) -> list[Title]:
             else:
                 sure = len(prefixes[_letters(identifier)]) > 1
             if not sure:
-                title = replace(title, id=None, title=title.plain, certainty=NONE)  # noqa: PLW2901
+                title = without_id(title)  # noqa: PLW2901
         accepted.append(title)
     return accepted
+
+
+def without_id(title: Title) -> Title:
+    """A title whose doubtful id is none after all."""
+    return replace(title, id=None, title=title.plain, certainty=NONE)
 
 
 def _letters(identifier: str) -> str:

@@ -1,0 +1,281 @@
+"""The tasks of an edited text from those of the text before.
+
+Three ways, each exactly as the whole text would be read, the cheapest that is sure to be right is taken:
+
+- *within*: the edit changed what some tasks say, and nothing that other tasks depend on (ids, headings, legends, labels, order):
+  only those tasks are made again;
+- *around*: the blocks are scanned from above the edit to where nothing changes any more, and what the boxes outside say
+  by themselves is kept; what the boxes mean together is found again;
+- *all*: the whole text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from kiro_lsp.spec import graph
+from kiro_lsp.spec.assemble import Draft, Parsed, assembled, drafted, legend_candidates, problems_of, task_at
+from kiro_lsp.spec.blocks import Box
+from kiro_lsp.spec.details import read_metadata
+from kiro_lsp.spec.dialects import is_legend_heading
+from kiro_lsp.spec.model import Task
+from kiro_lsp.spec.oddities import of_file, of_lines, of_task
+from kiro_lsp.spec.reading import Reading
+from kiro_lsp.spec.rescan import Edit, Region, Scanned, rescan
+from kiro_lsp.spec.titles import DOUBTFUL, Title, settle, without_id
+
+
+def within(old: Draft, lines: Sequence[str], edit: Edit) -> Draft | None:
+    """The draft of an edited text when only what some tasks say changed; None when that is not sure."""
+    return _Update(old, lines, edit).within()
+
+
+def updated(old: Draft, lines: Sequence[str], edit: Edit) -> Draft:
+    """The draft of an edited text: `lines` are all of its lines, `edit` says which of them are not as they were."""
+    update = _Update(old, lines, edit)
+    return update.within() or update.around() or drafted(lines, old.path)
+
+
+class _Update:
+    def __init__(self, old: Draft, lines: Sequence[str], edit: Edit) -> None:
+        self.old, self.lines, self.edit = old, lines, edit
+        self.found: tuple[Scanned, Region] | None = None
+        if old.may_go_on and not (lines and lines[0].startswith("\ufeff")):
+            self.found = rescan(old.scanned, len(old.reading.lines), lines, edit)
+
+    # Both ways
+
+    def _affected(self, scanned: Scanned, region: Region) -> list[int]:
+        """Boxes whose own words may have changed: those taken again, and those above that own lines there."""
+        owners = scanned.blocks.owners[region.first : region.end]
+        owners += self.old.scanned.blocks.owners[region.first : region.old_end]
+        above = {owner for owner in owners if 0 <= owner < region.box}
+        return [*sorted(above), *range(region.box, region.box_end)]
+
+    def _reading(self, scanned: Scanned, region: Region, affected: Sequence[int]) -> Reading:
+        """The reading of the new text; of boxes that are not affected it is the old one, moved."""
+        old, moved, blocks = self.old.reading, self.edit.moved, scanned.blocks
+        box, box_end, old_end = region.box, region.box_end, region.old_box_end
+        new = Reading(self.lines, blocks)
+        new.boxes = blocks.boxes
+        read = [new.title_at(number, new.boxes[number]) for number in range(box, box_end)]
+        again = new.doubled
+        new.raw = [*old.raw[:box], *(title for title, _, _ in read), *old.raw[old_end:]]
+        new.optional = [*old.optional[:box], *(optional for _, _, optional in read), *old.optional[old_end:]]
+        ends, own = old.title_ends[old_end:], old.own_lines[old_end:]
+        if moved:
+            ends = [end + moved for end in ends]
+            own = [[line + moved for line in lines] if lines else lines for lines in own]
+        new.title_ends = [*old.title_ends[:box], *(end for _, end, _ in read), *ends]
+        new.own_lines = [*old.own_lines[:box], *([] for _ in read), *own]
+        for number in affected:
+            new.own_lines[number] = self._own_lines(new, region, number)
+        above = [line for line in old.doubled if line < region.first]
+        new.doubled = [*above, *again, *(line + moved for line in old.doubled if line >= region.old_end)]
+        return new
+
+    def _own_lines(self, new: Reading, region: Region, number: int) -> list[int]:
+        """The lines of a box: above the region as they were, in it as they are, and below it as they were, moved."""
+        old, owners, begin = self.old.reading.own_lines, new.blocks.owners, new.title_ends[number]
+        found = [line for line in old[number] if line < region.first] if number < region.base else []
+        found += [line for line in range(max(region.first, begin), region.end) if owners[line] == number]
+        if number in region.open_boxes:
+            before = number if number < region.base else number - region.boxes_moved
+            found += [line + self.edit.moved for line in old[before] if line >= region.old_end]
+        return found
+
+    # What boxes mean together is found again
+
+    def around(self) -> Draft | None:
+        if self.found is None:
+            return None
+        scanned, region = self.found
+        if any(is_legend_heading(heading.text) for heading in scanned.blocks.headings):
+            return None
+        affected = self._affected(scanned, region)
+        reading = self._reading(scanned, region, affected)
+        reading.parents = [box.parent for box in reading.boxes]
+        reading.titles = settle(reading.raw)
+        metadata = self._metadata(reading, region, affected)
+        tasks, titles = self.old.parsed.task_list.tasks, self.old.reading.titles
+        earlier: list[Task | None] = [*tasks[: region.box], *([None] * (region.box_end - region.box))]
+        earlier += tasks[region.old_box_end :]
+        before = [*titles[: region.box], *reading.titles[region.box : region.box_end], *titles[region.old_box_end :]]
+        for number in affected:
+            earlier[number] = None
+        for number, title in enumerate(reading.titles):
+            if title is not before[number] and title != before[number]:
+                earlier[number] = None
+        return assembled(self.old.path, scanned, reading, metadata, earlier)
+
+    def _metadata(self, reading: Reading, region: Region, affected: Sequence[int]) -> list[Mapping[str, str]]:
+        old = self.old.metadata
+        found: list[Mapping[str, str]] = [
+            *old[: region.box],
+            *({} for _ in range(region.box, region.box_end)),
+            *old[region.old_box_end :],
+        ]
+        for number in affected:
+            found[number] = read_metadata(reading.detail_lines(number))
+        return found
+
+    # Only some tasks are made again
+
+    def within(self) -> Draft | None:
+        if self.found is None or self.edit.moved:
+            return None
+        scanned, region = self.found
+        if not self._same_frame(scanned, region):
+            return None
+        affected = self._affected(scanned, region)
+        reading = self._reading(scanned, region, affected)
+        metadata = self._metadata(reading, region, affected)
+        titles = self._settled(reading, region)
+        if titles is None:
+            return None
+        reading.titles, reading.parents = titles, self.old.reading.parents
+        if not all(self._same_part(reading, metadata, number) for number in affected):
+            return None
+        if not (self._same_labels(reading, region) and self._same_prose(reading, region)):
+            return None
+        reading.labelled = self.old.reading.labelled
+        return self._with_tasks(scanned, region, reading, metadata, affected)
+
+    def _same_frame(self, scanned: Scanned, region: Region) -> bool:
+        """Whether headings, fences and the nesting of boxes are as they were, and no graph was edited."""
+        new, old = scanned.blocks, self.old.scanned.blocks
+        if region.boxes_moved or (new.headings, new.fences) != (old.headings, old.fences):
+            return False
+        if new.unclosed_html != old.unclosed_html:
+            return False
+        pairs = zip(new.boxes[region.box : region.box_end], old.boxes[region.box : region.box_end], strict=True)
+        return all(_same_place(box, before) for box, before in pairs) and not self._graph_edited(scanned)
+
+    def _graph_edited(self, scanned: Scanned) -> bool:
+        edit = self.edit
+        for fence in scanned.blocks.fences:
+            if fence.start < edit.new_end and edit.start < fence.end:
+                body = "".join((*self.lines[fence.start : fence.end], *self.old.reading.lines[fence.start : fence.end]))
+                if '"waves"' in body or fence.info.lower().startswith("mermaid"):
+                    return True
+        return False
+
+    def _settled(self, reading: Reading, region: Region) -> list[Title] | None:
+        """Titles after `settle`, which decides the doubtful ids as before if ids and doubts are as before."""
+        old, titles = self.old.reading, list(self.old.reading.titles)
+        for number in range(region.box, region.box_end):
+            title, before = reading.raw[number], old.raw[number]
+            if (title.id, title.certainty) != (before.id, before.certainty):
+                return None
+            refused = title.certainty == DOUBTFUL and titles[number].certainty != DOUBTFUL
+            titles[number] = without_id(title) if refused else title
+        return titles
+
+    def _same_part(self, reading: Reading, metadata: Sequence[Mapping[str, str]], number: int) -> bool:
+        """Whether a box plays the part in the whole that it played: its key, its tags, the names of its metadata."""
+        old = self.old
+        title, before = reading.titles[number], old.reading.titles[number]
+        return (
+            (title.id, title.parallel, title.story) == (before.id, before.parallel, before.story)
+            and (title.id is not None or title.title == before.title)
+            and reading.optional[number] == old.reading.optional[number]
+            and {key.lower() for key in metadata[number]} == {key.lower() for key in old.metadata[number]}
+        )
+
+    def _same_labels(self, reading: Reading, region: Region) -> bool:
+        """Whether labels announce criteria for the same boxes as before."""
+        old = self.old.reading
+        labelled = previous = 0
+        if region.box:
+            labelled, previous = old.labelled[region.box - 1], old.boxes[region.box - 1].line + 1
+        before = labelled = bool(labelled)
+        for number in range(region.box, region.box_end):
+            line = reading.boxes[number].line
+            labelled, before = (
+                reading.label_state(labelled, previous, line),
+                old.label_state(before, previous, line),
+            )
+            if labelled != before:
+                return False
+            previous = line + 1
+        end = max(previous, region.end)
+        return reading.label_state(labelled, previous, end) == old.label_state(before, previous, end)
+
+    def _same_prose(self, reading: Reading, region: Region) -> bool:
+        """Whether the lines outside tasks say the same about order, and about what marks mean."""
+        old, first, end = self.old.reading, region.first, region.end
+        boxes = {box.line for box in reading.boxes[region.box : region.box_end]}
+        if legend_candidates(reading, first, end, boxes) != legend_candidates(old, first, end, boxes):
+            return False
+        return self._relations(reading, first, end) == self._relations(old, first, end)
+
+    def _relations(self, reading: Reading, first: int, end: int) -> list[tuple[str, str]]:
+        kinds, owners, lines = reading.blocks.kinds, reading.blocks.owners, reading.lines
+        return [
+            pair
+            for number in range(first, end)
+            if graph.is_prose(kinds[number], owners[number], lines[number])
+            for pair in graph.relations(lines[number], self.old.known)
+        ]
+
+    def _with_tasks(
+        self,
+        scanned: Scanned,
+        region: Region,
+        reading: Reading,
+        metadata: Sequence[Mapping[str, str]],
+        affected: Sequence[int],
+    ) -> Draft | None:
+        """The old draft with those tasks made again."""
+        old, task_list = self.old, self.old.parsed.task_list
+        new = replace(old, scanned=scanned, reading=reading, metadata=metadata)
+        tasks = list(task_list.tasks)
+        for number in affected:
+            tasks[number] = graph.with_needs(task_at(new, number, task_list.dialect, None), old.needs)
+        changed = [number for number in affected if tasks[number] != task_list.tasks[number]]
+        if not self._still_goes_on(tasks, changed):
+            return None
+        problems = task_list.problems
+        if not self._same_structure(reading, region):
+            new.structural = [*(found for found in old.structural if found.code == "waves"), *of_file(reading)]
+            problems = problems_of(new, tasks, task_list.dialect)
+        elif not all(self._same_standing(task_list.tasks[number], tasks[number]) for number in changed):
+            problems = problems_of(new, tasks, task_list.dialect)
+        for number in set(affected).difference(changed):
+            tasks[number] = task_list.tasks[number]
+        new.parsed = Parsed(
+            self.lines,
+            scanned.blocks,
+            replace(task_list, tasks=tuple(tasks), problems=problems),
+            base=old.parsed.serial,
+            touched=tuple(changed),
+        )
+        return new
+
+    def _still_goes_on(self, tasks: Sequence[Task], changed: Sequence[int]) -> bool:
+        """Whether there is a task left that is neither criterion nor withdrawn, without which boxes mean something else."""
+        before = self.old.parsed.task_list.tasks
+        if all(tasks[number].withdrawn <= before[number].withdrawn for number in changed):
+            return True
+        return any(not task.criterion and not task.withdrawn for task in tasks)
+
+    def _same_structure(self, reading: Reading, region: Region) -> bool:
+        """Whether the structure has the same problems: those of the edited lines, and boxes that something unclosed hides."""
+        blocks, old = reading.blocks, self.old.reading
+        hidden = [fence.start for fence in blocks.fences if not fence.closed]
+        hidden += [] if blocks.unclosed_html is None else [blocks.unclosed_html]
+        if any(start < self.edit.new_end for start in hidden):
+            return False
+        return of_lines(reading, region.first, region.end) == of_lines(old, region.first, region.end)
+
+    def _same_standing(self, before: Task, task: Task) -> bool:
+        """Whether a task has the same problems, and gives its sub-tasks the same."""
+        dialect, path = self.old.parsed.task_list.dialect, self.old.path
+        return (task.status, task.withdrawn) == (before.status, before.withdrawn) and of_task(
+            task, dialect, path
+        ) == of_task(before, dialect, path)
+
+
+def _same_place(box: Box, before: Box) -> bool:
+    return (box.line, box.depth, box.parent, box.folded) == (before.line, before.depth, before.parent, before.folded)
