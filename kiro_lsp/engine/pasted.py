@@ -30,10 +30,10 @@ if TYPE_CHECKING:
     from kiro_lsp.engine.engine import Engine
 
 AGENT: Final = "pasted"
-ANSWER_LIMIT: Final = 16 * 1024 * 1024
-"""In bytes of UTF-8. The longest answer of any model is far shorter."""
+ANSWER_LIMIT: Final = 4 * 1024 * 1024
+"""In bytes of UTF-8. The longest answer of any model is far shorter, and nonsense of this size is still refused soon."""
 FILE_LIMIT: Final = 50 * 1024 * 1024
-_HINTS_SHOWN: Final = 10
+_HINTS_SHOWN: Final = 20
 _NO_TASK: Final = TaskAnchor("", None, "", (), None, None)
 
 
@@ -212,14 +212,18 @@ async def record(engine: Engine, root: Path, outcome: Outcome) -> str:
 
 def refusal(outcome: Outcome) -> RunRefused:
     """Why an answer was not taken, with what each edit lacks: the words that go back to the model."""
-    shown = [told(failure) for failure in outcome.failures[:_HINTS_SHOWN]]
-    if len(outcome.failures) > _HINTS_SHOWN:
-        shown.append(f"… and {len(outcome.failures) - _HINTS_SHOWN} more")
-    message = "The answer cannot be applied, so nothing was changed.\n" + "\n".join(shown)
+    message = "The answer cannot be applied, so nothing was changed.\n" + "\n".join(told_all(outcome))
     return RunRefused(message, code="edit")
 
 
-def told(failure: Failure) -> str:
+def told_all(outcome: Outcome) -> list[str]:
+    """A line for each failure, for as many as somebody would read."""
+    shown = [_told(failure) for failure in outcome.failures[:_HINTS_SHOWN]]
+    left = len(outcome.failures) - len(shown)
+    return [*shown, f"… and {left} more"] if left else shown
+
+
+def _told(failure: Failure) -> str:
     """One failure as a line: where, what, the lines to look at, what to do next."""
     lines = f" (lines {', '.join(map(str, failure.candidates))})" if failure.candidates else ""
     where = f"{failure.path}, edit {failure.edit + 1}" if failure.path else f"edit {failure.edit + 1}"

@@ -172,8 +172,8 @@ def _refuse(outcome: Outcome, console: Console) -> int:
     if console.json:
         console.value(_wire(outcome))
     console.say("kiro-lsp: the answer cannot be applied, so nothing was changed.")
-    for failure in outcome.failures:
-        console.say(f"  {pasted.told(failure)}")
+    for line in pasted.told_all(outcome):
+        console.say(f"  {line}")
     console.say("  Send these lines back to the model, or correct the answer and apply it again.")
     return 1
 

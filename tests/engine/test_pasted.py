@@ -148,7 +148,7 @@ async def test_several_answers_wait_for_review_side_by_side(root: Path, engine: 
 
 
 async def test_a_failed_answer_is_no_run(root: Path, engine: Engine) -> None:
-    failures = tuple(Failure("a.py", number, "not-found", f"hint {number}", (3, 7)) for number in range(12))
+    failures = tuple(Failure("a.py", number, "not-found", f"hint {number}", (3, 7)) for number in range(22))
     with pytest.raises(RunRefused) as refused:
         await pasted.record(engine, root, Outcome("udiff", (), failures=failures))
     assert refused.value.code == "edit"
