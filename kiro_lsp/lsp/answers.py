@@ -47,11 +47,16 @@ class Answers:
             view = await self.views.of(uri)
             if view is None:
                 return self._features.empty.get(method)
-            found = handler(view, params)
-            if inspect.isawaitable(found):
-                found = await found
-            if view.is_current:
-                return found
+            try:
+                found = handler(view, params)
+                if inspect.isawaitable(found):
+                    found = await found
+            except ResponseError as error:
+                if error.code != CONTENT_MODIFIED:
+                    raise
+            else:
+                if view.is_current:
+                    return found
             if not _PLACED.isdisjoint(params):
                 break
         raise ResponseError(CONTENT_MODIFIED, "the document changed while the answer was found")
@@ -97,6 +102,9 @@ class Answers:
             if view is not None and view.version is not None:
                 for pusher in self._features.pushers:
                     await pusher(view)
+        except ResponseError as error:
+            if error.code != CONTENT_MODIFIED:  # else the edit that came between pushes in its turn
+                raise
         finally:
             self._pushing.discard(uri)
             if uri in self._again:

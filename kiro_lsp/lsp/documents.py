@@ -11,11 +11,46 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from kiro_lsp.spec.lines import split_lines
+from kiro_lsp.spec.lines import Edit, difference, split_lines
 
 Encoding = Literal["utf-8", "utf-16", "utf-32"]
 DOCUMENT_LIMIT = 64 * 1024 * 1024
 """Characters; a larger document is kept unsynced and not parsed."""
+
+_HISTORY = 1000
+"""Edits that are kept while nobody asks for the tasks; after more the next parse is a whole one."""
+
+
+@dataclass(slots=True)
+class History:
+    """What was last parsed of a document, and how its lines were edited since."""
+
+    base: Any = None
+    """Made of the lines before those edits; None if there is nothing to go on from."""
+    edits: list[Edit] = field(default_factory=list)
+
+    def add(self, edit: Edit) -> None:
+        if self.base is not None:
+            self.edits.append(edit)
+            if len(self.edits) > _HISTORY:
+                self.forget()
+
+    def forget(self) -> None:
+        self.base, self.edits = None, []
+
+    def since(self) -> Edit | None:
+        """All edits as one."""
+        whole = None
+        for edit in self.edits:
+            whole = edit if whole is None else whole.then(edit)
+        return whole
+
+    def parsed(self, base: Any, made_of: Any, count: int, *, is_current: bool) -> None:
+        """Go on from `base`, which was made of the text as it is now, or of `made_of` and the first `count` edits since."""
+        if is_current:
+            self.base, self.edits = base, []
+        elif made_of is not None and self.base is made_of:
+            self.base, self.edits = base, self.edits[count:]
 
 
 @dataclass(slots=True)
@@ -32,6 +67,9 @@ class Document:
     """The text at the last open or save: what is on disk as far as the client said."""
     cache: dict[str, Any] = field(default_factory=dict)
     """What features derived from this very text; emptied by every change."""
+    history: History = field(default_factory=History)
+    kept: dict[str, Any] = field(default_factory=dict)
+    """What features carry from version to version, with what it was made of."""
 
     @property
     def text(self) -> str:
@@ -64,7 +102,9 @@ class Document:
         if len(text) > DOCUMENT_LIMIT:
             self._lost(f"it is larger than {DOCUMENT_LIMIT} characters")
             return
-        self.lines = split_lines(text)
+        lines = split_lines(text)
+        self.history.add(difference(self.lines, lines))
+        self.lines = lines
         self.synced, self.why = True, ""
 
     def _edit(self, range_: Mapping[str, Any], text: str, encoding: Encoding) -> None:
@@ -90,7 +130,9 @@ class Document:
         if not tail and stop < len(self.lines):
             tail = self.lines[stop]
             stop += 1
-        self.lines = [*self.lines[:begin], *split_lines(head + text + tail), *self.lines[stop:]]
+        new = split_lines(head + text + tail)
+        self.history.add(Edit(begin, min(stop, len(self.lines)), begin + len(new)))
+        self.lines = [*self.lines[:begin], *new, *self.lines[stop:]]
 
     def _line(self, number: int) -> str:
         return self.lines[number] if number < len(self.lines) else ""

@@ -17,15 +17,15 @@ from kiro_lsp.lsp import convert, documents
 from kiro_lsp.lsp.client import Client
 from kiro_lsp.lsp.documents import Document, Encoding
 from kiro_lsp.lsp.editor import Editor
-from kiro_lsp.lsp.endpoint import INVALID_PARAMS, Endpoint, ResponseError
+from kiro_lsp.lsp.endpoint import CONTENT_MODIFIED, INVALID_PARAMS, Endpoint, ResponseError
 from kiro_lsp.lsp.surroundings import Around, Surroundings
 from kiro_lsp.settings import Settings
-from kiro_lsp.spec import tasks
+from kiro_lsp.spec import assemble, incremental, tasks
+from kiro_lsp.spec.assemble import Draft, Parsed
 from kiro_lsp.spec.documents import spec_folder
 from kiro_lsp.spec.facts import AgentFact, Facts, RunFact
 from kiro_lsp.spec.model import TaskList
 from kiro_lsp.spec.requirements import RequirementIndex
-from kiro_lsp.spec.tasks import Parsed
 
 AT_ONCE_LINES: Final = 150
 """A text of up to so many lines is parsed on the loop: that takes less than a pause would."""
@@ -45,6 +45,8 @@ class View:
         self.lines: Sequence[str] = document.lines
         self.cache: dict[str, Any] = {}
         """For features: what they derived from this very text, each under its own name."""
+        self.kept: dict[str, Any] = document.kept
+        """The same for what they carry from one version of the document to the next, with what it was made of."""
         self._document = document
         self._parsing: asyncio.Task[Parsed] | None = None
         self._parsed: Parsed | None = None
@@ -94,19 +96,46 @@ class View:
     # What it says
 
     async def parsed(self) -> Parsed:
-        """Lines, blocks and tasks, found once for each text; of a large one in a thread."""
+        """Lines, blocks and tasks, found once for each text, from the edit on where that is possible.
+
+        What takes long is done in a thread. Raises ResponseError (ContentModified) when the text was edited meanwhile.
+        """
         if self._parsed is None:
-            if len(self.lines) <= AT_ONCE_LINES:
-                self._parsed = tasks.parsed(self.text, str(self.root / self.path))
-            else:
-                self._parsed = await self._parsed_aside()
+            history, lines = self._document.history, self.lines
+            base, edit, count = history.base, history.since(), len(history.edits)
+            draft: Draft | None = base if base is not None and edit is None else None
+            if draft is None and base is not None and edit is not None:
+                draft = incremental.within(base, lines, edit)
+            if draft is None and len(lines) <= AT_ONCE_LINES:
+                draft = assemble.drafted(lines, str(self.root / self.path))
+            if draft is None:
+                return await self._parsed_aside()
+            self._take(draft, base, count)
+        assert self._parsed is not None
         return self._parsed
 
     async def _parsed_aside(self) -> Parsed:
+        """One version of a document is parsed at a time, and one that was edited meanwhile not at all."""
         if self._parsing is None:
-            work = asyncio.to_thread(tasks.parsed, self.text, str(self.root / self.path))
-            self._parsing = asyncio.get_running_loop().create_task(work, name="parse")
+            self._parsing = asyncio.get_running_loop().create_task(self._parse(), name="parse")
         return await asyncio.shield(self._parsing)
+
+    async def _parse(self) -> Parsed:
+        async with self.views.parsing(self.uri):
+            if not self.is_current:
+                raise ResponseError(CONTENT_MODIFIED, "the document was edited meanwhile")
+            history, lines = self._document.history, self.lines
+            base, edit, count = history.base, history.since(), len(history.edits)
+            if base is not None and edit is not None:
+                draft = await asyncio.to_thread(incremental.updated, base, lines, edit)
+            else:
+                draft = await asyncio.to_thread(assemble.drafted, lines, str(self.root / self.path))
+            self._take(draft, base, count)
+            return draft.parsed
+
+    def _take(self, draft: Draft, base: object, count: int) -> None:
+        self._parsed = draft.parsed
+        self._document.history.parsed(draft, base, count, is_current=self.is_current)
 
     async def task_list(self) -> TaskList:
         return (await self.parsed()).task_list
@@ -219,10 +248,17 @@ class Views:
         self._known_places: dict[str, tuple[Path, str] | None] = {}
         self._closed: dict[str, Document] = {}
         """Documents that are not open, as they were last read."""
+        self._parsing: dict[str, asyncio.Lock] = {}
 
     @property
     def client(self) -> Client:
         return self._editor.client
+
+    def parsing(self, uri: str) -> asyncio.Lock:
+        """Held by whoever parses a document aside."""
+        if len(self._parsing) > _CLOSED_AT_MOST:
+            self._parsing = {uri: lock for uri, lock in self._parsing.items() if lock.locked()}
+        return self._parsing.setdefault(uri, asyncio.Lock())
 
     def current(self, uri: str, document: Document) -> bool:
         open_one = self._editor.documents.get(uri)

@@ -19,16 +19,22 @@ from kiro_lsp.spec.assemble import Draft, Parsed, assembled, drafted, legend_can
 from kiro_lsp.spec.blocks import Box
 from kiro_lsp.spec.details import read_metadata
 from kiro_lsp.spec.dialects import is_legend_heading
+from kiro_lsp.spec.lines import Edit
 from kiro_lsp.spec.model import Task
 from kiro_lsp.spec.oddities import of_file, of_lines, of_task
 from kiro_lsp.spec.reading import Reading
-from kiro_lsp.spec.rescan import Edit, Region, Scanned, rescan
+from kiro_lsp.spec.rescan import Region, Scanned, rescan
 from kiro_lsp.spec.titles import DOUBTFUL, Title, settle, without_id
 
 
 def within(old: Draft, lines: Sequence[str], edit: Edit) -> Draft | None:
     """The draft of an edited text when only what some tasks say changed; None when that is not sure."""
     return _Update(old, lines, edit).within()
+
+
+def beyond(old: Draft, lines: Sequence[str], edit: Edit) -> Draft:
+    """The draft of an edited text for which `within` gave none."""
+    return _Update(old, lines, edit).around() or drafted(lines, old.path)
 
 
 def updated(old: Draft, lines: Sequence[str], edit: Edit) -> Draft:

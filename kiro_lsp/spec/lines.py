@@ -7,11 +7,35 @@ project uses it on text whose lines are counted.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import islice
 
 _END = re.compile(r"\r\n|\n|\r")
 _END_BYTES = re.compile(rb"\r\n|\n|\r")
 _LINE = re.compile(r"[^\r\n]*(?:\r\n|\n|\r)|[^\r\n]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """Lines `start` to `old_end` of a text became lines `start` to `new_end` of the next."""
+
+    start: int
+    old_end: int
+    new_end: int
+
+    @property
+    def moved(self) -> int:
+        """How far the lines behind it moved."""
+        return self.new_end - self.old_end
+
+    def then(self, later: Edit) -> Edit:
+        """This edit and one of its result as one."""
+        return Edit(
+            min(self.start, later.start),
+            self.old_end + max(0, later.old_end - self.new_end),
+            max(self.new_end, later.old_end) + later.moved,
+        )
 
 
 def split_lines(text: str) -> list[str]:
@@ -41,3 +65,15 @@ def line_span(data: bytes, number: int) -> tuple[int, int]:
         start = before.end()
     end = _END_BYTES.search(data, start)
     return start, end.start() if end else len(data)
+
+
+def difference(old: Sequence[str], new: Sequence[str]) -> Edit:
+    """The one edit, as small as it can be, that makes the new lines of the old ones."""
+    shorter = min(len(old), len(new))
+    start = 0
+    while start < shorter and old[start] == new[start]:
+        start += 1
+    same = 0
+    while same < shorter - start and old[-1 - same] == new[-1 - same]:
+        same += 1
+    return Edit(start, len(old) - same, len(new) - same)

@@ -28,30 +28,9 @@ from kiro_lsp.spec.blocks import (
     finish,
 )
 from kiro_lsp.spec.front_matter import front_matter_end
+from kiro_lsp.spec.lines import Edit
 
 _EVERY: Final = 16
-
-
-@dataclass(frozen=True, slots=True)
-class Edit:
-    """Lines `start` to `old_end` of a text became lines `start` to `new_end` of the next."""
-
-    start: int
-    old_end: int
-    new_end: int
-
-    @property
-    def moved(self) -> int:
-        """How far the lines behind it moved."""
-        return self.new_end - self.old_end
-
-    def then(self, later: Edit) -> Edit:
-        """This edit and one of its result as one."""
-        return Edit(
-            min(self.start, later.start),
-            self.old_end + max(0, later.old_end - self.new_end),
-            max(self.new_end, later.old_end) + later.moved,
-        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 
 from kiro_lsp.spec.assemble import Draft, drafted
 from kiro_lsp.spec.incremental import updated, within
-from kiro_lsp.spec.lines import split_lines
-from kiro_lsp.spec.rescan import Edit
+from kiro_lsp.spec.lines import Edit, split_lines
 from tests.support.edits import edits_of, text_of
 
 PATHS = [

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from random import Random
 
-from kiro_lsp.spec.lines import split_lines
-from kiro_lsp.spec.rescan import Edit
+from kiro_lsp.spec.lines import Edit, difference, split_lines
 
 LINES = [
     "# Plan", "## 1. Phase", "## Acceptance criteria", "### Task 2.1: Heading task ✅", "Title", "=====", "-----",
@@ -47,16 +46,5 @@ def edits_of(random: Random, text: str, count: int) -> Iterator[tuple[list[str],
         removed = random.choice([0, 0, 0, 1, 1, 2, 5, random.randrange(60)])
         added = random.choice(SCRAPS) if random.random() < 0.7 else text_of(random, 4)
         new = split_lines(text[:start] + added + text[start + removed :])
-        yield new, _edit(lines, new)
+        yield new, difference(lines, new)
         lines = new
-
-
-def _edit(old: list[str], new: list[str]) -> Edit:
-    """The smallest edit by lines."""
-    start = 0
-    while start < min(len(old), len(new)) and old[start] == new[start]:
-        start += 1
-    end = 0
-    while end < min(len(old), len(new)) - start and old[-1 - end] == new[-1 - end]:
-        end += 1
-    return Edit(start, len(old) - end, len(new) - end)
