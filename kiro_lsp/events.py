@@ -202,6 +202,8 @@ class Applied:
     files: tuple[str, ...]
     partial: bool
     ticked: bool
+    merged: tuple[str, ...] | None = None
+    """Files that keep what somebody else changed meanwhile; None without any."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,6 +215,8 @@ class Rejected:
 @dataclass(frozen=True, slots=True)
 class ConflictFound:
     files: tuple[str, ...]
+    reasons: tuple[str, ...] | None = None
+    """Why, one for each of `files`; None where that is not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,7 +276,7 @@ _CLASS_OF: Final = {name: cls for cls, name in _TYPE_OF.items()}
 EVENT_TYPES: Final = frozenset(_CLASS_OF)
 """The `type` words of the wire that this version knows."""
 
-_OPTIONAL: Final = frozenset({"reason", "detail", "path", "to"})
+_OPTIONAL: Final = frozenset({"reason", "detail", "path", "to", "merged", "reasons"})
 """Fields that stay away from the wire when they are None; `cost` is null there, because null says something."""
 
 ENDED: Final = (Complete, Error, Cancelled)

@@ -67,6 +67,16 @@ class Review:
         """Every path that the change set touches, with what it holds after what was accepted."""
         return {path: self.content(path, _ACCEPTED) for path in self.touched()}
 
+    def mergeable(self) -> frozenset[str]:
+        """The files whose change may be merged with what somebody else did meanwhile: texts that stay where they are,
+        and that need no yes of their own. (Whether they are text is seen when it is tried.)
+        """
+        return frozenset(
+            change.path
+            for change in self.changes.files
+            if change.action == "modify" and change.to is None and not is_protected(change)
+        )
+
     def touched(self) -> tuple[str, ...]:
         """Every path that the change set could write, targets of renames included."""
         return tuple(

@@ -5,8 +5,8 @@
     VERIFIED | ROLLED_BACK | CONFLICT
 
 What an editor answers is a hint; only contents count. Which hunks are accepted is the review's business, what becomes
-of the run is the engine's, and what a crash left is recovery.py's. Nothing here merges: a file that is not what it was
-is named, and nothing is written.
+of the run is the engine's, and what a crash left is recovery.py's. A file that is not what it was gets
+the change of an accept merged into it, or is named, and nothing is written; an undo never merges.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from kiro_lsp.changes.review import Content, Review
 from kiro_lsp.engine import recovery, rootlock
 from kiro_lsp.engine.disk import Change, Changed, Disk
 from kiro_lsp.engine.faults import point
-from kiro_lsp.engine.history import Restoration, history_of
+from kiro_lsp.engine.history import TANGLED, Restoration, history_of
 from kiro_lsp.engine.plan import Plan, Target, plan
 from kiro_lsp.engine.recovery import Outcome
 from kiro_lsp.errors import RunRefused, StoreError
@@ -100,8 +100,9 @@ class Applier:
             decisions, _revision = self._store.decisions(run_id)
             before = Review(review_after.changes, decisions).accepted()
             after = review_after.accepted()
+            mergeable = review_after.mergeable()
             targets = [
-                Target(path, before[path], after[path], taken=path in taken)
+                Target(path, before[path], after[path], taken=path in taken, merge=path in mergeable)
                 for path in after
                 if before[path] != after[path]
             ]
@@ -220,6 +221,9 @@ class Applier:
                     targets.append(target)
             else:
                 targets.append(restoration.target(force=kind == "restore"))
+        tangled = [entry.path for entry in restorations if entry.is_tangled and not entry.is_tick]
+        if kind == "undo" and tangled:
+            return _conflict(dict.fromkeys(tangled, TANGLED), kind)
         outcome = await self._apply(kind, run_id, targets)
         if outcome.state != "verified" or not left:
             return outcome
@@ -342,7 +346,7 @@ class _Write:
         exact: bool,
     ) -> None:
         self._root, self._buffers, self._journal, self._confirm = root, buffers, journal, confirm
-        self._paths = planned.paths
+        self._paths, self._merged = planned.paths, tuple(sorted(planned.merged))
         self._edits = planned.edits(root)
         self._disk = Disk(root, journal.token)
         self._swapped: set[int] = set()
@@ -372,7 +376,7 @@ class _Write:
         except StoreError as error:
             return await self._back(f"{error.message} Nothing was changed.", {})
         point("apply.recorded")
-        return Outcome("verified", self._paths, kind=self._journal.kind)
+        return Outcome("verified", self._paths, kind=self._journal.kind, merged=self._merged)
 
     async def _edit(self) -> None:
         if not self._edits:
@@ -487,7 +491,8 @@ class _Write:
 
 
 def _conflict(conflicts: Mapping[str, str], kind: JournalKind) -> Outcome:
-    reasons = "; ".join(f"{path}: {reason}" for path, reason in sorted(conflicts.items()))
-    return Outcome(
-        "conflict", (), tuple(sorted(conflicts)), f"Nothing was written, no version is lost. {reasons}.", kind
-    )
+    paths = tuple(sorted(conflicts))
+    reasons = tuple(conflicts[path] for path in paths)
+    told = "; ".join(f"{path}: {conflicts[path]}" for path in paths)
+    message = f"Nothing was written, no version is lost. {told}."
+    return Outcome("conflict", (), paths, message, kind, reasons=reasons)

@@ -97,8 +97,11 @@ class Control:
 
     async def settle_elsewhere(self, record: RunRecord, owner: Owner, verb: str, args: dict[str, Any]) -> Settled:
         result = await self._ask(owner, record.run_id, verb, args)
-        result["files"], result["conflicts"] = tuple(result["files"]), tuple(result["conflicts"])
-        return Settled(**{name: result[name] for name in Settled.__dataclass_fields__})
+        # Another version of this program may know fewer fields or more.
+        known: dict[str, Any] = {name: result[name] for name in Settled.__dataclass_fields__ if name in result}
+        for name in {"files", "conflicts", "merged"} & set(known):
+            known[name] = tuple(known[name])
+        return Settled(**known)
 
     async def _ask(self, owner: Owner, run_id: str, kind: str, args: dict[str, Any]) -> dict[str, Any]:
         row = await asyncio.to_thread(self._store.post, kind, run_id, args, to=owner, by=self._engine.face)

@@ -9,9 +9,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+from kiro_lsp.changes.changeset import is_binary
+from kiro_lsp.changes.merge import merge_into
 from kiro_lsp.changes.review import Content
 from kiro_lsp.engine.plan import Target
 from kiro_lsp.store import Journal, JournalFile, JournalState, Store
+
+TANGLED = "what somebody else changed in it between two accepts is entangled with them; `restore` goes over it"
 
 _VERIFIED: tuple[JournalState, ...] = ("VERIFIED",)
 
@@ -29,10 +33,15 @@ class Restoration:
     """Nothing but marks was written: the rest of the file is the person's."""
     is_unbroken: bool
     """Nobody else wrote to the file between these journals."""
+    undone: bytes | None
+    """`before`, with what others wrote between these journals."""
+    is_tangled: bool = False
+    """What others wrote between these journals cannot be told from what was written by us."""
 
     def target(self, *, force: bool) -> Target:
-        """The way back; with `force` over whatever is there now."""
-        return Target(self.path, self.after, self.before, self.folders, self.from_editor, force, exact=True)
+        """The way back; with `force` over whatever is there now, and over what others wrote since the first journal."""
+        goal = self.before if force else Content(self.undone, self.before.mode)
+        return Target(self.path, self.after, goal, self.folders, self.from_editor, force, exact=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +90,7 @@ def _restoration(path: str, entries: Sequence[tuple[Journal, JournalFile]]) -> R
     contents = [file for file in files if not _is_mode_only(file)] or files
     modes = [file for file in files if file.where == "disk"]
     folders = dict.fromkeys(folder for file in files for folder in file.made_dirs)
+    undone, is_tangled = _undone(contents)
     return Restoration(
         path,
         Content(contents[0].before, modes[0].before_mode if modes else None),
@@ -89,7 +99,27 @@ def _restoration(path: str, entries: Sequence[tuple[Journal, JournalFile]]) -> R
         from_editor=any(file.where == "buffer" for file in contents),
         is_tick=all(journal.kind == "tick" for journal, _file in entries),
         is_unbroken=_is_unbroken(contents),
+        undone=undone,
+        is_tangled=is_tangled,
     )
+
+
+def _undone(files: Sequence[JournalFile]) -> tuple[bytes | None, bool]:
+    """The content without any of these changes, taken back from the last to the first, and whether that fails."""
+    content = files[-1].before
+    for file in reversed(files[:-1]):
+        if content == file.after:
+            content = file.before
+            continue
+        if content is None or file.before is None or file.after is None:
+            return files[0].before, True
+        if any(is_binary(data) for data in (content, file.before, file.after)):
+            return files[0].before, True
+        merged = merge_into(content.decode("utf-8"), file.after.decode("utf-8"), file.before.decode("utf-8")).text
+        if merged is None:
+            return files[0].before, True
+        content = merged.encode("utf-8")
+    return content, False
 
 
 def _is_unbroken(files: Sequence[JournalFile]) -> bool:

@@ -1,7 +1,7 @@
 """What an apply will do to each file, decided before anything is written.
 
 A target says what a path should hold now and what it shall hold; the plan says whether the editor or the disk gets it,
-and names every file that is not what it was. It looks, and never writes.
+and merges or names every file that is not what it was. It looks, and never writes.
 """
 
 from __future__ import annotations
@@ -12,7 +12,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from kiro_lsp.changes.changeset import is_binary
 from kiro_lsp.changes.lineends import BOM, bytes_in_form_of, in_form_of, same_text, text_of
+from kiro_lsp.changes.merge import Conflict, Merge, merge_into
 from kiro_lsp.changes.review import Content
 from kiro_lsp.engine.disk import Change, Disk, Seen
 from kiro_lsp.store import JournalFile
@@ -25,7 +27,7 @@ class Target:
     `from_editor`: the contents are texts of a document, so marks and line ends of the file on the disk are its own.
     `force`: whatever is there now is taken for `before`. `exact`: a file that comes back gets exactly its old mode.
     `taken`: the person took this change over in the editor's own preview. Nothing is left to write then, but an undo
-    must know what was there.
+    must know what was there. `merge`: a text that changed meanwhile gets the change all the same where both go together.
     """
 
     path: str
@@ -36,6 +38,7 @@ class Target:
     force: bool = False
     exact: bool = False
     taken: bool = False
+    merge: bool = False
 
 
 @dataclass(slots=True)
@@ -46,6 +49,8 @@ class Plan:
     conflicts: dict[str, str] = field(default_factory=dict)
     done: set[str] = field(default_factory=set)
     """Files that are written down and hold their new content already."""
+    merged: set[str] = field(default_factory=set)
+    """Files that keep what somebody else changed in them meanwhile."""
 
     @property
     def paths(self) -> tuple[str, ...]:
@@ -87,6 +92,7 @@ def plan(root: Path, documents: Mapping[str, str], targets: Iterable[Target]) ->
             found.conflicts[target.path] = reason
     if found.conflicts:
         found.files.clear()
+        found.merged.clear()
     return found
 
 
@@ -106,9 +112,14 @@ def _plan_document(found: Plan, disk: Disk, target: Target, text: str, seen: See
     if not same_text(text, after):
         formed = None if before is None else in_form_of(after, before, text)
         if formed is None:
-            return "it was changed in the editor since the run read it"
-        encoded = text.encode("utf-8", "surrogatepass")
-        found.files.append(JournalFile(target.path, "buffer", encoded, formed.encode("utf-8", "surrogatepass")))
+            merged = _merged(target, text.encode("utf-8", "surrogatepass"))
+            if merged is None or merged.text is None:
+                return "it was changed in the editor since the run read it" + _both_changed(merged)
+            formed = merged.text
+            found.merged.add(target.path)
+        if formed != text:
+            encoded = text.encode("utf-8", "surrogatepass")
+            found.files.append(JournalFile(target.path, "buffer", encoded, formed.encode("utf-8", "surrogatepass")))
     elif target.taken:
         found.write_down(target, text)
     return _plan_mode(found, target, seen)
@@ -138,7 +149,15 @@ def _plan_file(found: Plan, disk: Disk, target: Target, text: str | None, seen: 
     if text is not None and seen.data is not None and not _is_text_of(text, seen.data):
         return "it has unsaved changes in the editor"
     if not change.is_undone(seen):
-        return _how_it_differs(change, seen)
+        merged = None if seen.data is None else _merged(target, seen.data)
+        if seen.data is None or merged is None or merged.text is None:
+            return _how_it_differs(change, seen) + _both_changed(merged)
+        change = replace(change, before=seen.data, after=merged.text.encode("utf-8"))
+        if not change.is_undone(seen):
+            return _how_it_differs(change, seen)
+        found.merged.add(target.path)
+        if change.is_done(seen):
+            return None
     if seen.data is not None and is_read_only(disk, target.path, seen):
         return "it is read-only"
     folders = disk.missing_folders(target.path) if change.after is not None else target.folders
@@ -173,6 +192,32 @@ def _change(target: Target, seen: Seen) -> Change:
         return replace(change, before=seen.data) if same == seen.data else change
     formed = bytes_in_form_of(after.data, before.data, seen.data)
     return change if formed is None else replace(change, before=seen.data, after=formed)
+
+
+def _merged(target: Target, actual: bytes) -> Merge | None:
+    """The target's change made to what is there now; None where that is not to be tried."""
+    before, after = target.before.data, target.after.data
+    if not target.merge or target.force or target.taken or before is None or after is None:
+        return None
+    if any(is_binary(data) for data in (before, actual, after)):
+        return None
+    return merge_into(actual.decode("utf-8"), before.decode("utf-8"), after.decode("utf-8"))
+
+
+def _both_changed(merged: Merge | None) -> str:
+    """The rest of a reason: where, in the file as it is now, both changed the same; "" without a merge."""
+    if merged is None:
+        return ""
+    places = [_place(conflict) for conflict in merged.conflicts]
+    shown = ", ".join(places[:3]) + (f" and {len(places) - 3} more places" if len(places) > 3 else "")
+    return f", and both changed {shown}"
+
+
+def _place(conflict: Conflict) -> str:
+    start, end = conflict.ours
+    if end - start < 2:
+        return f"line {start + 1}"
+    return f"lines {start + 1}–{end}"
 
 
 def is_read_only(disk: Disk, path: str, seen: Seen) -> bool:

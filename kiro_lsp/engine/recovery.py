@@ -41,6 +41,10 @@ class Outcome:
     conflicts: tuple[str, ...] = ()
     message: str = ""
     kind: JournalKind = "accept"
+    merged: tuple[str, ...] = ()
+    """Of `files` those that keep what somebody else changed meanwhile."""
+    reasons: tuple[str, ...] = ()
+    """Why each of `conflicts` is one, where that is known."""
 
 
 def recover(store: Store, root: Path, run_id: str, *, open_text: OpenText = lambda _path: None) -> Outcome:

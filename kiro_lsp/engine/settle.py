@@ -40,6 +40,7 @@ class Settled:
     conflicts: tuple[str, ...] = ()
     ticked: bool = False
     commit: str | None = None
+    merged: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -203,12 +204,14 @@ class Settlement:
 
     async def _accepted(self, record: RunRecord, review: Review, outcome: Outcome) -> Settled:
         notes = [outcome.message] if outcome.message else []
+        merged = outcome.merged or None
+        if merged:
+            notes.append(f"Merged with what changed meanwhile: {', '.join(merged)}.")
         if not review.settled:
-            await self._append(
-                record.run_id, [events.Applied(outcome.files, True, False), events.State("applying", "review")]
-            )
+            applied = events.Applied(outcome.files, True, False, merged)
+            await self._append(record.run_id, [applied, events.State("applying", "review")])
             notes.append(f"Applied {_files(outcome.files)}; the rest is still pending.")
-            return Settled(True, "review", " ".join(notes), outcome.files)
+            return Settled(True, "review", " ".join(notes), outcome.files, merged=outcome.merged)
         partial = review.rejected_any
         tick = ""
         if record.way == "replay" and record.model == registry.TRIAL:
@@ -221,13 +224,14 @@ class Settlement:
         faults.point("review.ticked")
         await self._append(
             record.run_id,
-            [events.Applied(review.accepted_files(), partial, ticked), events.State("applying", "applied")],
+            [events.Applied(review.accepted_files(), partial, ticked, merged), events.State("applying", "applied")],
         )
         faults.point("review.settled")
         notes.append(f"Applied {_files(review.accepted_files())}." + (" The task is ticked." if ticked else ""))
         notes += await self._saved(outcome.files)
         committed = await self._auto_commit(record.run_id, notes)
-        return Settled(True, "applied", " ".join(notes), outcome.files, ticked=ticked, commit=committed)
+        told = " ".join(notes)
+        return Settled(True, "applied", told, outcome.files, ticked=ticked, commit=committed, merged=outcome.merged)
 
     async def _saved(self, files: Sequence[str]) -> list[str]:
         """Save what the accept changed, where the settings and the client allow it; name what stays unsaved."""
@@ -252,7 +256,10 @@ class Settlement:
     async def _conflict(self, record: RunRecord, outcome: Outcome) -> Settled:
         await self._append(
             record.run_id,
-            [events.ConflictFound(outcome.conflicts), events.State("applying", "conflict", outcome.message)],
+            [
+                events.ConflictFound(outcome.conflicts, outcome.reasons or None),
+                events.State("applying", "conflict", outcome.message),
+            ],
         )
         return Settled(False, "conflict", outcome.message, conflicts=outcome.conflicts)
 

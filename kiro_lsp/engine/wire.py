@@ -89,6 +89,7 @@ def review_json(store: Store, record: RunRecord, review: Review) -> dict[str, An
         uri_of=lambda path: (root / path).as_uri(),
         verify=events.body_to_wire(verify[-1].event)[1] if verify else None,
         cost=record.cost,
+        conflicts=_conflicts(store, record) if record.state == "conflict" else None,
     )
     for file in wire["files"]:
         for hunk in file["hunks"]:
@@ -96,3 +97,13 @@ def review_json(store: Store, record: RunRecord, review: Review) -> dict[str, An
                 start, end = hunk[side]
                 hunk[side] = {"start": {"line": start, "character": 0}, "end": {"line": end, "character": 0}}
     return wire
+
+
+def _conflicts(store: Store, record: RunRecord) -> dict[str, str]:
+    """Path → why the last accept could not write it."""
+    found = [envelope.event for envelope in store.events(record.run_id)]
+    last = next((event for event in reversed(found) if isinstance(event, events.ConflictFound)), None)
+    if last is None:
+        return {}
+    unknown = ("it changed since the run read it",) * len(last.files)
+    return dict(zip(last.files, last.reasons or unknown, strict=True))

@@ -102,12 +102,12 @@ class Commands:
 
         text, uri = _text(args, "text"), _maybe(args, "uri")
         if uri is None:
-            root, file = self._places.only_root(strict=True), None
+            root, beside = self._places.only_root(strict=True), None
         else:
             root, path = self._places.place_of(uri)
-            file = await asyncio.to_thread(_file_meant, root, path)
+            beside = await asyncio.to_thread(_file_beside, root, path)
         project = pasted.of_project(self._engine, root)
-        outcome = await asyncio.to_thread(pasted.read, text, project, file=file)
+        outcome = await asyncio.to_thread(pasted.read, text, project, beside=beside)
         run_id = await pasted.record(self._engine, root, outcome)
         self._group.create_task(self._open(run_id), name=f"review of {run_id}")
         return {"runId": run_id}
@@ -250,9 +250,9 @@ COMMANDS: Mapping[str, Method] = {
 _STARTING = frozenset({"kiroLsp.runTask", "kiroLsp.retryRun", "kiroLsp.pickAgent", "kiroLsp.applyFromClipboard"})
 
 
-def _file_meant(root: Path, path: Path) -> str | None:
-    """The file that an answer without names is about: the one it was pasted beside, unless that is a folder or holds
-    tasks. Raises PathRefused.
+def _file_beside(root: Path, path: Path) -> str | None:
+    """The file that an answer was pasted beside; None for a folder, and for tasks, which no answer is about without
+    saying so. Raises PathRefused.
     """
     return None if path.is_dir() or tasks.is_task_file(path.as_posix()) else paths.resolve(root, str(path))
 
@@ -291,5 +291,6 @@ def _settled(settled: Settled) -> dict[str, Any]:
         "state": settled.state,
         "files": list(settled.files),
         "conflicts": list(settled.conflicts),
+        "merged": list(settled.merged),
         "ticked": settled.ticked,
     }

@@ -220,9 +220,10 @@ def _outcome(event: RunEvent) -> str | None:
             return f"Failed ({kind}): {message}" + (f"\n  {hint}" if hint else "")
         case events.Cancelled():
             return "Cancelled; what was staged is kept."
-        case events.Applied(files, partial, ticked):
+        case events.Applied(files, partial, ticked, merged):
             what = "Applied in part" if partial else "Applied"
-            return f"{what}: {', '.join(files) or 'no files'}." + (" The task is ticked." if ticked else "")
+            noted = f" Merged with what changed meanwhile: {', '.join(merged)}." if merged else ""
+            return f"{what}: {', '.join(files) or 'no files'}.{noted}" + (" The task is ticked." if ticked else "")
         case events.Rejected(files):
             return f"Rejected: {', '.join(files)}."
         case events.ConflictFound(files):

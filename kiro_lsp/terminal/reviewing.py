@@ -88,6 +88,7 @@ def _report(run_id: str, settled: Settled, console: Console) -> int:
                 "message": settled.message,
                 "files": list(settled.files),
                 "conflicts": list(settled.conflicts),
+                "merged": list(settled.merged),
                 "ticked": settled.ticked,
                 "commit": settled.commit,
             }

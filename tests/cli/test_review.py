@@ -34,7 +34,7 @@ def test_undo_puts_every_byte_back(project: Path, record: Record, capsys: pytest
     assert tree(project) != before
     assert main(["undo", run_id, "--json"]) == 0
     answer = one(capsys)
-    assert set(answer) == {"runId", "ok", "state", "message", "files", "conflicts", "ticked", "commit"}
+    assert set(answer) == {"runId", "ok", "state", "message", "files", "conflicts", "merged", "ticked", "commit"}
     assert (answer["runId"], answer["ok"], answer["state"]) == (run_id, True, "undone")
     assert tree(project) == before
     assert not (project / "tests").exists(), "a folder that the accept made goes too"
@@ -162,6 +162,27 @@ def test_a_file_changed_meanwhile_is_a_conflict_with_nothing_written(
     answer = one(capsys)
     assert (answer["ok"], answer["state"], answer["conflicts"]) == (False, "conflict", ["greet.py"])
     assert tree(project) == after
+    assert main(["review", run_id, "--json"]) == 0
+    reasons = {file["path"]: file.get("conflict", "") for file in one(capsys)["files"]}
+    assert "both changed line 1" in reasons.pop("greet.py")
+    assert set(reasons.values()) == {""}, "only what is in the way is named"
+
+
+def test_a_file_changed_meanwhile_elsewhere_is_merged_and_said_to_be(
+    project: Path, record: Record, capsys: pytest.CaptureFixture[str]
+) -> None:
+    seen = "def greet(name):\n    return 'hello'\n"
+    (project / "greet.py").write_text(seen, "utf-8")
+    run_id = run_id_of(capsys)
+    (project / "greet.py").write_text("# mine\n" + seen, "utf-8")
+    before = tree(project)
+    assert main(["review", run_id, "--accept", "--json"]) == 0
+    answer = one(capsys)
+    assert (answer["state"], answer["merged"]) == ("applied", ["greet.py"])
+    assert "Merged with what changed meanwhile: greet.py." in answer["message"]
+    assert (project / "greet.py").read_text("utf-8") == "# mine\n" + NEW
+    assert main(["undo", run_id]) == 0
+    assert tree(project) == before
 
 
 def test_commit_takes_exactly_the_accepted_paths(

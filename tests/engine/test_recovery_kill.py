@@ -54,6 +54,9 @@ class Case:
         lay_out(root, SETS[size])
         store = Store.open(state)
         record_run(store, root, SETS[size])
+        if verb == "accept merged":
+            edited = root / "src/app.py"
+            edited.write_bytes(b"somebody else's\r\n" + edited.read_bytes())
         if verb in ("undo", "restore"):
             asyncio.run(apply_child.carry_out(store, root, "accept"))
             asyncio.run(apply_child.carry_out(store, root, "tick"))
@@ -133,6 +136,7 @@ def cases(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int, str], Case
         (3, "accept"),
         (20, "accept"),
         (3, "accept in the editor"),
+        (3, "accept merged"),
         (3, "undo"),
         (20, "undo"),
         (3, "restore"),
