@@ -40,6 +40,7 @@ class LinesEdit:
     `anchors` are the texts of `@@` lines (outermost first), `line_hint` is where the first old line is said to be.
     `at_end` says that the last old line is the last of the file. `old_newline` and `new_newline` are what a
     "\\ No newline at end of file" line says of the last line of either side: False; None when nothing was said.
+    `block` is an edit that was sent as an old and a new text: blank lines at its ends may be the model's own.
     """
 
     lines: tuple[Line, ...]
@@ -48,6 +49,7 @@ class LinesEdit:
     at_end: bool = False
     old_newline: bool | None = None
     new_newline: bool | None = None
+    block: bool = False
     answer_line: int = 1
 
 

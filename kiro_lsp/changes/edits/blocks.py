@@ -28,7 +28,7 @@ def block_of(
         lines += [Line("+", text) for text in new[b0:b1]]
         position = a1
     lines += [Line(" ", text) for text in old[position:]]
-    return LinesEdit(tuple(lines), line_hint=line_hint, answer_line=answer_line)
+    return LinesEdit(tuple(lines), line_hint=line_hint, block=True, answer_line=answer_line)
 
 
 _ENOUGH = 8
@@ -36,14 +36,18 @@ _ENOUGH = 8
 
 
 def without_blank_ends(edit: LinesEdit) -> LinesEdit | None:
-    """The edit without the blank old lines that it begins and ends with, which models add unasked; None when it has none,
-    or when little would be left.
+    """A block without the blank old lines that it begins and ends with, which models add unasked.
+
+    None when there are none to drop, when little would be left, or when something is added between such a line and the
+    first filled one: then the blank line says where.
     """
     old = [index for index, line in enumerate(edit.lines) if line.mark != "+"]
     filled = [index for index in old if edit.lines[index].text.strip()]
-    if not filled or len(filled) == len(old):
+    if not edit.block or not filled:
         return None
-    dropped = {index for index in old if index < filled[0] or index > filled[-1]}
-    if not dropped or significant([edit.lines[index].text for index in filled]) < _ENOUGH:
+    added = [index for index, line in enumerate(edit.lines) if line.mark == "+"]
+    lead = {index for index in old if index < filled[0]} if not any(index < filled[0] for index in added) else set()
+    tail = {index for index in old if index > filled[-1]} if not any(index > filled[-1] for index in added) else set()
+    if not lead | tail or significant([edit.lines[index].text for index in filled]) < _ENOUGH:
         return None
-    return replace(edit, lines=tuple(line for index, line in enumerate(edit.lines) if index not in dropped))
+    return replace(edit, lines=tuple(line for index, line in enumerate(edit.lines) if index not in lead | tail))

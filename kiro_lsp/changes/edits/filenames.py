@@ -32,7 +32,7 @@ def language_and_name(info: str) -> tuple[str, str | None]:
     words = info.split()
     first = words[0] if words else ""
     if setting is not None and not setting.group(0).startswith(first + ":"):
-        return first.partition(":")[0], str(setting.group(1))
+        return str(first.partition(":")[0]), str(setting.group(1))
     language, _, name = first.partition(":")
     if name and _is_path(name):
         return language, name
@@ -49,7 +49,7 @@ def name_above(lines: Sequence[str], at: int) -> str | None:
     for line in reversed(lines[max(0, at - 4) : at]):
         fence = fence_opening(line)
         if fence is not None:
-            name = language_and_name(fence[1])[1] or (fence[1] if _is_path(fence[1]) else None)
+            name = language_and_name(fence[1])[1]
             if name:
                 return name
             continue
@@ -68,7 +68,7 @@ def name_in(line: str) -> str | None:
     """The file name that a line consists of, decorations aside, or that it has as its only quoted path."""
     quoted = [text.strip() for text in _QUOTED.findall(line) if _is_path(text.strip())]
     if len(quoted) == 1:
-        return quoted[0]
+        return str(quoted[0])
     bare = line.strip().strip("*_`").strip()
     commented = _COMMENT.match(bare)
     bare = (commented.group(1) if commented else bare).strip().rstrip(":").strip("*_`\"' ").rstrip(":")
@@ -77,7 +77,7 @@ def name_in(line: str) -> str | None:
         bare = bare[said.end() :].strip("*_`\"' ")
     if not bare or " " in bare or bare.strip(".") == "":
         return None
-    return bare if _PATH.fullmatch(bare) else None
+    return str(bare) if _PATH.fullmatch(bare) else None
 
 
 def _is_path(text: str) -> bool:

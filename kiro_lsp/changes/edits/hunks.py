@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import islice, takewhile
 
 from unidiff.errors import UnidiffParseError
 from unidiff.patch import PatchSet
@@ -27,7 +27,7 @@ _ELISION = re.compile(
     re.IGNORECASE,
 )
 _NO_NEWLINE = re.compile(r"\\ (?:No newline|[^ ]+ .*(?:newline|file))", re.IGNORECASE)
-_SIGNATURE = re.compile(r"-- ?")
+_SECTIONS = ("diff --git ", "*** ", "Index: ", "diff -")
 
 
 def _is_elision(text: str) -> bool:
@@ -81,11 +81,11 @@ def read_body(lines: Sequence[str], start: int, end: int, header: Header, *, fen
     """The hunk body from `start` on. What stands behind a hunk whose counts are met belongs to it as long as it has
     markers; without markers it is text again.
     """
-    strict = _strictly(lines, start, end, header)
+    strict = _strictly(lines, start, end, header, fenced=fenced)
     return strict if strict is not None else _Reader(lines, end, header, fenced=fenced).read(start)
 
 
-def _strictly(lines: Sequence[str], start: int, end: int, header: Header) -> Body | None:
+def _strictly(lines: Sequence[str], start: int, end: int, header: Header, *, fenced: bool) -> Body | None:
     """The body as `unidiff` reads it; None when it refuses, or when lines with markers are left behind it."""
     if header.old is None or header.new is None:
         return None
@@ -102,7 +102,7 @@ def _strictly(lines: Sequence[str], start: int, end: int, header: Header) -> Bod
         return None
     while stop < end and lines[stop].startswith("\\ "):
         stop += 1
-    if stop < end and lines[stop][:1] in ("+", "-", " ") and not _is_file_header(lines, stop, end):
+    if not _text_follows(lines, stop, end, fenced=fenced):
         return None
     text = "".join(f"{line}\n" for line in lines[start:stop])
     head = f"--- a\n+++ b\n@@ -{header.start},{header.old} +1,{header.new} @@\n"
@@ -144,6 +144,36 @@ def line_of(mark: str, text: str) -> Line:
     return Line(read, text, f" {text}")
 
 
+def _text_follows(lines: Sequence[str], at: int, end: int, *, fenced: bool) -> bool:
+    """Whether nothing from line `at` on belongs to a hunk that could be over here: up to the next header no line has a
+    marker, or prose begins, which is a paragraph without one. In a fence there is no prose.
+    """
+    blank = False
+    number = at
+    while number < end:
+        line = lines[number]
+        if is_header(line) or line.startswith(_SECTIONS) or _is_file_header(lines, number, end):
+            return True
+        if line[:1] in ("+", "-", "\\") or (line[:1] == " " and line.strip()):
+            return _is_rule(lines, number, end) and _text_follows(lines, number + 1, end, fenced=fenced)
+        if line.strip() and blank and not fenced:
+            paragraph = takewhile(str.strip, (lines[n] for n in range(number, end)))
+            return not any(text[:1] in ("+", "-", " ") for text in paragraph)
+        blank = blank or not line
+        number += 1
+    return True
+
+
+def _is_rule(lines: Sequence[str], at: int, end: int) -> bool:
+    """Whether a line of dashes stands alone: a thematic break, or the signature of a mail with nothing but a version."""
+    if lines[at].strip("-").strip() or len(lines[at].rstrip()) < 2:
+        return False
+    if at + 1 >= end or not lines[at + 1].strip():
+        return True
+    filled = list(islice((lines[n] for n in range(at + 1, end) if lines[n].strip()), 2))
+    return lines[at].rstrip() == "--" and len(filled) == 1 and filled[0][:1] not in "+-@ "
+
+
 def _is_file_header(lines: Sequence[str], at: int, end: int) -> bool:
     return lines[at].startswith("--- ") and at + 1 < end and lines[at + 1].startswith("+++ ")
 
@@ -174,32 +204,20 @@ class _Reader:
 
     def _is_over(self, at: int) -> bool:
         line = self._lines[at]
-        if is_header(line) or line.startswith(("diff --git ", "*** ", "Index: ", "diff -")):
+        if is_header(line) or line.startswith(_SECTIONS):
             return True
         if _is_file_header(self._lines, at, self._end):
             # Without counts, or with wrong ones, only a header behind it tells a file's name from a removed line.
             followed = at + 2 < self._end and is_header(self._lines[at + 2])
             return followed or self._counted or self._header.old is None
-        if self._counted and _SIGNATURE.fullmatch(line) and self._last_text(at):
-            return True
-        if line[:1] in ("+", "-", " ", "\\"):
-            return False
-        if line == "":
-            return self._counted and not self._goes_on(at)
-        return self._counted or (self._header.old is None and not self._fenced and bool(self._bare and self._bare[-1]))
+        if self._counted:
+            return self._text_follows(at)
+        after_blank = bool(self._bare and self._bare[-1])
+        unmarked = bool(line) and line[:1] not in ("+", "-", " ", "\\")
+        return self._header.old is None and not self._fenced and after_blank and unmarked and self._text_follows(at - 1)
 
-    def _last_text(self, at: int) -> bool:
-        """Whether nothing but a version number follows: the signature of a mail."""
-        filled = islice((self._lines[n] for n in range(at + 1, self._end) if self._lines[n].strip()), 2)
-        rest = list(filled)
-        return len(rest) <= 1 and not any(line[:1] in "+-@" for line in rest)
-
-    def _goes_on(self, at: int) -> bool:
-        """Whether marked lines follow the empty ones from `at` on."""
-        following = next((self._lines[n] for n in range(at, self._end) if self._lines[n]), "")
-        if following.startswith(("--- ", "+++ ")):
-            return False
-        return following[:1] in ("+", "-", " ") and bool(following.strip())
+    def _text_follows(self, at: int) -> bool:
+        return _text_follows(self._lines, at, self._end, fenced=self._fenced)
 
     def _take(self, line: str) -> None:
         mark = line[:1]

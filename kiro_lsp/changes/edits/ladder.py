@@ -85,6 +85,9 @@ def locate(file: Snapshot, edit: LinesEdit, highest: int = OUTER) -> Search:
     query = _Query(file, edit, old)
     for rung, find in enumerate(_RUNGS[: highest + 1]):
         places = tuple(Place(rung, at) for at in find(query))
+        if places and significant([line.text for line in old]) == 0:
+            # Blank lines are everywhere: a number alone does not say which are meant.
+            return Search(places)
         if places:
             return Search(_clear(file, edit, places) if len(places) > 1 else places)
     return Search()
@@ -163,6 +166,8 @@ class _Gap:
             return dict(zip(blanks, there, strict=True))
         if self._removes:
             return None
+        if self._line is None and self._inserts:
+            return None
         places: dict[int, int | None] = dict.fromkeys(blanks)
         beside_change = closing.mark == "-" or (self._opening is not None and self._opening.mark == "-")
         if not self._inserts or not there or beside_change or (self._after and not self._before):
@@ -173,7 +178,15 @@ class _Gap:
         return None
 
     def at_the_end(self) -> dict[int, int | None] | None:
-        return None if self._removes else dict.fromkeys([*self._before, *self._after])
+        """The places of the blank lines behind the last filled one; None when what is added hangs on missing ones."""
+        if self._removes or self._line is None:
+            return None
+        lines = self._file.lines[self._line + 1 : self._line + 1 + len(self._before)]
+        if self._inserts and self._before and (len(lines) < len(self._before) or any(line.strip() for line in lines)):
+            return None
+        there = range(self._line + 1, self._line + 1 + len(self._before)) if self._inserts else ()
+        places: dict[int, int | None] = dict.fromkeys([*self._before, *self._after])
+        return places | dict(zip(self._before, there, strict=False))
 
     def _blank_above(self, line: int, count: int) -> list[int]:
         found = list(range(max(0, line - count), line))

@@ -65,7 +65,7 @@ HEAD = "--- a/f\n+++ b/f\n"
         (f"{HEAD}@@ -1,3 +1,3 @@\na\n\n-b\n+c", [("edit", "f", " a| |-b|+c|")]),
         (f"{HEAD}@@ -1 +1 @@\n-b\n+c\n\n@@ -9 +9 @@\n-d\n+e\n", [("edit", "f", "-b|+c|", "-d|+e|")]),
         # Text behind a complete hunk is none of it.
-        (f"{HEAD}@@ -1 +1 @@\n-b\n+c\nThat is all.\n- a list", [("edit", "f", "-b|+c|")]),
+        (f"{HEAD}@@ -1 +1 @@\n-b\n+c\n\nThat is all.\n\n- a list", [("edit", "f", "-b|+c|")]),
         (f"{HEAD}@@ -1 +1 @@\n-b\n+c\n-- \n2.39.0\n", [("edit", "f", "-b|+c|")]),
         # Removed and added lines that look like headers.
         (
@@ -178,7 +178,7 @@ def test_the_end_of_the_file_is_said_for_both_sides(text: str, old: bool | None,
 def test_the_strict_reading_is_the_tolerant_one(lines: list[tuple[str, str]]) -> None:
     text = [mark + rest for mark, rest in lines]
     header = Header(1, sum(mark != "+" for mark, _ in lines), sum(mark != "-" for mark, _ in lines))
-    strict = _strictly(text, 0, len(text), header)
+    strict = _strictly(text, 0, len(text), header, fenced=True)
     if strict is not None:
         assert strict == _Reader(text, len(text), header, fenced=True).read(0)
 

@@ -182,7 +182,9 @@ class Driver:
         if end is None and not closed:
             return self._may_begin(formats, name, language)
         stop = len(self.lines) if end is None else end
-        body = Region(self.lines, self._at + 1, stop, True, name, True, self.default, language, self.format)
+        body = Region(
+            self.lines, self._at + 1, stop, True, name, True, self.default, language, self.format, end is None
+        )
         if self._holds_edits(formats, body):
             self._fence = body
             self._at += 1

@@ -50,7 +50,7 @@ def read(region: Region, at: int) -> Reading | None:
     name = header[len(kind) :].strip()
     edit, problems = _file(region, kind, name, at, end)
     ended = end < region.end and lines[end].strip() == _END
-    if not ended and end >= region.end and _was_opened(lines, start):
+    if not ended and end >= region.end and (region.cut or _was_opened(lines, start)):
         problems.append(_problem(start, f"The patch has no {_END!r}: it may have been cut off."))
     return [edit] if edit and not problems else [], problems, (end + 1 if ended else end)
 

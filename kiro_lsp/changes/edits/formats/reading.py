@@ -18,7 +18,7 @@ class Region:
     `lines` are those of the whole answer, without ends; indices are 0-based, `first` and `end` (exclusive) bound the
     region. `closed` is False while the answer may still go on inside it. `name` is the file said by the fence or the
     line before it, `language` the fence's first word, `default` the file that the caller wants where none is said,
-    `wanted` the format that the caller named.
+    `wanted` the format that the caller named. `cut` says that the fence never ends: what is open at its end was cut off.
     """
 
     lines: Sequence[str]
@@ -30,6 +30,7 @@ class Region:
     default: str | None = None
     language: str = ""
     wanted: str = "auto"
+    cut: bool = False
 
     def blank_before(self, at: int) -> bool:
         """Whether only empty lines stand between the start of the region and a line, or right before it."""

@@ -19,8 +19,8 @@ NAME = "search-replace"
 ORDER = 20
 IGNORES_FENCES = True
 
-_HEAD = re.compile(r"(<{3,}|-{3,})[ ]?SEARCH>?(?:[ \t]+(\S.*?))?[ \t]*")
-_TAIL = re.compile(r"(?:>{3,}|\+{3,})[ ]?(?:REPLACE|UPDATED)\b.*")
+_HEAD = re.compile(r"(<{3,}|-{3,})[ ]SEARCH>?(?:[ \t]+(\S.*?))?[ \t]*")
+_TAIL = re.compile(r"(?:>{3,}|\+{3,})[ ](?:REPLACE|UPDATED)\b.*")
 _DIVIDER = re.compile(r"={3,}[ \t]*")
 _ESCAPED = re.compile(r"\\(?=<{3,}|>{3,}|={3,}|-{3,}|\+{3,}|:(?:start|end)_line:)")
 _START_LINE = re.compile(r":start_line:[ \t]*(\d{1,9})[ \t]*")

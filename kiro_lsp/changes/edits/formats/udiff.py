@@ -52,6 +52,8 @@ def read(region: Region, at: int) -> Reading | None:
     end = section.read()
     if end >= region.end and not region.closed:
         return None
+    if end >= region.end and region.cut:
+        section.trouble = "Its fence has no end: it may have been cut off."
     return (*section.result(), end)
 
 
