@@ -12,6 +12,9 @@ from typing import Any
 
 from kiro_lsp.lsp.documents import Encoding
 
+_EAGER = ("vim", "emacs", "lsp4ij", "intellij", "jetbrains", "helix", "kak")
+"""Parts of the names of clients that resolve every lens, or of which that is not known."""
+
 
 @dataclass(frozen=True, slots=True)
 class Client:
@@ -52,6 +55,11 @@ class Client:
     @property
     def refreshes_lenses(self) -> bool:
         return self._at("workspace", "codeLens", "refreshSupport") is True
+
+    @property
+    def resolves_every_lens(self) -> bool:
+        """Whether it resolves all lenses of a file and not only those that it shows: then they are sent complete."""
+        return any(name in self.name.casefold() for name in _EAGER) or not self.name
 
     @property
     def pulls_configuration(self) -> bool:

@@ -47,15 +47,20 @@ class Offer:
 
 def lenses(uri: str, task_list: TaskList, runs: Mapping[str, LiveRun], offer: Offer, now: datetime) -> list[Lens]:
     """The lenses of a task file, in the order of its lines."""
+    selectors = tasks.selectors(task_list)
+    return [
+        lens
+        for task in task_list.tasks
+        for lens in lenses_of(task, runs.get(task.key), {"uri": uri, "task": selectors[task.key]}, offer, now)
+    ]
+
+
+def lenses_of(task: Task, run: LiveRun | None, about: Mapping[str, str], offer: Offer, now: datetime) -> list[Lens]:
+    """The lenses of one task; `about` names it to commands (`uri`, `task`)."""
     if offer.mode == "off":
         return []
-    found: list[Lens] = []
-    selectors = tasks.selectors(task_list)
-    for task in task_list.tasks:
-        run = runs.get(task.key)
-        found += _of_run(task, run, uri, now) if run is not None else []
-        found += _to_run(task, task_list, run, {"uri": uri, "task": selectors[task.key]}, offer)
-    return found
+    found = _of_run(task, run, about["uri"], now) if run is not None else []
+    return [*found, *_to_run(task, run, about, offer)]
 
 
 def _of_run(task: Task, run: LiveRun, uri: str, now: datetime) -> list[Lens]:
@@ -83,7 +88,7 @@ def _of_run(task: Task, run: LiveRun, uri: str, now: datetime) -> list[Lens]:
     return []
 
 
-def _to_run(task: Task, task_list: TaskList, run: LiveRun | None, about: Mapping[str, str], offer: Offer) -> list[Lens]:
+def _to_run(task: Task, run: LiveRun | None, about: Mapping[str, str], offer: Offer) -> list[Lens]:
     """The run lenses of an open task that nothing is going on with."""
     if not offer.enabled or (
         run is not None and (run.state in _RUNNING | _PENDING or run.state in ("waiting", "applied"))
@@ -91,7 +96,7 @@ def _to_run(task: Task, task_list: TaskList, run: LiveRun | None, about: Mapping
         return []
     if run is not None and run.state in _LEFT and run.files:
         return []
-    if task.status in ("done", "blocked") or tasks.why_not_runnable(task_list, task) is not None:
+    if task.status in ("done", "blocked") or task.criterion or task.withdrawn:
         return []
     if offer.why_not:
         return [Lens(task.line, f"▶ {offer.why_not}", "kiroLsp.trustWorkspace", {})]

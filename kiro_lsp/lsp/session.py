@@ -47,6 +47,7 @@ class Session:
         self._refreshed_at = 0.0
         self._loop = asyncio.get_running_loop()
         self.views = Views(engine, editor, endpoint, self)
+        self.views.surroundings.on_difference = self.refresh_lenses
         engine.on_change.append(self._runs_changed)
 
     @property
@@ -200,6 +201,7 @@ class Session:
             return  # the client will ask when it likes to
 
     def stop(self) -> None:
+        self.views.surroundings.stop()
         if self._refresh_timer is not None:
             self._refresh_timer.cancel()
 

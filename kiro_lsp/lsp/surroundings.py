@@ -1,13 +1,15 @@
 """What stands around task files: the documents of their specs, paths that exist, runs, agents, settings.
 
-Everything here is found out in threads and kept until something changes that we are told of (`forget`), and at most a second,
-or twenty times what finding it out took: looking again costs a small part of one processor, however large a project is. A value
-that was found to be the same stays the same object, so that whoever keeps something made of it can tell.
+Everything here is found out in threads and kept until something changes that we are told of (`forget`). After a second, or
+twenty times what finding it out took, it is looked at again beside the answer that asked for it, since not everything that
+changes on disk is told; if it changed, `on_change` says so. A value that was found to be the same stays the same object, so
+that whoever keeps something made of it can tell.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -25,7 +27,11 @@ from kiro_lsp.spec import tasks
 from kiro_lsp.spec.facts import requirements_in
 from kiro_lsp.spec.requirements import RequirementIndex
 
+log = logging.getLogger(__name__)
+
 FRESH_SECONDS: Final = 1.0
+_STALE_SECONDS: Final = 30.0
+"""How much longer what was known is given at once while it is looked at again."""
 _COST_FACTOR: Final = 20
 _KEPT_AT_MOST: Final = 500
 _WALK_DEPTH: Final = 8
@@ -60,14 +66,21 @@ class Surroundings:
         self._engine = engine
         self._kept: dict[tuple[object, ...], _Kept] = {}
         self._loop = asyncio.get_running_loop()
+        self._looking: dict[tuple[object, ...], asyncio.Task[None]] = {}
         self.changes = 0
         self.on_change: Callable[[], None] = lambda: None
         """Called on the loop when something changed."""
+        self.on_difference: Callable[[], None] = lambda: None
+        """Called as well when that was found by looking, so that nobody else knows."""
 
     def forget(self) -> None:
         """Something changed: find everything out again when it is asked for."""
         self.changes += 1
         self.on_change()
+
+    def stop(self) -> None:
+        for looking in self._looking.values():
+            looking.cancel()
 
     def is_fresh(self, changes: int, until: float) -> bool:
         return changes == self.changes and self._loop.time() < until
@@ -106,15 +119,34 @@ class Surroundings:
         return await self._keep(("file", root, path), lambda: self._disk_text(root, path))
 
     async def _keep(self, key: tuple[object, ...], find: Callable[[], Value]) -> Value:
-        known = self._kept.get(key)
-        if known is not None and self.is_fresh(known.changes, known.until):
-            return cast("Value", known.value)
+        known, now = self._kept.get(key), self._loop.time()
+        if known is not None and known.changes == self.changes:
+            if now < known.until:
+                return cast("Value", known.value)
+            if now < known.until + _STALE_SECONDS:  # nobody said that it changed: look again, and say so if it did
+                if key not in self._looking:
+                    self._looking[key] = self._loop.create_task(self._look_again(key, find, known.value))
+                return cast("Value", known.value)
+        return await self._find(key, find)
+
+    async def _find(self, key: tuple[object, ...], find: Callable[[], Value]) -> Value:
         changes, begun = self.changes, perf_counter()
         value = await asyncio.to_thread(find)
+        known = self._kept.get(key)
         if known is not None and known.value == value:
             value = known.value
         lasting = max(FRESH_SECONDS, _COST_FACTOR * (perf_counter() - begun))
         return cast("Value", self._put(key, value, changes, self._loop.time() + lasting).value)
+
+    async def _look_again(self, key: tuple[object, ...], find: Callable[[], Value], before: Value) -> None:
+        try:
+            if await self._find(key, find) is not before:
+                self.on_change()
+                self.on_difference()
+        except Exception:  # nobody waits for it: the next who asks will be told
+            log.exception("looking again at %s failed", key[0])
+        finally:
+            del self._looking[key]
 
     def _put(self, key: tuple[object, ...], value: object, changes: int, until: float) -> _Kept:
         self._kept.pop(key, None)

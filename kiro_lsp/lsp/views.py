@@ -61,7 +61,7 @@ class View:
     @property
     def is_task_file(self) -> bool:
         """Else it is a document of a spec: requirements.md, design.md …"""
-        return tasks.is_task_file(self.path)
+        return tasks.is_task_file((self.root / self.path).as_posix())
 
     @property
     def is_current(self) -> bool:
@@ -249,10 +249,19 @@ class Views:
         self._closed: dict[str, Document] = {}
         """Documents that are not open, as they were last read."""
         self._parsing: dict[str, asyncio.Lock] = {}
+        self._numbers: dict[str, int] = {}
 
     @property
     def client(self) -> Client:
         return self._editor.client
+
+    def number_of(self, uri: str) -> int:
+        """A short name for a document, for what comes back from the client."""
+        return self._numbers.setdefault(uri, len(self._numbers))
+
+    async def of_number(self, number: int) -> View | None:
+        uri = next((uri for uri, known in self._numbers.items() if known == number), None)
+        return None if uri is None else await self.of(uri)
 
     def parsing(self, uri: str) -> asyncio.Lock:
         """Held by whoever parses a document aside."""

@@ -1,35 +1,68 @@
 """What stands above each task: run, stop, review, accept. The titles are made in `kiro_lsp/lsp/lenses.py`.
 
-Lenses are complete: a client that would resolve every one (Neovim) has nothing to ask.
+Lenses are complete in small files, and for clients that would resolve every one (Neovim). In a large file other clients get
+lenses without commands, and ask for those of the lines that they show.
 """
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from kiro_lsp.lsp.client import Client
+
 if TYPE_CHECKING:
-    from kiro_lsp.lsp.client import Client
+    from kiro_lsp.lsp.lens_bytes import LensBytes, Style
     from kiro_lsp.lsp.lenses import Lens
-    from kiro_lsp.lsp.views import View
+    from kiro_lsp.lsp.surroundings import Around
+    from kiro_lsp.lsp.views import View, Views
 
-NEEDS = ("kiro_lsp.lsp.lenses",)
-_AT_ONCE_TASKS = 300
+NEEDS = ("kiro_lsp.lsp.lens_bytes",)
+COMPLETE_TASKS = 300
+"""Up to so many tasks every client gets complete lenses."""
+_KEPT = "code lens"
 
 
-def capabilities(_client: Client) -> dict[str, Any]:
-    return {"codeLensProvider": {"resolveProvider": False}}
+def capabilities(client: Client) -> dict[str, Any]:
+    return {"codeLensProvider": {"resolveProvider": not client.resolves_every_lens}}
 
 
 async def handle(view: View, _params: Mapping[str, Any]) -> Any:
-    from kiro_lsp.lsp.endpoint import Raw, dumped
-    from kiro_lsp.lsp.lenses import to_wire
+    from kiro_lsp.lsp.lens_bytes import LensBytes
+    from kiro_lsp.lsp.lenses import now_utc
 
-    found = await lenses_of(view)
-    if len(found) <= _AT_ONCE_TASKS:
-        return to_wire(found)
-    return await asyncio.to_thread(lambda: Raw(dumped(to_wire(found))))
+    if not view.is_task_file:
+        return []
+    parsed, around = await view.parsed(), await view.around()
+    style = _style(view, len(parsed.task_list.tasks), around)
+    kept: LensBytes | None = view.kept.get(_KEPT)
+    found = LensBytes.made(parsed, style) if kept is None else kept.carried(parsed, style)
+    view.kept[_KEPT] = found
+    return found.wire({run.task_key: run for run in around.runs if run.path == view.path}, now_utc())
+
+
+def _style(view: View, tasks: int, around: Around) -> Style:
+    from kiro_lsp.lsp.lens_bytes import Style
+
+    complete = tasks <= COMPLETE_TASKS or view.client.resolves_every_lens
+    return Style(view.uri, view.views.number_of(view.uri), around.offer, complete)
+
+
+async def resolve(views: Views, params: Mapping[str, Any]) -> Any:
+    from kiro_lsp.lsp.endpoint import CONTENT_MODIFIED, INVALID_PARAMS, ResponseError
+    from kiro_lsp.lsp.lens_bytes import resolved
+    from kiro_lsp.lsp.lenses import now_utc
+
+    data = params.get("data")
+    if not isinstance(data, list) or [type(item) for item in data] != [int, str, int]:
+        raise ResponseError(INVALID_PARAMS, "this is no lens of ours")
+    view = await views.of_number(data[0])
+    if view is not None:
+        parsed, around = await view.parsed(), await view.around()
+        lens = resolved(_style(view, len(parsed.task_list.tasks), around), parsed, data, now_utc())
+        if lens is not None:
+            return {**params, "command": lens["command"]}
+    raise ResponseError(CONTENT_MODIFIED, "the task of this lens is gone")
 
 
 async def lenses_of(view: View) -> list[Lens]:
@@ -40,9 +73,8 @@ async def lenses_of(view: View) -> list[Lens]:
         return []
     task_list, around = await view.task_list(), await view.around()
     runs = {run.task_key: run for run in around.runs if run.path == view.path}
-    if len(task_list.tasks) <= _AT_ONCE_TASKS:
-        return lenses(view.uri, task_list, runs, around.offer, now_utc())
-    return await asyncio.to_thread(lenses, view.uri, task_list, runs, around.offer, now_utc())
+    return lenses(view.uri, task_list, runs, around.offer, now_utc())
 
 
 METHODS = {"textDocument/codeLens": handle}
+WORKSPACE_METHODS = {"codeLens/resolve": resolve}

@@ -1,0 +1,134 @@
+"""The lenses of a task file as the bytes that are sent, task by task, so that an edit costs what it touched.
+
+What stands above a task with which nothing is going on depends on its line, its selector and what the project offers; it is
+filled into a template. Tasks with a run are few, and their lenses show seconds: they are made anew each time.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any, Final
+
+import orjson
+
+from kiro_lsp.engine.engine import LiveRun
+from kiro_lsp.errors import KiroError
+from kiro_lsp.lsp.endpoint import Raw, dumped
+from kiro_lsp.lsp.lenses import Lens, Offer, lenses_of, to_wire
+from kiro_lsp.spec import tasks
+from kiro_lsp.spec.assemble import Parsed
+from kiro_lsp.spec.model import Task
+
+_LINE: Final = 987654321
+_SELECTOR: Final = "\u2063selector\u2063"
+"""Stand for the line and the selector while a template is made; no file has so many lines, no id such characters."""
+
+
+@dataclass(frozen=True, slots=True)
+class Style:
+    """What all lenses of one file share."""
+
+    uri: str
+    number: int
+    """Names the document in lenses that are resolved later."""
+    offer: Offer
+    complete: bool
+    """With commands; else only with what `resolve` needs."""
+
+
+@dataclass(slots=True)
+class LensBytes:
+    """Of one version of a document; `carried` makes that of the next."""
+
+    style: Style
+    parsed: Parsed
+    _pieces: list[bytes]
+    """One a task, as if it had no run; empty where nothing stands above it."""
+    _template: tuple[bytes, ...]
+    _repeated: frozenset[str]
+    """Ids of more than one task."""
+    _plain: Raw | None = None
+
+    @classmethod
+    def made(cls, parsed: Parsed, style: Style) -> LensBytes:
+        repeated = frozenset(
+            identifier
+            for identifier, carriers in Counter(task.id for task in parsed.task_list.tasks).items()
+            if identifier is not None and carriers > 1
+        )
+        found = cls(style, parsed, [], _template(style), repeated)
+        found._pieces = [found._piece(task) for task in parsed.task_list.tasks]
+        return found
+
+    def carried(self, parsed: Parsed, style: Style) -> LensBytes:
+        """The same for another version; only what changed is made again."""
+        if style != self.style:
+            return LensBytes.made(parsed, style)
+        if parsed.serial == self.parsed.serial:
+            return self
+        if parsed.base != self.parsed.serial:
+            return LensBytes.made(parsed, style)
+        pieces = list(self._pieces)
+        for number in parsed.touched:
+            pieces[number] = self._piece(parsed.task_list.tasks[number])
+        plain = self._plain if all(pieces[at] == self._pieces[at] for at in parsed.touched) else None
+        return replace(self, parsed=parsed, _pieces=pieces, _plain=plain)
+
+    def wire(self, runs: Mapping[str, LiveRun], now: datetime) -> Raw:
+        """The answer: lenses of all tasks, those of tasks with a run as they are at this moment."""
+        task_list = self.parsed.task_list
+        if not runs:
+            if self._plain is None:
+                self._plain = _listed(self._pieces)
+            return self._plain
+        pieces = list(self._pieces)
+        for number, task in enumerate(task_list.tasks):
+            if task.key in runs:
+                about = {"uri": self.style.uri, "task": self._selector(task)}
+                pieces[number] = dumped(to_wire(lenses_of(task, runs[task.key], about, self.style.offer, now)))[1:-1]
+        return _listed(pieces)
+
+    def _piece(self, task: Task) -> bytes:
+        if not self._template or task.criterion or task.withdrawn or task.status in ("done", "blocked"):
+            return b""
+        selector, line = dumped(self._selector(task)), b"%d" % task.line
+        return b"".join([line if part == b"L" else selector if part == b"S" else part for part in self._template])
+
+    def _selector(self, task: Task) -> str:
+        """As `tasks.selectors` has it."""
+        return f"{task.key}~1" if task.key in self._repeated else task.key
+
+
+def _listed(pieces: Sequence[bytes]) -> Raw:
+    return Raw(b"[%b]" % b",".join(filter(None, pieces)))
+
+
+def _template(style: Style) -> tuple[bytes, ...]:
+    """The lenses of an open task as fixed bytes, with `L` for the line and `S` for the quoted selector between them."""
+    task = Task(_SELECTOR, None, "", "open", " ", _LINE, 3, _LINE + 1, 0)
+    found = lenses_of(task, None, {"uri": style.uri, "task": _SELECTOR}, style.offer, datetime.min)
+    wire = to_wire(found) if style.complete else [_unresolved(style, lens, at) for at, lens in enumerate(found)]
+    parts: list[bytes] = []
+    for between in dumped(wire)[1:-1].split(orjson.dumps(_SELECTOR)):
+        for piece in between.split(b"%d" % _LINE):
+            parts += [piece, b"L"]
+        parts[-1] = b"S"
+    return tuple(parts[:-1]) if found else ()
+
+
+def _unresolved(style: Style, lens: Lens, at: int) -> dict[str, Any]:
+    return {"range": to_wire([lens])[0]["range"], "data": [style.number, _SELECTOR, at]}
+
+
+def resolved(style: Style, parsed: Parsed, data: Sequence[Any], now: datetime) -> dict[str, Any] | None:
+    """The lens that `data` stands for, None when its task is gone or has no such lens any more."""
+    _number, selector, at = data
+    try:
+        task = tasks.find(parsed.task_list, selector)
+    except KiroError:
+        return None
+    found = lenses_of(task, None, {"uri": style.uri, "task": selector}, style.offer, now)
+    return to_wire(found)[at] if at < len(found) else None
