@@ -11,6 +11,9 @@ _SAID = re.compile(r"(?:file ?name|file ?path|file|path|in|edit|update|create|mo
 _SETTING = re.compile(r"(?:title|file|filename|path|name)\s*[=:]\s*[\"']?([^\"'\s}]+)[\"']?", re.IGNORECASE)
 _PATH = re.compile(r"[^\s`\"'<>|*?]*[\w.)\]-]")
 _COMMENT = re.compile(r"(?:#+|//+|--|;+|/\*+|<!--)\s*(.*?)\s*(?:\*/|-->)?$")
+_WITHOUT_ENDING = re.compile(
+    r"[A-Z]\w*file|LICEN[CS]E|README|CHANGELOG|NOTICE|AUTHORS|CODEOWNERS|COPYING|INSTALL|VERSION|TODO"
+)
 _LOOKS_LIKE_PATH = re.compile(r".*(?:/|\\|\.\w)|[A-Z]\w*file$|\.\w+$")
 
 
@@ -78,6 +81,11 @@ def name_in(line: str) -> str | None:
     if not bare or " " in bare or bare.strip(".") == "":
         return None
     return str(bare) if _PATH.fullmatch(bare) else None
+
+
+def names_a_file(name: str) -> bool:
+    """Whether a name that stands above a block can be a file's: a lone word such as "Run:" is none."""
+    return _is_path(name) or _WITHOUT_ENDING.fullmatch(name) is not None
 
 
 def _is_path(text: str) -> bool:

@@ -18,7 +18,7 @@ from typing import Protocol, cast
 
 from kiro_lsp.changes.edits.answer import Answer, FileEdit, FormatProblem
 from kiro_lsp.changes.edits.blocks import lines_of
-from kiro_lsp.changes.edits.filenames import closes, fence_opening, language_and_name, name_above
+from kiro_lsp.changes.edits.filenames import closes, fence_opening, language_and_name, name_above, names_a_file
 from kiro_lsp.changes.edits.formats.reading import Reading, Region
 
 AUTO = "auto"
@@ -193,6 +193,8 @@ class Driver:
         if whole is None:
             self._at = stop + 1
             return True
+        if name is not None and not names_a_file(name):
+            name = None  # prose above a block, such as "Run:", must not become a new file
         region = Region(self.lines, self._at, len(self.lines), closed, name, True, self._sole_default(name), language)
         reading = whole.read(region, self._at)
         if reading is None:
