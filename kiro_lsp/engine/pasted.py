@@ -83,18 +83,23 @@ class ProjectFiles(Mapping[str, bytes]):
             return None
 
 
-def read(text: str, project: ProjectFiles, *, format: str = "auto", file: str | None = None) -> Outcome:
+def read(
+    text: str, project: ProjectFiles, *, format: str = "auto", file: str | None = None, beside: str | None = None
+) -> Outcome:
     """What an answer makes of a project's files: changes of real paths, or failures and no change.
 
-    `file` is the file of an answer that names none, root-relative. Blocking, for the files that it looks at. A path that
-    leaves the project, belongs to git or cannot be read is a failure like any other.
+    `file` (root-relative) is what an answer is about that names no file, as somebody said; `beside` is only the one that
+    they looked at: it gets edits that find their place in it, and is never replaced by a block that has no name.
+    Blocking, for the files that it looks at. A path that leaves the project, belongs to git or cannot be read is a
+    failure like any other.
     """
     if len(text) > ANSWER_LIMIT:
         raise UnreadableFile(
             f"The answer is too large: more than {ANSWER_LIMIT} characters.", hint="Apply it in several parts."
         )
     answer = read_answer(text, format, file=file)
-    answer = replace(answer, files=tuple(_relative(edit, project.root) for edit in answer.files))
+    named = (replace(edit, names=(beside,)) if beside and not edit.names else edit for edit in answer.files)
+    answer = replace(answer, files=tuple(_relative(edit, project.root) for edit in named))
     outcome = apply_answer(answer, project, modes=project.mode)
     if outcome.failures:
         return replace(outcome, failures=tuple(_explained(failure, project) for failure in outcome.failures))

@@ -174,6 +174,8 @@ def _refuse(outcome: Outcome, console: Console) -> int:
     console.say("kiro-lsp: the answer cannot be applied, so nothing was changed.")
     for line in pasted.told_all(outcome):
         console.say(f"  {line}")
+    if any(failure.reason == "path" and not failure.path for failure in outcome.failures):
+        console.say("  If all of it is about one file, say which: --file PATH.")
     console.say("  Send these lines back to the model, or correct the answer and apply it again.")
     return 1
 

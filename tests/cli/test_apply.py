@@ -326,6 +326,9 @@ def test_a_file_for_an_answer_that_names_none(
         assert main(["apply", "--json", "--file", given]) == 0, (folder, given)
         assert [file["path"] for file in one(capsys)["files"]] == [expected]
     stdin(nameless)
+    assert main(["apply"]) == 1
+    assert "--file PATH" in capsys.readouterr().err
+    stdin(nameless)
     assert main(["apply", "--json", "--file", "/etc/passwd"]) == 1
     assert one(capsys)["refused"]["code"] == "path"
 
@@ -367,6 +370,7 @@ UNREADABLE: dict[str, tuple[bytes, str]] = {
     "UTF-16": (BLOCK.encode("utf-16"), "UTF-16"),
     "empty": (b"", ""),
     "no edit in it": (b"I would rather not change anything.\n", ""),
+    "prose above a block": (b"Run:\n```sh\npip install x\n```\n", "no edit"),
     "too large": (b"x" * (pasted.ANSWER_LIMIT + 1), "too large"),
 }
 

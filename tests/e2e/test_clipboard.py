@@ -66,6 +66,19 @@ async def ask(client: LanguageClient, command: str, **argument: Any) -> dict[str
     return dict(await execute(client, types.Command(command, f"kiroLsp.{command}", arguments=[argument])))
 
 
+def _type(client: LanguageClient, uri: str, text: str) -> None:
+    """The person replaces the text of a document."""
+    seen: Seen = client.seen  # type: ignore[attr-defined]
+    version = seen.documents[uri][0] + 1
+    seen.documents[uri] = (version, text)
+    client.text_document_did_change(
+        types.DidChangeTextDocumentParams(
+            types.VersionedTextDocumentIdentifier(version=version, uri=uri),
+            [types.TextDocumentContentChangeWholeDocument(text=text)],
+        )
+    )
+
+
 def call(folder: Path, environ: dict[str, str], *arguments: str, code: int = 0) -> Any:
     """The same project from a terminal."""
     argv = [sys.executable, "-m", "kiro_lsp", *arguments, "--json"]
@@ -137,6 +150,7 @@ async def test_what_cannot_be_applied_is_refused_with_the_hints(editor: Language
         ({"text": ""}, "usage", "'text'"),
         ({"text": "No edit at all.\n"}, "edit", "cannot be applied"),
         ({"text": ANSWER.replace("'Hey '", "'Hi '") + "\n" + CREATED}, "edit", "greeter.py, edit 1: not-found"),
+        ({"text": f"Then:\n\n```sh\nrm {'x' * 9}\n```\n", "uri": (folder / "greeter.py").as_uri()}, "edit", "no edit"),
         ({"text": ANSWER, "uri": "untitled:Untitled-1"}, "usage", "not a file"),
         ({"text": BLOCK, "uri": (folder / ".kiro/specs/greeter/tasks.md").as_uri()}, "edit", "names no file"),
     ]
@@ -167,17 +181,19 @@ async def test_apply_in_a_terminal_leaves_open_documents_to_their_editor(
     (tmp_path / "answer.md").write_text(ANSWER + "\n" + CREATED, "utf-8")
     command = ("apply", str(tmp_path / "answer.md"), "--write")
 
-    _open(editor, seen, uri, UNSAVED)
+    other = UNSAVED.replace("'Hey '", "'Hello '")
+    _open(editor, seen, uri, other)
     # A request after the notification: the server has opened the document when it has answered.
     assert not (await paste(editor))["runId"]
     refused = await asyncio.to_thread(call, folder, environ, *command, code=1)
     assert [(failure["path"], failure["reason"]) for failure in refused["failures"]] == [("greeter.py", "conflict")]
-    assert seen.documents[uri][1] == UNSAVED
+    assert seen.documents[uri][1] == other
     assert not (folder / "docs").exists()
 
-    (folder / "greeter.py").write_text(UNSAVED, "utf-8")  # saved
+    _type(editor, uri, UNSAVED)
+    assert not (await paste(editor))["runId"]
     written = await asyncio.to_thread(call, folder, environ, *command)
     assert (written["ok"], written["written"]) == (True, True)
-    assert seen.documents[uri][1] == POLITE
-    assert (folder / "greeter.py").read_text("utf-8") == UNSAVED
+    assert seen.documents[uri][1] == POLITE, "what was typed and what was pasted, merged"
+    assert (folder / "greeter.py").read_text("utf-8") == GREETER, "the editor saves, not the server"
     assert (folder / "docs/new.md").read_text("utf-8") == "# New\n"
