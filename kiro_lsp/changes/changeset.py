@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from kiro_lsp.changes.diff import Range, hunk_ranges
 from kiro_lsp.changes.model import ChangeSet, FileChange, Hunk, Operation
+from kiro_lsp.changes.slide import readable
 from kiro_lsp.spec.lines import split_lines
 
 CONTEXT = 3
@@ -39,7 +40,7 @@ def hunks_of(change: FileChange) -> tuple[Hunk, ...]:
     if change.base is not None and change.proposed is not None and change.base != change.proposed:
         old, new = split_lines(change.base.decode("utf-8")), split_lines(change.proposed.decode("utf-8"))
         seen: dict[str, int] = {}
-        for a0, a1, b0, b1 in hunk_ranges(old, new):
+        for a0, a1, b0, b1 in readable(hunk_ranges(old, new), old, new):
             removed, added = tuple(old[a0:a1]), tuple(new[b0:b1])
             identifier = _identifier(change.path, "edit", removed, added)
             seen[identifier] = seen.get(identifier, 0) + 1
@@ -166,7 +167,7 @@ def _extended_headers(change: FileChange, target: str) -> Iterator[str]:
 
 
 def _hunks_text(old: Sequence[str], new: Sequence[str]) -> Iterator[str]:
-    for group in _grouped(hunk_ranges(old, new)):
+    for group in _grouped(readable(hunk_ranges(old, new), old, new)):
         before, after = max(0, group[0][0] - CONTEXT), min(len(old), group[-1][1] + CONTEXT)
         shift_start, shift_end = group[0][2] - group[0][0], group[-1][3] - group[-1][1]
         yield f"@@ -{_span(before, after)} +{_span(before + shift_start, after + shift_end)} @@\n"

@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-from kiro_lsp.changes.changeset import hunks_of, is_binary, unified_diff
+from kiro_lsp.changes.changeset import is_binary, unified_diff
+from kiro_lsp.changes.lineends import same_text, text_of
 from kiro_lsp.changes.model import FileChange
 from kiro_lsp.changes.review import Review
+from kiro_lsp.changes.taken import taken_hunks
 from kiro_lsp.engine.engine import Engine
 from kiro_lsp.engine.wire import review_json
 from kiro_lsp.errors import KiroError
@@ -69,7 +71,9 @@ class Reviews:
         self._open.add(record.run_id)
         try:
             texts = [change for change in review.changes.files if _is_text_change(review, change)]
-            if review.pending and texts and client.confirms_annotated_edits and client.applies_edits:
+            previewed = review.pending and texts and client.confirms_annotated_edits and client.applies_edits
+            # Edits of a text that changed since would land on other lines: an accept merges it, or names it.
+            if previewed and await self._are_as_read(record, review, texts):
                 return await self._annotated(record, review, texts)
             return await self._asked(record, review)
         finally:
@@ -107,7 +111,7 @@ class Reviews:
             document = self._editor.at(path)
             current, proposed = _text(review.current(change.path)), _text(review.proposed(change.path))
             if document is not None and document.synced:
-                current = document.text if _alike(document.text, current) else current
+                current = document.text if same_text(document.text, current) else current
             annotation = f"kiro-{number}"
             annotations[annotation] = {
                 "label": f"{record.title}{also}",
@@ -126,24 +130,28 @@ class Reviews:
             )
         return {"documentChanges": changes, "changeAnnotations": annotations}
 
+    async def _are_as_read(self, record: RunRecord, review: Review, texts: list[FileChange]) -> bool:
+        """Whether documents and files still hold what the review starts from."""
+        for change in texts:
+            text = await self._now(Path(record.root) / change.path)
+            if text is None or not same_text(text, _text(review.current(change.path))):
+                return False
+        return True
+
+    async def _now(self, path: Path) -> str | None:
+        """The text of an open document, else of the file; None for what is no text."""
+        text = self._editor.text(path)
+        return text_of(await asyncio.to_thread(_read, path)) if text is None else text
+
     async def _taken(self, record: RunRecord, review: Review, texts: list[FileChange]) -> set[str]:
         """The pending hunks that the files hold now, each found by its content."""
         found: set[str] = set()
         for change in texts:
             path = Path(record.root) / change.path
             await self._arrived(path, _text(review.proposed(change.path)))
-            text = self._editor.text(path)
-            data = text.encode() if text is not None else await asyncio.to_thread(_read, path)
-            if data is None or change.base is None:
-                continue
-            base = review.current(change.path)
-            if text is not None and base is not None:
-                data = _with_line_ends_of(base, data)
-            now = hunks_of(FileChange(change.path, "modify", base, data, change.base_mode, change.base_mode))
-            pending = set(_pending_of(review, change))
-            here = {hunk.id for hunk in now}
-            if here <= {hunk.id for hunk in review.hunks(change.path)}:
-                found |= here & pending
+            text = await self._now(path)
+            if text is not None and change.base is not None:
+                found |= (taken_hunks(review, change.path, text) or frozenset()) & set(_pending_of(review, change))
         return found
 
     async def _arrived(self, path: Path, wanted: str) -> None:
@@ -215,19 +223,6 @@ def _pending_of(review: Review, change: FileChange) -> list[str]:
 
 def _text(data: bytes | None) -> str:
     return "" if data is None else data.decode("utf-8-sig")
-
-
-def _alike(left: str, right: str) -> bool:
-    return left.replace("\r\n", "\n") == right.replace("\r\n", "\n")
-
-
-def _with_line_ends_of(base: bytes, data: bytes) -> bytes:
-    """The bytes of a buffer with the BOM and, where the file has only one kind, the line ends that it has on disk."""
-    if base.startswith(b"\xef\xbb\xbf") and not data.startswith(b"\xef\xbb\xbf"):
-        data = b"\xef\xbb\xbf" + data
-    if base.count(b"\r\n") == base.count(b"\n") > 0 and b"\r\n" not in data:
-        data = data.replace(b"\n", b"\r\n")
-    return data
 
 
 def _read(path: Path) -> bytes | None:
