@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
+from kiro_lsp.changes.diff import hunk_ranges
 from kiro_lsp.changes.edits import diagnose
 from kiro_lsp.changes.edits.answer import (
     Answer,
@@ -20,6 +21,7 @@ from kiro_lsp.changes.edits.answer import (
     StringEdit,
 )
 from kiro_lsp.changes.edits.blocks import lines_of
+from kiro_lsp.changes.edits.build import Span, rebuilt
 from kiro_lsp.changes.edits.omissions import omissions
 from kiro_lsp.changes.edits.paths import PathTrouble, created, existing, inside
 from kiro_lsp.changes.edits.place import Numbered, place_all
@@ -27,6 +29,8 @@ from kiro_lsp.changes.edits.snapshot import Snapshot
 from kiro_lsp.changes.lineends import BOM
 from kiro_lsp.changes.model import FileAction, FileChange
 
+_WITHOUT_END = ("whole-file", "apply-patch")
+"""Formats in which every file ends with a line end."""
 _SHRUNK, _WORTH_SAYING = 2, 20
 """A whole file with less than one half of the old one's lines is said, when the old one had at least that many."""
 
@@ -172,7 +176,7 @@ class _Work:
             lines = content.count("\n")
             if len(file.lines) >= _WORTH_SAYING and lines * _SHRUNK < len(file.lines):
                 self._warnings.append(f"{path} would shrink from {len(file.lines)} to {lines} lines.")
-            content = _restyled(file, content)
+            content = _restyled(file, content, said_end=section.format not in _WITHOUT_END)
         self._once_only(section, path, number)
         self._now[path] = self._encoded(path, number, content)
         self._placed.append(Placed(path, number, 1, 0))
@@ -374,11 +378,11 @@ class _Present(Mapping[str, bytes]):
         return sum(1 for _path in self)
 
 
-def _restyled(file: Snapshot, content: str) -> str:
-    """A whole new content with the file's byte order mark, and its line ends where it has one kind only."""
-    kinds = {end for end in file.ends if end}
-    text = content.removeprefix(BOM)
-    if kinds in ({"\r\n"}, {"\r"}):
-        end = kinds.pop()
-        text = text.replace("\r\n", "\n").replace("\n", end)
-    return file.mark + text
+def _restyled(file: Snapshot, content: str, *, said_end: bool) -> str:
+    """A whole new content in the file's own style: lines that stay keep their ends, new ones take their neighbour's.
+
+    Without `said_end` the final newline is that of the file, because the answer had no way to leave it out.
+    """
+    new = lines_of(content.removeprefix(BOM))
+    spans = [Span(a0, a1, tuple(new[b0:b1])) for a0, a1, b0, b1 in hunk_ranges(file.lines, new)]
+    return rebuilt(file, spans, content.endswith(("\n", "\r")) if said_end or not file.lines else None)

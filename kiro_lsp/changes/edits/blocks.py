@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from kiro_lsp.changes.diff import hunk_ranges
 from kiro_lsp.changes.edits.answer import Line, LinesEdit
 from kiro_lsp.changes.edits.keys import significant
 from kiro_lsp.spec.lines import split_lines
+
+
+def answer_lines(text: str) -> list[str]:
+    """The lines of an answer. A lone carriage return is text in it, unless it has no other line ends."""
+    if "\n" not in text:
+        return lines_of(text)
+    lines = text.split("\n")
+    return [line.removesuffix("\r") for line in (lines[:-1] if lines[-1] == "" else lines)]
+
+
+def single_lines(lines: Iterable[str]) -> list[str]:
+    """Lines as a file has them, where a lone carriage return ends one; a diff shows them as one."""
+    return [part for line in lines for part in line.split("\r")]
 
 
 def lines_of(text: str) -> list[str]:
@@ -20,6 +33,7 @@ def block_of(
     old: Sequence[str], new: Sequence[str], *, line_hint: int | None = None, answer_line: int = 1
 ) -> LinesEdit:
     """The edit that finds `old` and leaves `new` there; lines that both sides share are never rewritten."""
+    old, new = single_lines(old), single_lines(new)
     lines: list[Line] = []
     position = 0
     for a0, a1, b0, b1 in hunk_ranges(old, new):

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from kiro_lsp.changes.edits.answer import LinesEdit
+from kiro_lsp.changes.edits.answer import Line, LinesEdit
 from kiro_lsp.changes.edits.indent import Indents, indent_of
 from kiro_lsp.changes.edits.keys import LOOK_ALIKE, key_of
 from kiro_lsp.changes.edits.ladder import MARKER, Place
@@ -92,10 +92,20 @@ def _indents(file: Snapshot, edit: LinesEdit, place: Place) -> Indents | None:
         if line.mark == "-" and (indent_of(sent) or indent_of(found)):
             indented_removals.append(key_of(sent, LOOK_ALIKE) == key_of(found, LOOK_ALIKE))
     # An answer that quotes what it removes just as it is means its new lines just as they are.
-    if not pairs or (indented_removals and all(indented_removals)):
+    if not pairs or (indented_removals and all(indented_removals)) or _is_written_for_the_file(edit, old, pairs):
         return None
     indents = Indents(pairs, file.lines, [line.text for line in edit.lines])
     return None if indents.identical else indents
+
+
+def _is_written_for_the_file(edit: LinesEdit, old: Sequence[Line], pairs: Sequence[tuple[int, str, str]]) -> bool:
+    """Whether the first new line has the file's indentation already, although the line it replaces was quoted without."""
+    new = next((line.text for line in edit.lines if line.mark == "+" and line.text.strip()), None)
+    first = next(((sent, found) for index, sent, found in pairs if old[index].mark == "-"), None)
+    if new is None or first is None:
+        return False
+    sent, found = first
+    return indent_of(sent) == "" and indent_of(new) == indent_of(found) != ""
 
 
 def conflicts(spans: Sequence[tuple[int, Span]]) -> set[int]:

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
 
+from kiro_lsp.changes.diff import hunk_ranges
 from kiro_lsp.changes.edits.build import Span
 from kiro_lsp.changes.edits.snapshot import Snapshot
 
@@ -77,7 +78,9 @@ def line_spans(file: Snapshot, pieces: Sequence[Piece]) -> tuple[list[tuple[int,
         elif last == len(file.lines) - 1 and not file.ends[-1] and lines[-1] == "" and len(lines) > 1:
             newline = True
             lines.pop()
-        spans.append((group[0].edit, _trimmed(file, Span(first, last + 1, tuple(lines)))))
+        # Lines that both sides share are no part of the change: they keep their own ends.
+        for a0, a1, b0, b1 in hunk_ranges(file.lines[first : last + 1], lines):
+            spans.append((group[0].edit, Span(first + a0, first + a1, tuple(lines[b0:b1]))))
     return spans, newline
 
 
@@ -100,15 +103,3 @@ def _replaced(text: str, start: int, stop: int, pieces: Sequence[Piece]) -> str:
         parts += [text[position : piece.start], piece.new]
         position = piece.end
     return "".join([*parts, text[position:stop]])
-
-
-def _trimmed(file: Snapshot, span: Span) -> Span:
-    """The span without the lines that both sides share at its ends."""
-    start, end, new = span.start, span.end, list(span.new)
-    while start < end and new and file.lines[start] == new[0]:
-        start += 1
-        new.pop(0)
-    while start < end and new and file.lines[end - 1] == new[-1]:
-        end -= 1
-        new.pop()
-    return Span(start, end, tuple(new))

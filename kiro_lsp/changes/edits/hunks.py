@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice, takewhile
 
 from unidiff.errors import UnidiffParseError
@@ -131,7 +131,8 @@ def _newlines(marks: Sequence[str], ends: Sequence[int]) -> tuple[bool | None, b
         return None, None
     has_new = any(mark in ("+", " ") for mark in marks)
     has_old = any(mark in ("-", " ") for mark in marks)
-    return (not said["old"] if has_old else None), (not said["new"] if has_new else None)
+    # Without a new line the last one of the file becomes a line that had an end, and keeps it.
+    return (not said["old"] if has_old else None), (not said["new"] if has_new else said["old"] or None)
 
 
 def line_of(mark: str, text: str) -> Line:
@@ -175,7 +176,9 @@ def _is_rule(lines: Sequence[str], at: int, end: int) -> bool:
 
 
 def _is_file_header(lines: Sequence[str], at: int, end: int) -> bool:
-    return lines[at].startswith("--- ") and at + 1 < end and lines[at + 1].startswith("+++ ")
+    """Whether a new file begins: only an `@@` line behind it tells a file's name from a removed and an added line."""
+    pair = lines[at].startswith("--- ") and at + 1 < end and lines[at + 1].startswith("+++ ")
+    return pair and at + 2 < end and is_header(lines[at + 2])
 
 
 class _Reader:
@@ -207,9 +210,7 @@ class _Reader:
         if is_header(line) or line.startswith(_SECTIONS):
             return True
         if _is_file_header(self._lines, at, self._end):
-            # Without counts, or with wrong ones, only a header behind it tells a file's name from a removed line.
-            followed = at + 2 < self._end and is_header(self._lines[at + 2])
-            return followed or self._counted or self._header.old is None
+            return True
         if self._counted:
             return self._text_follows(at)
         after_blank = bool(self._bare and self._bare[-1])
@@ -251,7 +252,7 @@ def edit_of(body: Body, header: Header, answer_line: int) -> LinesEdit:
     """A hunk as an edit. A header that starts at line 0 has no hint, unless it has no old lines either: then it says that
     the file is empty or new.
     """
-    lines = body.lines
+    lines = tuple(replace(line, text=text) for line in body.lines for text in line.text.split("\r"))
     # Context beyond a jump at either end is none: there is nothing to be found behind it.
     while lines and lines[0].mark == "~":
         lines = lines[1:]

@@ -56,6 +56,8 @@ def inside(name: str) -> str:
         raise PathTrouble(f"{name!r} is no file name.", name)
     if name.startswith(("/", "\\")) or _DRIVE.match(name):
         raise PathTrouble(f"{name!r} is outside the project: give the path relative to its root.", name)
+    if ".." in name.replace("\\", "/").split("/") and "\\" in name:
+        raise PathTrouble(f"{name!r} is outside the project: give the path relative to its root.", name)
     parts: list[str] = []
     for part in name.split("/"):
         if part == "..":

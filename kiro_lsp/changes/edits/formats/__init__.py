@@ -17,7 +17,7 @@ from functools import cache
 from typing import Protocol, cast
 
 from kiro_lsp.changes.edits.answer import Answer, FileEdit, FormatProblem
-from kiro_lsp.changes.edits.blocks import lines_of
+from kiro_lsp.changes.edits.blocks import answer_lines
 from kiro_lsp.changes.edits.filenames import closes, fence_opening, language_and_name, name_above, names_a_file
 from kiro_lsp.changes.edits.formats.reading import Reading, Region
 
@@ -67,7 +67,7 @@ def read_answer(text: str, format: str = AUTO, *, file: str | None = None) -> An
     if format not in format_names():
         raise ValueError(f"unknown format {format!r}: one of {', '.join(format_names())}")
     driver = Driver(format, file)
-    driver.lines = _unwrapped(lines_of(text.removeprefix("\ufeff")), text)
+    driver.lines = _unwrapped(answer_lines(text.removeprefix("\ufeff")), text)
     driver.advance(closed=True)
     return driver.answer()
 
@@ -78,7 +78,7 @@ def _unwrapped(lines: list[str], text: str) -> list[str]:
         from kiro_lsp.changes.edits.formats.calls import patch_inside
 
         inside = patch_inside(text)
-        return lines if inside is None else lines_of(inside)
+        return lines if inside is None else answer_lines(inside)
     return lines
 
 

@@ -6,6 +6,7 @@ git (create, delete, rename, copy, mode) are read; binary patches and combined d
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 
 from kiro_lsp.changes.edits.answer import Action, FileEdit, FormatProblem, Line, LinesEdit
@@ -17,6 +18,7 @@ NAME = "udiff"
 ORDER = 30
 
 _SECTION = ("diff --git ", "Index: ", "diff -", "diff a/")
+_PLAIN_HUNK = re.compile(r"@@ *(?:-\d|\.\.\.|@@|$)")
 _DIFF_LANGUAGES = ("diff", "patch", "udiff", "git-diff")
 
 
@@ -31,6 +33,9 @@ def begins(region: Region, at: int) -> bool:
     if line.startswith(("+++ ", "Index: ")):
         return is_header(following) or (line.startswith("Index: ") and following.startswith(("====", "--- ", "diff ")))
     if line.startswith("@@"):
+        if region.fenced and region.name and region.language not in _DIFF_LANGUAGES and not _PLAIN_HUNK.match(line):
+            # A file with a name may well begin with a decorator or the like.
+            return False
         filled = next((region.lines[n] for n in range(at + 1, region.end) if region.lines[n]), "")
         return filled[:1] in ("+", "-", " ") or line.startswith("@@@")
     return _is_bare(region, at)
