@@ -271,6 +271,7 @@ def _specials(before: str, after: str) -> list[str]:
         block.replace("=======", "-------").replace(">>>>>>>", "+++++++").replace("<<<<<<<", "-------"),
         f"{diff}{block}",
         f"{block}\n{renderings.as_whole_file('src/b.py', '', 'x = 3')}",
+        renderings.as_whole_file(_PATH, before, f"{after}# ... rest of the code unchanged ...\n"),
         '{"path": "src/b.py", "insert_line": 1, "insert_text": "between\\n"}',
         f"{renderings.as_string_replacements(_PATH, before, after)}\n{diff}",
     ]

@@ -55,6 +55,11 @@ def _marked(text: str) -> list[tuple[str, bool]]:
     return [(line, not ended and number == len(lines) - 1) for number, line in enumerate(lines)]
 
 
+def hides_a_header(diff: str) -> bool:
+    """Whether a removed line and an added one look like the names of a file: only the counts tell them apart."""
+    return len(re.findall(r"^--- .*\n\+\+\+ ", diff, re.MULTILINE)) > 1
+
+
 def as_diff(path: str, before: str, after: str, context: int = 3, numbers: bool = True) -> str:
     """A unified diff, with the line that says so where a side has no newline at its end."""
     old_lines, new_lines = lines_of(before), lines_of(after)

@@ -47,6 +47,7 @@ NOT_PORTABLE: dict[str, str] = {
 """Case → why its right answer hangs on something that is not in the case."""
 
 _ONE_FILE = "file"
+_NAMED = re.compile(r"([\w.]+\.\w+)\n<{7} SEARCH")
 _BLANK = re.compile(r"\s+")
 _END = re.compile(r"\r\n|\r|\n")
 
@@ -98,6 +99,9 @@ def _rows(path: Path) -> Iterator[dict[str, Any]]:
 
 def _case(row: dict[str, Any]) -> Case:
     policy = row.get("policy") or {}
+    if list(row["before"]) == [_ONE_FILE] and (named := _NAMED.match(row["response"])):
+        # The source hands over one file without a name, whatever the reply calls it.
+        row = _renamed(row, named[1])
     must = policy.get("must", row["must"])
     after = policy.get("after", row["after"]) if must == "apply" else None
     return Case(
@@ -112,6 +116,11 @@ def _case(row: dict[str, Any]) -> Case:
         file=row.get("target") or (_ONE_FILE if list(row["before"]) == [_ONE_FILE] else None),
         options=tuple(row.get("options") or ()),
     )
+
+
+def _renamed(row: dict[str, Any], name: str) -> dict[str, Any]:
+    sides = {side: dict.fromkeys([name], *row[side].values()) for side in ("before", "after") if row[side] is not None}
+    return row | sides
 
 
 def _encoded(files: Mapping[str, str]) -> Files:

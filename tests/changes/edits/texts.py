@@ -72,11 +72,14 @@ def changes(draw: st.DrawFn, least: int = 0, most: int = 30, keeps_last_end: boo
             kind, span, count = "insert", 0, 1
         new[at : at + span] = [line(number) for number in range(fresh, fresh + count)]
         fresh += count
-    if new == old:
-        new.append(line(fresh))
     end = draw(st.sampled_from(ENDS))
     ended = draw(st.booleans())
     ended_after = ended if keeps_last_end else draw(st.booleans())
+    while new and not new[-1] and not ended_after:
+        # A blank last line without an end is none.
+        new.pop()
+    if new == old and ended_after == ended:
+        new.append(line(fresh))
     before = _joined(old, end, ended)
     # Nothing but the file says which line ends it has.
     end = end if end in before else "\n"
