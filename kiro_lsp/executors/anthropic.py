@@ -158,6 +158,9 @@ class _Conversation:
             ]
         )
 
+    def add_text(self, text: str) -> None:
+        self.add_user([{"type": "text", "text": text}])
+
     def _on_the_wire(self) -> list[orjson.Fragment]:
         """The messages, with a cache breakpoint at the end of the last two of ours.
 

@@ -19,6 +19,7 @@ from kiro_lsp.errors import ErrorKind, ExecutorError
 from kiro_lsp.events import Phase, Tool
 from kiro_lsp.executors.protocol import ExecutorResult, RunContext
 from kiro_lsp.executors.tools import Toolbox, ToolResult
+from kiro_lsp.executors.tools.textanswer import edits_in
 
 Stop = Literal["end_turn", "tool_use", "max_tokens", "refusal", "pause", "context", "unknown"]
 
@@ -68,6 +69,10 @@ class Conversation(Protocol):
 
     def add_results(self, results: Sequence[tuple[ToolUse, ToolResult]]) -> None: ...
 
+    def add_text(self, text: str) -> None:
+        """Say something to the model, after a turn that called no tool."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -79,6 +84,8 @@ class Limits:
     equal_calls: int = 5
     longest_cycle: int = 5
     equal_failing_edits: int = 3
+    refused_answers: int = 3
+    """How often edits written into an answer may be refused before the run ends."""
 
 
 _EDITS: Final = frozenset({"edit", "write_file", "delete_file"})
@@ -95,6 +102,7 @@ class _Loop:
     calls: list[str] = field(default_factory=list)
     failed_edits: Counter[str] = field(default_factory=Counter)
     result_bytes: int = 0
+    refused_answers: int = 0
     ids: set[str] = field(default_factory=set)
     changed: dict[str, None] = field(default_factory=dict)
     """Paths that a successful tool has changed, in order."""
@@ -121,6 +129,30 @@ class _Loop:
         if use.name in _EDITS and result.is_error:
             self._stop_failing_edits(signature, result)
         return result
+
+    async def take_edits(self, text: str) -> str | None:
+        """Stage the edits that an answer holds as text, from a model that changed nothing by tools.
+
+        None when there is nothing (more) to say to the model; else why they were refused, which goes back to it.
+        """
+        if self.changed or (answer := edits_in(text)) is None:
+            return None
+        identifier = self._event_id("answer")
+        self.run.emit(Phase("editing"))
+        self.run.emit(Tool(identifier, "edit", "Edits of the answer", "in_progress"))
+        result, changed = await self.toolbox.stage(answer)
+        self.changed |= dict.fromkeys(changed)
+        self.run.emit(Tool(identifier, "edit", "Edits of the answer", "failed" if result.is_error else "completed"))
+        if not result.is_error:
+            return None
+        self.refused_answers += 1
+        if self.refused_answers >= self.limits.refused_answers:
+            raise ExecutorError(
+                "loop",
+                f"The agent's edits could not be used {self.refused_answers} times. {result.text[:500]}",
+                hint="Retry, or pick another model.",
+            )
+        return result.text
 
     def _event_id(self, given: str) -> str:
         """The call's id, told apart from one of an earlier turn: readers of events tell calls by it."""
@@ -185,6 +217,9 @@ async def work(
         if turn.tool_uses:
             conversation.add_results([(use, await loop.carry_out(use)) for use in turn.tool_uses])
         elif turn.stop != "pause":
+            if (refused := await loop.take_edits(turn.text)) is not None:
+                conversation.add_text(redact(refused))
+                continue
             return ExecutorResult(
                 True,
                 changed_files=tuple(loop.changed),

@@ -29,9 +29,11 @@ Calls = Sequence[tuple[str, Any]]
 class Scripted:
     """A provider whose turns are given; after them it ends."""
 
-    turns: Iterable[Calls]
+    turns: Iterable[Calls | str]
+    """Tool calls, or the text of an answer without any."""
     model: str = "m"
     results: list[list[tuple[ToolUse, ToolResult]]] = field(default_factory=list)
+    told: list[str] = field(default_factory=list)
     asked: int = 0
 
     def __post_init__(self) -> None:
@@ -45,14 +47,19 @@ class Scripted:
         calls = next(self._turns, None)
         if calls is None:
             return Turn("All done.", (), "end_turn", Usage(7, 3))
+        if isinstance(calls, str):
+            return Turn(calls, (), "end_turn", Usage(7, 3))
         uses = tuple(ToolUse(f"t{self.asked}.{place}", name, args) for place, (name, args) in enumerate(calls))
         return Turn("", uses, "tool_use", Usage(7, 3))
 
     def add_results(self, results: Sequence[tuple[ToolUse, ToolResult]]) -> None:
         self.results.append(list(results))
 
+    def add_text(self, text: str) -> None:
+        self.told.append(text)
 
-async def check(root: Path, turns: Iterable[Calls], limits: Limits, says: str) -> tuple[Scripted, CountingRun]:
+
+async def check(root: Path, turns: Iterable[Calls | str], limits: Limits, says: str) -> tuple[Scripted, CountingRun]:
     """The loop is stopped with kind "loop" and these words; what it did before is kept."""
     provider, run = Scripted(turns), CountingRun(root)
     with pytest.raises(ExecutorError, match=says) as caught:
@@ -199,3 +206,42 @@ async def test_results_are_redacted_before_they_go_back(root: Path) -> None:
     provider = Scripted([[("read_file", {"path": "notes.txt"})]])
     await work(provider, CountingRun(root), redact=hide)
     assert "[redacted] is the word" in provider.results[0][0][1].text
+
+
+GOOD = "src/number.py\n```python\n<<<<<<< SEARCH\n{old}\n=======\n{new}\n>>>>>>> REPLACE\n```\nDone."
+
+
+async def test_edits_written_into_an_answer_are_staged(root: Path) -> None:
+    old = (root / "src/number.py").read_text().split("\n")[0]
+    provider, run = Scripted([GOOD.format(old=old, new="NEW = 1")]), CountingRun(root)
+    result = await work(provider, run)
+    assert result.changed_files == ("src/number.py",)
+    assert (await run.read("src/number.py")).startswith(b"NEW = 1\n")
+    assert provider.told == []
+
+
+async def test_refused_edits_of_an_answer_go_back_with_the_reason_and_are_counted(root: Path) -> None:
+    old = (root / "src/number.py").read_text().split("\n")[0]
+    bad = GOOD.format(old="nowhere at all", new="x")
+    provider, run = Scripted([bad, GOOD.format(old=old, new="NEW = 1")]), CountingRun(root)
+    result = await work(provider, run)
+    assert result.changed_files == ("src/number.py",)
+    assert "not-found" in provider.told[0]
+    assert "Nothing was changed" in provider.told[0]
+    await check(root, [bad, bad, bad], Limits(), "could not be used 3 times")
+
+
+async def test_a_closing_word_with_a_diff_in_it_is_no_edit_after_tools_have_changed_something(root: Path) -> None:
+    old = (root / "src/number.py").read_text().split("\n")[0]
+    write = ("write_file", {"path": "new.txt", "content": "x\n"})
+    provider, run = Scripted([[write], GOOD.format(old=old, new="NEW = 1")]), CountingRun(root)
+    result = await work(provider, run)
+    assert result.changed_files == ("new.txt",)
+
+
+async def test_edits_of_an_answer_reach_no_file_that_no_agent_may_change(root: Path) -> None:
+    answer = "```diff\n--- /dev/null\n+++ b/.env\n@@ -0,0 +1 @@\n+KEY=1\n```"
+    provider, run = Scripted([answer]), CountingRun(root)
+    await work(provider, run)
+    assert "may hold secrets" in provider.told[0]
+    assert run.changes().files == ()

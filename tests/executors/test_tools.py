@@ -342,7 +342,12 @@ async def test_many_hits_and_long_lines_are_cut(toolbox: Toolbox, run: LocalRun)
         ("aaa.txt", "aaa", "b", b"b\n"),
         ("lone.txt", "b", "c\nd", b"a\rc\rd\r\r\n"),
         # Whole lines are found with white space aside, and the new ones follow the file's indentation.
-        ("src/app.py", "def main():\n  print(1)", "def main():\n  print(2)", FILES["src/app.py"].replace(b"1", b"2", 1)),
+        (
+            "src/app.py",
+            "def main():\n  print(1)",
+            "def main():\n  print(2)",
+            FILES["src/app.py"].replace(b"1", b"2", 1),
+        ),
     ],
 )
 async def test_an_edit_changes_its_place_and_no_other_byte(

@@ -17,8 +17,10 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+from kiro_lsp.changes.edits.answer import Answer
 from kiro_lsp.errors import Conflict, PathRefused, UnreadableFile
 from kiro_lsp.executors.protocol import RunContext
+from kiro_lsp.executors.tools import textanswer
 from kiro_lsp.executors.tools.arguments import Arguments, BadArguments, checked
 from kiro_lsp.executors.tools.definition import Parameter, Tool, ToolKind, ToolResult
 from kiro_lsp.sandbox import paths
@@ -96,6 +98,15 @@ class Toolbox:
         except (FileNotFoundError, NotADirectoryError, IsADirectoryError, PermissionError) as problem:
             return ToolResult(_as_sentence(problem), is_error=True, path=path, kind=tool.kind)
 
+    async def stage(self, answer: Answer) -> tuple[ToolResult, tuple[str, ...]]:
+        """Stage the edits of an answer; the result for the model, and the paths that changed. Raises as `call` does."""
+        try:
+            return await textanswer.stage(
+                answer, self._run, lambda path: self._allowed(paths.resolve(self._run.root, path))
+            )
+        except (PathRefused, UnreadableFile, Conflict) as refused:
+            return ToolResult(str(refused), is_error=True, kind="edit"), ()
+
     def _resolved(self, tool: Tool, values: dict[str, Any]) -> str | None:
         """Put the one spelling of each path into `values`; returns the path that the call is about."""
         about: str | None = None
@@ -104,18 +115,22 @@ class Toolbox:
                 continue
             resolve = paths.resolve if parameter.type == "file" else paths.resolve_folder
             about = values[parameter.name] = resolve(self._run.root, values[parameter.name])
-        if about is not None and paths.holds_secrets(about):
+        return about if about is None else self._allowed(about, writes=tool.writes)
+
+    def _allowed(self, path: str, *, writes: bool = True) -> str:
+        """The path itself. Raises PathRefused for one that no agent may read or change."""
+        if paths.holds_secrets(path):
             raise PathRefused(
-                f"{about} may hold secrets and is not given to agents.",
+                f"{path} may hold secrets and is not given to agents.",
                 hint="Use an example file such as .env.example.",
             )
-        if tool.writes and about is not None and about.casefold() in self._guarded:
+        if writes and path.casefold() in self._guarded:
             raise PathRefused(
-                f"{about} is the task file. Its boxes are ticked by the tool after the person accepted the change, "
+                f"{path} is the task file. Its boxes are ticked by the tool after the person accepted the change, "
                 "never by you.",
                 hint="Leave it as it is, and end your turn when the work is done.",
             )
-        return about
+        return path
 
 
 def _as_sentence(problem: OSError) -> str:

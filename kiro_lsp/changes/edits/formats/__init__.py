@@ -220,10 +220,11 @@ class Driver:
         """Whether a body is edits: it begins as one, or it has no name that could make it a file."""
         begin = [format for format in formats if format.ORDER < _WHOLE]
         filled = [n for n in range(body.first, body.end) if self.lines[n].strip()][:2]
-        if any(
-            format.begins(replace(body, first=filled[0]) if filled else body, at) for format in begin for at in filled
-        ):
-            return True
+        # A SEARCH/REPLACE block may have its file's name above it inside the fence; everything else begins the body.
+        for format in begin:
+            lines = filled if getattr(format, "IGNORES_FENCES", False) else filled[:1]
+            if any(format.begins(replace(body, first=filled[0]), at) for at in lines):
+                return True
         if body.language not in _DIFFS and (body.name is not None or body.default is not None):
             return False
         if body.name is not None and body.language == "":
