@@ -55,7 +55,7 @@ class Endpoint:
     # Answers and notifications
 
     def answer(self, identifier: MessageId, result: Any) -> None:
-        body = bytes(result) if isinstance(result, Raw) else dumped(result)
+        body = result if isinstance(result, Raw) else dumped(result)
         self._send_bytes(b'{"jsonrpc":"2.0","id":%b,"result":%b}' % (orjson.dumps(identifier), body))
 
     def refuse(self, identifier: MessageId, error: ResponseError) -> None:
@@ -64,7 +64,7 @@ class Endpoint:
 
     def notify(self, method: str, params: Any) -> None:
         if not self._closed:
-            body = bytes(params) if isinstance(params, Raw) else dumped(params)
+            body = params if isinstance(params, Raw) else dumped(params)
             self._send_bytes(b'{"jsonrpc":"2.0","method":%b,"params":%b}' % (orjson.dumps(method), body))
 
     # Requests of ours

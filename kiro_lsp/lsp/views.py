@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 from kiro_lsp.engine.engine import Engine
 from kiro_lsp.errors import KiroError
@@ -34,15 +34,26 @@ _ABOVE: Final = 4
 """How many folders up the task file of a spec document may lie (`openspec/changes/x/specs/area/spec.md`)."""
 
 
+class Place(NamedTuple):
+    """Where a document lies: its project, and its path in it with `/`."""
+
+    root: Path
+    path: str
+    is_task_file: bool
+
+
 class View:
     """One version of one document. `lines` have their ends; positions inside are characters, on the wire the client's units."""
 
-    def __init__(self, views: Views, document: Document, root: Path, path: str) -> None:
-        self.views, self.root, self.path = views, root, path
+    def __init__(self, views: Views, document: Document, place: Place) -> None:
+        self.views = views
+        self.root, self.path, is_task_file = place
         self.uri = document.uri
         self.version = document.version if document.version >= 0 else None
         """None for a document that is not open."""
         self.lines: Sequence[str] = document.lines
+        self.is_task_file = is_task_file
+        """Else it is a document of a spec: requirements.md, design.md …"""
         self.cache: dict[str, Any] = {}
         """For features: what they derived from this very text, each under its own name."""
         self.kept: dict[str, Any] = document.kept
@@ -57,11 +68,6 @@ class View:
     @property
     def text(self) -> str:
         return "".join(self.lines)
-
-    @property
-    def is_task_file(self) -> bool:
-        """Else it is a document of a spec: requirements.md, design.md …"""
-        return tasks.is_task_file((self.root / self.path).as_posix())
 
     @property
     def is_current(self) -> bool:
@@ -245,7 +251,7 @@ class Views:
         self._engine, self._editor, self._places = engine, editor, places
         self.endpoint = endpoint
         self.surroundings = Surroundings(engine)
-        self._known_places: dict[str, tuple[Path, str] | None] = {}
+        self._known_places: dict[str, Place | None] = {}
         self._closed: dict[str, Document] = {}
         """Documents that are not open, as they were last read."""
         self._parsing: dict[str, asyncio.Lock] = {}
@@ -296,7 +302,7 @@ class Views:
         place = await self._place(uri)
         if place is None:
             return None
-        return self._view(document, *place) if document is not None else await self._of_closed(uri, *place)
+        return self._view(document, place) if document is not None else await self._of_closed(uri, place)
 
     async def at(self, root: Path, path: str) -> View | None:
         """The same by root and root-relative path."""
@@ -313,14 +319,14 @@ class Views:
                     found.append(view)
         return found
 
-    def _view(self, document: Document, root: Path, path: str) -> View:
+    def _view(self, document: Document, place: Place) -> View:
         view: View | None = document.cache.get("view")
         if view is None:
-            view = document.cache["view"] = View(self, document, root, path)
+            view = document.cache["view"] = View(self, document, place)
         return view
 
-    async def _of_closed(self, uri: str, root: Path, path: str) -> View | None:
-        text = await self.surroundings.text_on_disk(root, path)
+    async def _of_closed(self, uri: str, place: Place) -> View | None:
+        text = await self.surroundings.text_on_disk(place.root, place.path)
         if text is None:
             self._closed.pop(uri, None)
             return None
@@ -329,22 +335,25 @@ class Views:
             known = self._closed[uri] = documents.opened(uri, "markdown", -1, text)
             while len(self._closed) > _CLOSED_AT_MOST:
                 del self._closed[next(iter(self._closed))]
-        return self._view(known, root, path)
+        return self._view(known, place)
 
-    async def _place(self, uri: str) -> tuple[Path, str] | None:
+    async def _place(self, uri: str) -> Place | None:
         if uri not in self._known_places:
             if len(self._known_places) > _PLACES_AT_MOST:
                 self._known_places.clear()
             self._known_places[uri] = await asyncio.to_thread(self._find_place, uri)
         return self._known_places[uri]
 
-    def _find_place(self, uri: str) -> tuple[Path, str] | None:
+    def _find_place(self, uri: str) -> Place | None:
         path = convert.file_of(uri)
-        if path is None or not (tasks.is_task_file(path.as_posix()) or path.name.lower() in SPEC_DOCUMENTS):
+        if path is None:
+            return None
+        is_task_file = tasks.is_task_file(path.as_posix())
+        if not is_task_file and path.name.lower() not in SPEC_DOCUMENTS:
             return None
         try:
             root, path = self._places.place_of(uri)
-            return root, self._engine.workspace(root).relative(path)
+            return Place(root, self._engine.workspace(root).relative(path), is_task_file)
         except KiroError:
             return None
 
