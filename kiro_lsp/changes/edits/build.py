@@ -137,7 +137,7 @@ def rebuilt(file: Snapshot, spans: Iterable[Span], final_newline: bool | None = 
         for index, text in enumerate(span.new):
             beside = replaced[index] if index < len(replaced) else replaced[-1] if replaced else _neighbour(file, span)
             lines.append(text)
-            ends.append(beside or file.end)
+            ends.append(beside)
         position = span.end
     lines += file.lines[position:]
     ends += file.ends[position:]
@@ -146,10 +146,12 @@ def rebuilt(file: Snapshot, spans: Iterable[Span], final_newline: bool | None = 
     if file.mark:
         # An answer that shows the byte order mark as part of the first line means the mark that the file has.
         lines[0] = lines[0].removeprefix(BOM)
-    ends[:-1] = [end or file.end for end in ends[:-1]]
+    for index, end in enumerate(ends):
+        # What had no end, because it was the last line or there was none, gets that of the line above.
+        ends[index] = end or (ends[index - 1] if index else file.end)
     had = not file.ends or bool(file.ends[-1])
     wanted = had if final_newline is None else final_newline
-    ends[-1] = (ends[-1] or file.end) if wanted else ""
+    ends[-1] = ends[-1] if wanted else ""
     return joined(lines, ends, file.mark)
 
 

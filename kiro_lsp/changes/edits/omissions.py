@@ -13,7 +13,7 @@ _OPENERS = r"//|#|--|;+|%|<!--|/\*+|\*|\{/\*|\"\"\"|'''"
 _CLOSERS = r"-->|\*/\}?|\"\"\"|'''"
 _COMMENT = re.compile(rf"\s*(?:{_OPENERS})\s*(.*?)\s*(?:{_CLOSERS})?\s*")
 _BARE = re.compile(r"\s*[(\[<{]?\s*(.*?)\s*[)\]>}]?\s*")
-_SAYS = re.compile(rf"(?:{_DOTS}\s*(?:\(?\s*)?(?:{_WORDS})|(?:{_WORDS})[^\n]*{_DOTS})", re.IGNORECASE)
+_SAYS = re.compile(rf"{_DOTS}\s*\(?\s*(?:the\s+)?(?:{_WORDS})|(?:the\s+)?(?:{_WORDS})[^\n]*{_DOTS}\W*", re.IGNORECASE)
 _ONLY_WORDS = re.compile(r"[\w\s.,'()\u2026:-]*")
 _LONGEST = 200
 
@@ -30,7 +30,7 @@ def omissions(text: str) -> list[tuple[int, str]]:
             continue
         comment = _COMMENT.fullmatch(line)
         said = comment.group(1) if comment else _bare(line)
-        if said and _SAYS.search(said) and _ONLY_WORDS.fullmatch(said):
+        if said and _SAYS.match(said) and _ONLY_WORDS.fullmatch(said):
             found.append((number, line))
     return found
 

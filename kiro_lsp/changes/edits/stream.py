@@ -7,7 +7,7 @@ import re
 from kiro_lsp.changes.edits.answer import Answer, FileEdit
 from kiro_lsp.changes.edits.formats import AUTO, Driver, read_answer
 
-_BOUNDARY = re.compile(r"(?:>{3,}|\+{3,}|\*\*\*|```|~~~|diff |--- |\}|\])")
+_BOUNDARY = re.compile(r"(?:>{3,}|\+{3,} REPLACE|\*\*\*|```|~~~|diff |\}|\])")
 """How lines begin that can end an edit; only behind such a line is an unfinished part looked at again."""
 _LEAST_GROWTH = 1.25
 
@@ -34,8 +34,10 @@ class AnswerReader:
         *lines, self._rest = (self._rest + piece).split("\n")
         boundary = False
         for line in lines:
-            self._driver.lines.append(line.rstrip("\r"))
-            boundary = boundary or bool(_BOUNDARY.match(line.lstrip()))
+            # The first hunk of the next file shows that the one before is over.
+            begins = line.startswith("@@") and bool(self._driver.lines) and self._driver.lines[-1].startswith("+++ ")
+            self._driver.lines.append(line.removesuffix("\r"))
+            boundary = boundary or begins or bool(_BOUNDARY.match(line.lstrip()))
         total = len(self._driver.lines)
         if not boundary and total < self._looked_at * _LEAST_GROWTH:
             return []

@@ -93,6 +93,7 @@ class Driver:
     problems: list[FormatProblem] = field(default_factory=list)
     _at: int = 0
     _fence: Region | None = None
+    _marks: str = ""
     _last_named: tuple[str, ...] = ()
     _heredocs: list[str] = field(default_factory=list)
     _outside_end: int = 0
@@ -113,6 +114,7 @@ class Driver:
     def _step(self, formats: Sequence[Format], *, closed: bool) -> bool:
         """One line or one edit further; False when more lines are needed."""
         line = self.lines[self._at]
+        self._look_for_the_end(closed=closed)
         if self._fence is not None and self._at >= self._fence.end:
             self._fence = None
             self._at += 1
@@ -205,10 +207,22 @@ class Driver:
     def _may_begin(self, formats: Sequence[Format], name: str | None, language: str) -> bool:
         """An open fence: its body is walked as it arrives when it begins like edits; else it is waited for."""
         body = Region(self.lines, self._at + 1, len(self.lines), False, name, True, self.default, language, self.format)
-        if body.first < body.end and self._holds_edits(formats, body) and self._ignores_fences(formats, body):
-            self._at += 1
-            return True
-        return False
+        if body.first >= body.end or not self._holds_edits(formats, body):
+            return False
+        if not self._ignores_fences(formats, body):
+            self._fence = body
+            self._marks = (fence_opening(self.lines[self._at]) or ("```", ""))[0]
+        self._at += 1
+        return True
+
+    def _look_for_the_end(self, *, closed: bool) -> None:
+        """Bound a fence that was entered before its end had arrived."""
+        fence = self._fence
+        if fence is None or fence.closed:
+            return
+        end = next((n for n in range(fence.end, len(self.lines)) if closes(self.lines[n], self._marks)), None)
+        stop = len(self.lines) if end is None else end
+        self._fence = replace(fence, end=stop, closed=closed or end is not None, cut=closed and end is None)
 
     def _ignores_fences(self, formats: Sequence[Format], body: Region) -> bool:
         first = next((n for n in range(body.first, body.end) if self.lines[n].strip()), None)
