@@ -117,6 +117,14 @@ def ambiguous(path: str, lines: Sequence[int]) -> str:
     )
 
 
+def before_anchor(path: str, line: int, anchors: Sequence[str]) -> str:
+    """The message for lines whose only place is before what the anchor names; `line` is 1-based."""
+    return (
+        f"The lines to change stand in {path} at line {line} only, which is before {_shown(' / '.join(anchors))}. "
+        "Read the file again: quote the lines below the @@ line as they are, or leave the @@ line out."
+    )
+
+
 def already_applied(path: str, line: int) -> str:
     return (
         f"{path} holds the new text already, at line {line}: this edit was made before. Leave it out, or read the file "

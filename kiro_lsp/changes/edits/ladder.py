@@ -58,9 +58,13 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """What a search found: one place; several (`places`, and the rung they share); or none."""
+    """What a search found: one place; several (`places`, and the rung they share); or none.
+
+    `outside` is the only place of the lines when it stands before everything that the edit's anchor could mean.
+    """
 
     places: tuple[Place, ...] = ()
+    outside: Place | None = None
 
     @property
     def place(self) -> Place | None:
@@ -89,7 +93,10 @@ def locate(file: Snapshot, edit: LinesEdit, highest: int = OUTER) -> Search:
             # Blank lines are everywhere: a number alone does not say which are meant.
             return Search(places)
         if places:
-            return Search(_clear(file, edit, places) if len(places) > 1 else places)
+            found = _clear(file, edit, places) if len(places) > 1 else places
+            if len(found) == 1 and _precedes_anchor(file, found[0], edit.anchors):
+                return Search(outside=found[0])
+            return Search(found)
     return Search()
 
 
@@ -250,6 +257,15 @@ def _clear(file: Snapshot, edit: LinesEdit, places: tuple[Place, ...]) -> tuple[
         if distance <= _HINT_REACH and other >= _HINT_LEAD * distance and other > distance:
             return (nearest,)
     return places
+
+
+def _precedes_anchor(file: Snapshot, place: Place, anchors: Sequence[str]) -> bool:
+    """Whether the file has an anchor, and only behind the place: then other lines are meant."""
+    for anchor in anchors:
+        found = [number for number, line in enumerate(file.lines) if _opens(line, anchor)]
+        if found and found[0] > place.last:
+            return True
+    return False
 
 
 def _last_filled(file: Snapshot) -> int:

@@ -109,11 +109,15 @@ class _Placer:
         if all(line.mark == "+" for line in edit.lines):
             return self._without_old(number, edit)
         search = locate(self._file, edit, highest)
-        if not search.places and (bare := without_blank_ends(edit)) is not None:
+        if not search.places and search.outside is None and (bare := without_blank_ends(edit)) is not None:
             bare_search = locate(self._file, bare, RUNS_RUNG)
             edit, search = (bare, bare_search) if bare_search.place else (edit, search)
         if len(search.places) > 1:
             self._ambiguous(number, [place.first + 1 for place in search.places])
+            return True
+        if search.outside is not None:
+            line = search.outside.first + 1
+            self._fail(number, "not-found", diagnose.before_anchor(self._path, line, edit.anchors), [line])
             return True
         place = search.place
         if place is not None and self._changes_last_end(edit, place):

@@ -184,5 +184,16 @@ def test_fewer_rungs_find_no_other_place() -> None:
         assert len(found) <= 1
 
 
+def test_a_place_before_everything_that_the_anchor_means_is_not_taken() -> None:
+    body = " import os\n \n-class One:"
+    check(body, [], anchors=("class Two:",))
+    found = locate(Snapshot.of_text(FILE), edit(body, anchors=("class Two:",)))
+    assert found.outside is not None
+    assert found.outside.first == 0
+    # An anchor that the file does not have says nothing, and one inside the quoted lines is theirs.
+    check(body, [1], anchors=("class Three:",))
+    check(body, [1], anchors=("class One:",))
+
+
 def test_an_edit_without_old_lines_has_no_place() -> None:
     assert locate(Snapshot.of_text(FILE), LinesEdit((Line("+", "x"),)), RUNS_RUNG).places == ()
