@@ -149,6 +149,9 @@ def rebuilt(file: Snapshot, spans: Iterable[Span], final_newline: bool | None = 
     for index, end in enumerate(ends):
         # What had no end, because it was the last line or there was none, gets that of the line above.
         ends[index] = end or (ends[index - 1] if index else file.end)
+        if index and not lines[index] and ends[index] == "\n" and ends[index - 1] == "\r":
+            # Side by side the two would be one line end.
+            ends[index - 1] = "\r\n"
     had = not file.ends or bool(file.ends[-1])
     wanted = had if final_newline is None else final_newline
     ends[-1] = ends[-1] if wanted else ""

@@ -111,6 +111,8 @@ def _by_end(name: str, files: Mapping[str, bytes]) -> str | None:
         return None
     if _DRIVE.match(parts[0]):
         parts = parts[1:]
+    if not parts:
+        return None
     absolute = name.startswith(("/", "\\")) or bool(_DRIVE.match(name))
     for drop in range(1, len(parts) - 1):
         tail = "/".join(parts[drop:])

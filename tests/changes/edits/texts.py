@@ -44,11 +44,11 @@ def line(number: int) -> str:
 
 
 @st.composite
-def bodies(draw: st.DrawFn, least: int = 0, most: int = 30) -> list[str]:
-    """Lines that differ from one another, blank ones between them."""
+def bodies(draw: st.DrawFn, least: int = 0, most: int = 30, blank_lines: bool = True) -> list[str]:
+    """Lines that differ from one another, with or without blank ones between them."""
     count = draw(st.integers(least, most))
     first = draw(st.integers(0, 400))
-    blanks = draw(st.sets(st.integers(1, max(1, count - 1)), max_size=count // 3))
+    blanks = draw(st.sets(st.integers(1, max(1, count - 1)), max_size=count // 3 if blank_lines else 0))
     found: list[str] = []
     for index in range(count):
         if index in blanks and found and found[-1]:
@@ -58,9 +58,11 @@ def bodies(draw: st.DrawFn, least: int = 0, most: int = 30) -> list[str]:
 
 
 @st.composite
-def changes(draw: st.DrawFn, least: int = 0, most: int = 30, keeps_last_end: bool = False) -> Change:
+def changes(
+    draw: st.DrawFn, least: int = 0, most: int = 30, keeps_last_end: bool = False, blank_lines: bool = True
+) -> Change:
     """A text of different lines and some edits of it; always another text, with one kind of line end."""
-    old = draw(bodies(least, most))
+    old = draw(bodies(least, most, blank_lines))
     new = list(old)
     fresh = 1000
     for _ in range(draw(st.integers(1, 4))):
@@ -78,7 +80,7 @@ def changes(draw: st.DrawFn, least: int = 0, most: int = 30, keeps_last_end: boo
     while new and not new[-1] and not ended_after:
         # A blank last line without an end is none.
         new.pop()
-    if new == old and ended_after == ended:
+    if new == old and (ended_after == ended or not new):
         new.append(line(fresh))
     before = _joined(old, end, ended)
     # Nothing but the file says which line ends it has.
