@@ -7,7 +7,7 @@ kept as they are written. References (requirements, dependencies, files) are rea
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 from kiro_lsp.spec.titles import ID
@@ -298,30 +298,38 @@ def _speaks_of_requirements(value: str) -> bool:
 def ids_in(value: str, known: Sequence[str] | Mapping[str, object], *, strict: bool = True) -> list[str]:
     """Task ids in a text. `strict` wants those that the file has, or shapes that can be nothing else."""
     found: list[str] = []
-    listed = _is_list(value)
+    for match, named in id_tokens(value, listed=_is_list(value)):
+        identifier, last = match["id"], match["to"]
+        if identifier.isdigit() and not named:
+            continue
+        if identifier in known or (not strict and _SURE_ID.match(identifier)):
+            found.append(identifier)
+        if last is not None:
+            found.extend(other for other in ids_between(identifier, last, known) if other not in found)
+    return found
+
+
+def id_tokens(value: str, *, listed: bool = False) -> Iterator[tuple[re.Match[str], bool]]:
+    """What looks like a task id (`id`) or a range of ids (`id`, `to`), and whether the words around it say that it is one.
+
+    `listed`: the text is nothing but a list of ids.
+    """
     end = -1
     for match in _ID_TOKEN.finditer(value):
-        identifier, last = match["id"], match["to"]
         named = (
             match["word"] is not None
             or listed
             or (end >= 0 and _LIST_GAP.fullmatch(value, end, match.start()) is not None)
         )
         end = match.end() if named else -1
-        if identifier.isdigit() and not named:
-            continue
-        if identifier in known or (not strict and _SURE_ID.match(identifier)):
-            found.append(identifier)
-        if last is not None:
-            found.extend(other for other in _between(identifier, last, known) if other not in found)
-    return found
+        yield match, named
 
 
 def _is_list(value: str) -> bool:
     return re.fullmatch(r"[\s\d.,、，;&\[\]]*(?:and[\s\d]*)?", value) is not None
 
 
-def _between(first: str, last: str, known: Iterable[str]) -> list[str]:
+def ids_between(first: str, last: str, known: Iterable[str]) -> list[str]:
     """The known ids of a range such as T002-T012, both ends included."""
     low, high = _parts(first), _parts(last)
     if low is None or high is None or low[0] != high[0]:

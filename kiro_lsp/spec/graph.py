@@ -106,8 +106,7 @@ def relations(line: str, known: Mapping[str, object]) -> Iterable[tuple[str, str
     found = list(_RELATION.finditer(line))
     if not found:
         return
-    edges = [0, *(edge for match in found for edge in match.span()), len(line)]
-    parts = [line[edges[at] : edges[at + 1]] for at in range(0, len(edges), 2)]
+    parts = [line[start:end] for start, end in sides_of(line)]
     sides = [ids_in(part.split("(")[0], known) for part in parts]
     for number, match in enumerate(found):
         left, right = sides[number], sides[number + 1]
@@ -118,6 +117,12 @@ def relations(line: str, known: Mapping[str, object]) -> Iterable[tuple[str, str
             for needed in earlier:
                 if identifier != needed:
                     yield identifier, needed
+
+
+def sides_of(line: str) -> list[tuple[int, int]]:
+    """Where the words around the relation words of a line stand."""
+    edges = [0, *(edge for match in _RELATION.finditer(line) for edge in match.span()), len(line)]
+    return [(edges[at], edges[at + 1]) for at in range(0, len(edges), 2)]
 
 
 def _only_ids(text: str, ids: Sequence[str]) -> bool:
