@@ -13,6 +13,7 @@ from pathlib import Path, PurePath, PurePosixPath, PureWindowsPath
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
+from kiro_lsp.changes.resources import CreateFile, FileOperation, RenameFile, Resource
 from kiro_lsp.changes.textedits import minimal_edits
 from kiro_lsp.lsp.documents import Encoding, offset_in, units_in
 from kiro_lsp.spec.lines import split_lines
@@ -95,6 +96,29 @@ def text_edits(old: str, new: str, encoding: Encoding) -> list[dict[str, Any]]:
         )
         edits.append({"range": {"start": start, "end": end}, "newText": edit.new_text})
     return edits
+
+
+def document_changes(operation: FileOperation, root: PurePath, encoding: Encoding) -> list[dict[str, Any]]:
+    """A creation, rename or deletion for `documentChanges`, then the edits; nothing goes over what is there already."""
+    changes = [_resource_operation(operation.resource, root)]
+    if operation.old != operation.new:
+        document = {"uri": _uri_below(root, operation.path), "version": None}
+        changes.append({"textDocument": document, "edits": text_edits(operation.old, operation.new, encoding)})
+    return changes
+
+
+def _resource_operation(resource: Resource, root: PurePath) -> dict[str, Any]:
+    uri = _uri_below(root, resource.path)
+    if isinstance(resource, RenameFile):
+        options = {"overwrite": False, "ignoreIfExists": False}
+        return {"kind": "rename", "oldUri": uri, "newUri": _uri_below(root, resource.to), "options": options}
+    if isinstance(resource, CreateFile):
+        return {"kind": "create", "uri": uri, "options": {"overwrite": False, "ignoreIfExists": False}}
+    return {"kind": "delete", "uri": uri, "options": {"recursive": False, "ignoreIfNotExists": False}}
+
+
+def _uri_below(root: PurePath, path: str) -> str:
+    return uri_of(root.joinpath(*path.split("/")))
 
 
 def _position(lines: Sequence[str], line: int, column: int, encoding: Encoding) -> dict[str, int]:
