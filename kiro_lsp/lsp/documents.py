@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from kiro_lsp.spec.lines import Edit, difference, split_lines
+from kiro_lsp.spec.lines import Edit, difference, spliced, split_lines
 
 Encoding = Literal["utf-8", "utf-16", "utf-32"]
 DOCUMENT_LIMIT = 64 * 1024 * 1024
@@ -132,7 +132,7 @@ class Document:
             stop += 1
         new = split_lines(head + text + tail)
         self.history.add(Edit(begin, min(stop, len(self.lines)), begin + len(new)))
-        self.lines = [*self.lines[:begin], *new, *self.lines[stop:]]
+        self.lines = spliced(self.lines, begin, stop, new)
 
     def _line(self, number: int) -> str:
         return self.lines[number] if number < len(self.lines) else ""

@@ -20,6 +20,8 @@ MESSAGE_LIMIT: Final = 128 * 1024 * 1024
 """Bytes of one message; a longer one is refused and skipped."""
 _HEADER_LIMIT: Final = 64 * 1024
 _READ: Final = 64 * 1024
+_LARGE: Final = 64 * 1024
+"""Bytes; a larger body is written by itself."""
 _LONGEST_HEADER: Final = 512
 _PLAIN_HEADER: Final = re.compile(rb"Content-Length: (\d{1,12})\r\n\r\n")
 _LENGTH: Final = re.compile(rb"content-length\s*:\s*\+?(\d{1,18})\s*\Z", re.IGNORECASE)
@@ -192,12 +194,13 @@ class FrameWriter:
     def __init__(self, stream: BinaryIO, on_broken: Callable[[], None] = lambda: None) -> None:
         self._stream = stream
         self._on_broken = on_broken
-        self._queue: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[tuple[bytes, ...] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._write_forever, name="lsp writer", daemon=True)
         self._thread.start()
 
     def send(self, body: bytes) -> None:
-        self._queue.put(b"Content-Length: %d\r\n\r\n%b" % (len(body), body))
+        header = b"Content-Length: %d\r\n\r\n" % len(body)
+        self._queue.put((header, body) if len(body) > _LARGE else (header + body,))
 
     def close(self, seconds: float = 2.0) -> None:
         """Write what is queued and stop; a client that does not read is not waited for longer than `seconds`."""
@@ -207,17 +210,25 @@ class FrameWriter:
     def _write_forever(self) -> None:
         try:
             while (frame := self._queue.get()) is not None:
-                parts = [frame]
+                parts = [*frame]
                 ended = False
-                while not self._queue.empty():
+                while len(parts[-1]) <= _LARGE and not self._queue.empty():
                     following = self._queue.get()
                     if following is None:
                         ended = True
                         break
-                    parts.append(following)
-                self._stream.write(b"".join(parts))
+                    parts += following
+                large = parts.pop() if len(parts[-1]) > _LARGE else b""
+                for piece in (b"".join(parts), large):  # what is small goes together, what is large is not copied
+                    self._write(piece)
                 self._stream.flush()
                 if ended:
                     return
         except (OSError, ValueError):
             self._on_broken()
+
+    def _write(self, piece: bytes) -> None:
+        rest = memoryview(piece)
+        while rest:  # an unbuffered stream may take a part only
+            taken = self._stream.write(rest)
+            rest = rest[len(rest) if taken is None else taken :]

@@ -22,6 +22,7 @@ from kiro_lsp.spec import tasks
 from kiro_lsp.spec.assemble import Parsed
 from kiro_lsp.spec.model import Task
 
+_BLOCK: Final = 128
 _LINE: Final = 987654321
 _SELECTOR: Final = "\u2063selector\u2063"
 """Stand for the line and the selector while a template is made; no file has so many lines, no id such characters."""
@@ -47,10 +48,11 @@ class LensBytes:
     parsed: Parsed
     _pieces: list[bytes]
     """One a task, as if it had no run; empty where nothing stands above it."""
+    _joined: list[bytes]
+    """The pieces of every `_BLOCK` tasks as one."""
     _template: tuple[bytes, ...]
     _repeated: frozenset[str]
     """Ids of more than one task."""
-    _plain: Raw | None = None
 
     @classmethod
     def made(cls, parsed: Parsed, style: Style) -> LensBytes:
@@ -59,8 +61,9 @@ class LensBytes:
             for identifier, carriers in Counter(task.id for task in parsed.task_list.tasks).items()
             if identifier is not None and carriers > 1
         )
-        found = cls(style, parsed, [], _template(style), repeated)
+        found = cls(style, parsed, [], [], _template(style), repeated)
         found._pieces = [found._piece(task) for task in parsed.task_list.tasks]
+        found._joined = [_joined(found._pieces, start) for start in range(0, len(found._pieces), _BLOCK)]
         return found
 
     def carried(self, parsed: Parsed, style: Style) -> LensBytes:
@@ -74,22 +77,27 @@ class LensBytes:
         pieces = list(self._pieces)
         for number in parsed.touched:
             pieces[number] = self._piece(parsed.task_list.tasks[number])
-        plain = self._plain if all(pieces[at] == self._pieces[at] for at in parsed.touched) else None
-        return replace(self, parsed=parsed, _pieces=pieces, _plain=plain)
+        changed = [number for number in parsed.touched if pieces[number] != self._pieces[number]]
+        return replace(self, parsed=parsed, _pieces=pieces, _joined=_joined_again(self._joined, pieces, changed))
 
     def wire(self, runs: Mapping[str, LiveRun], now: datetime) -> Raw:
         """The answer: lenses of all tasks, those of tasks with a run as they are at this moment."""
-        task_list = self.parsed.task_list
-        if not runs:
-            if self._plain is None:
-                self._plain = _listed(self._pieces)
-            return self._plain
-        pieces = list(self._pieces)
-        for number, task in enumerate(task_list.tasks):
-            if task.key in runs:
-                about = {"uri": self.style.uri, "task": self._selector(task)}
-                pieces[number] = dumped(to_wire(lenses_of(task, runs[task.key], about, self.style.offer, now)))[1:-1]
-        return _listed(pieces)
+        joined = self._joined
+        if runs:
+            pieces, changed = list(self._pieces), []
+            for number, task in enumerate(self.parsed.task_list.tasks):
+                if task.key in runs:
+                    about = {"uri": self.style.uri, "task": self._selector(task)}
+                    pieces[number] = dumped(to_wire(lenses_of(task, runs[task.key], about, self.style.offer, now)))[
+                        1:-1
+                    ]
+                    changed.append(number)
+            joined = _joined_again(joined, pieces, changed)
+        parts = [b"["]
+        for block in filter(None, joined):
+            parts += (block, b",")
+        parts[max(1, len(parts) - 1) :] = [b"]"]
+        return Raw(*parts)
 
     def _piece(self, task: Task) -> bytes:
         if not self._template or task.criterion or task.withdrawn or task.status in ("done", "blocked"):
@@ -102,8 +110,15 @@ class LensBytes:
         return f"{task.key}~1" if task.key in self._repeated else task.key
 
 
-def _listed(pieces: Sequence[bytes]) -> Raw:
-    return Raw(b"[%b]" % b",".join(filter(None, pieces)))
+def _joined(pieces: Sequence[bytes], start: int) -> bytes:
+    return b",".join(filter(None, pieces[start : start + _BLOCK]))
+
+
+def _joined_again(joined: Sequence[bytes], pieces: Sequence[bytes], changed: Sequence[int]) -> list[bytes]:
+    found = list(joined)
+    for block in {number // _BLOCK for number in changed}:
+        found[block] = _joined(pieces, block * _BLOCK)
+    return found
 
 
 def _template(style: Style) -> tuple[bytes, ...]:

@@ -18,6 +18,8 @@ from typing import BinaryIO, cast
 from kiro_lsp.lsp.framing import MESSAGE_LIMIT, FrameWriter, Incoming, parsed, read_forever
 from kiro_lsp.lsp.server import Server
 
+_PIPE_BYTES = 1024 * 1024
+
 
 def serve_stdio(environ: Mapping[str, str] | None = None) -> int:
     """Serve the client on standard input and output; returns the exit code.
@@ -27,11 +29,20 @@ def serve_stdio(environ: Mapping[str, str] | None = None) -> int:
     out = os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(2, 1)
     sys.stdout = sys.stderr
+    _widen(out.fileno())
     # Unbuffered: a buffered reader holds a lock in the reading thread, which the interpreter trips over at its end.
     source = open(0, "rb", buffering=0, closefd=False)  # noqa: SIM115  # open for the life of the process
     return asyncio.run(
         _serve(cast("BinaryIO", source), cast("BinaryIO", out), os.environ if environ is None else environ)
     )
+
+
+def _widen(descriptor: int) -> None:
+    """Let a pipe of Linux hold a large answer at once; elsewhere, and where it is none, nothing happens."""
+    with contextlib.suppress(ImportError, AttributeError, OSError):
+        import fcntl
+
+        fcntl.fcntl(descriptor, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
 
 
 def serve_tcp(host: str, port: int, environ: Mapping[str, str] | None = None) -> int:

@@ -52,7 +52,7 @@ class Draft:
     path: str
     scanned: Scanned
     reading: Reading
-    metadata: Sequence[Mapping[str, str]]
+    metadata: list[Mapping[str, str]]
     """Of every box; so are the four lists below."""
     keys: Sequence[str]
     parents: Sequence[int]
@@ -81,7 +81,9 @@ def drafted(lines: Sequence[str], path: str) -> Draft:
     scanned = scan_marked(lines)
     reading = Reading(lines, scanned.blocks)
     reading.read()
-    metadata = [read_metadata(reading.detail_lines(number)) for number in range(len(reading.boxes))]
+    metadata: list[Mapping[str, str]] = [
+        read_metadata(reading.detail_lines(number)) for number in range(len(reading.boxes))
+    ]
     return assembled(path, scanned, reading, metadata, ())
 
 
@@ -102,7 +104,7 @@ def assembled(
     path: str,
     scanned: Scanned,
     reading: Reading,
-    metadata: Sequence[Mapping[str, str]],
+    metadata: list[Mapping[str, str]],
     earlier: Sequence[Task | None],
 ) -> Draft:
     """The draft from a reading. `earlier`: for each box its task in the version before, if the box itself did not change."""

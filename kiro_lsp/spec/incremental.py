@@ -19,7 +19,7 @@ from kiro_lsp.spec.assemble import Draft, Parsed, assembled, drafted, legend_can
 from kiro_lsp.spec.blocks import Box
 from kiro_lsp.spec.details import read_metadata
 from kiro_lsp.spec.dialects import is_legend_heading
-from kiro_lsp.spec.lines import Edit
+from kiro_lsp.spec.lines import Edit, spliced
 from kiro_lsp.spec.model import Task
 from kiro_lsp.spec.oddities import of_file, of_lines, of_task
 from kiro_lsp.spec.reading import Reading
@@ -67,14 +67,15 @@ class _Update:
         new.boxes = blocks.boxes
         read = [new.title_at(number, new.boxes[number]) for number in range(box, box_end)]
         again = new.doubled
-        new.raw = [*old.raw[:box], *(title for title, _, _ in read), *old.raw[old_end:]]
-        new.optional = [*old.optional[:box], *(optional for _, _, optional in read), *old.optional[old_end:]]
-        ends, own = old.title_ends[old_end:], old.own_lines[old_end:]
+        new.raw = spliced(old.raw, box, old_end, [title for title, _, _ in read])
+        new.optional = spliced(old.optional, box, old_end, [optional for _, _, optional in read])
+        new.title_ends = spliced(old.title_ends, box, old_end, [end for _, end, _ in read])
+        new.own_lines = spliced(old.own_lines, box, old_end, [[] for _ in read])
         if moved:
-            ends = [end + moved for end in ends]
-            own = [[line + moved for line in lines] if lines else lines for lines in own]
-        new.title_ends = [*old.title_ends[:box], *(end for _, end, _ in read), *ends]
-        new.own_lines = [*old.own_lines[:box], *([] for _ in read), *own]
+            new.title_ends[box_end:] = [end + moved for end in new.title_ends[box_end:]]
+            new.own_lines[box_end:] = [
+                [line + moved for line in own] if own else own for own in new.own_lines[box_end:]
+            ]
         for number in affected:
             new.own_lines[number] = self._own_lines(new, region, number)
         above = [line for line in old.doubled if line < region.first]
@@ -116,12 +117,8 @@ class _Update:
         return assembled(self.old.path, scanned, reading, metadata, earlier)
 
     def _metadata(self, reading: Reading, region: Region, affected: Sequence[int]) -> list[Mapping[str, str]]:
-        old = self.old.metadata
-        found: list[Mapping[str, str]] = [
-            *old[: region.box],
-            *({} for _ in range(region.box, region.box_end)),
-            *old[region.old_box_end :],
-        ]
+        blank: list[Mapping[str, str]] = [{}] * (region.box_end - region.box)
+        found = spliced(self.old.metadata, region.box, region.old_box_end, blank)
         for number in affected:
             found[number] = read_metadata(reading.detail_lines(number))
         return found
@@ -178,7 +175,7 @@ class _Update:
             titles[number] = without_id(title) if refused else title
         return titles
 
-    def _same_part(self, reading: Reading, metadata: Sequence[Mapping[str, str]], number: int) -> bool:
+    def _same_part(self, reading: Reading, metadata: list[Mapping[str, str]], number: int) -> bool:
         """Whether a box plays the part in the whole that it played: its key, its tags, the names of its metadata."""
         old = self.old
         title, before = reading.titles[number], old.reading.titles[number]
@@ -230,7 +227,7 @@ class _Update:
         scanned: Scanned,
         region: Region,
         reading: Reading,
-        metadata: Sequence[Mapping[str, str]],
+        metadata: list[Mapping[str, str]],
         affected: Sequence[int],
     ) -> Draft | None:
         """The old draft with those tasks made again."""

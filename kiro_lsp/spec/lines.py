@@ -7,9 +7,12 @@ project uses it on text whose lines are counted.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from typing import TypeVar
+
+Item = TypeVar("Item")
 
 _END = re.compile(r"\r\n|\n|\r")
 _END_BYTES = re.compile(rb"\r\n|\n|\r")
@@ -65,6 +68,13 @@ def line_span(data: bytes, number: int) -> tuple[int, int]:
         start = before.end()
     end = _END_BYTES.search(data, start)
     return start, end.start() if end else len(data)
+
+
+def spliced(old: list[Item], start: int, end: int, new: Iterable[Item]) -> list[Item]:
+    """A list with `new` in place of what stands from `start` to `end`, with one copy of the rest."""
+    found = old.copy()
+    found[start:end] = new
+    return found
 
 
 def difference(old: Sequence[str], new: Sequence[str]) -> Edit:

@@ -28,7 +28,7 @@ from kiro_lsp.spec.blocks import (
     finish,
 )
 from kiro_lsp.spec.front_matter import front_matter_end
-from kiro_lsp.spec.lines import Edit
+from kiro_lsp.spec.lines import Edit, spliced
 
 _EVERY: Final = 16
 
@@ -114,8 +114,9 @@ class _Rescan:
         blocks = old.blocks
         self.base = bisect_left(blocks.boxes, edit.start, key=_box_line)
         """Boxes above the edit: the same in both texts."""
-        kinds = blocks.kinds[: edit.start] + bytearray(edit.new_end - edit.start) + blocks.kinds[edit.old_end :]
-        owners = [*blocks.owners[: edit.start], *([-1] * (edit.new_end - edit.start)), *blocks.owners[edit.old_end :]]
+        kinds = blocks.kinds.copy()
+        kinds[edit.start : edit.old_end] = bytes(edit.new_end - edit.start)
+        owners = spliced(blocks.owners, edit.start, edit.old_end, [-1] * (edit.new_end - edit.start))
         state = self.state = Scan(lines, kinds, owners)
         state.boxes = blocks.boxes[: mark.boxes]
         state.headings = blocks.headings[: mark.headings]

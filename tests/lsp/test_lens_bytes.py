@@ -42,7 +42,7 @@ def test_carried_from_edit_to_edit_they_stay_the_lenses(seed: int) -> None:
         kept = kept.carried(draft.parsed, Style(URI, 0, offered, complete=True))
         keys = [task.key for task in draft.parsed.task_list.tasks]
         runs = {random.choice(keys): run("review", files=1)} if keys and random.random() < 0.3 else {}
-        assert json.loads(kept.wire(runs, NOW)) == expected(draft.parsed, offered, runs)
+        assert json.loads(bytes(kept.wire(runs, NOW))) == expected(draft.parsed, offered, runs)
 
 
 @pytest.mark.parametrize("offered", OFFERS)
@@ -50,8 +50,8 @@ def test_a_resolved_lens_is_the_complete_one(offered: Offer) -> None:
     text = "- [ ] 1. One\n- [x] 2. Two\n- [ ] 1. One again\n- [ ] no id\n"
     parsed = drafted(split_lines(text), "").parsed
     lazy, complete = Style(URI, 7, offered, complete=False), Style(URI, 7, offered, complete=True)
-    asked = json.loads(LensBytes.made(parsed, lazy).wire({}, NOW))
-    wanted = json.loads(LensBytes.made(parsed, complete).wire({}, NOW))
+    asked = json.loads(bytes(LensBytes.made(parsed, lazy).wire({}, NOW)))
+    wanted = json.loads(bytes(LensBytes.made(parsed, complete).wire({}, NOW)))
     assert all("command" not in lens for lens in asked)
     found = [resolved(lazy, parsed, lens["data"], NOW) for lens in asked]
     assert found == wanted
