@@ -6,6 +6,7 @@ It puts the parts together: store, engine, session, reviews, forwarding, command
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from pathlib import Path
@@ -32,6 +33,7 @@ from kiro_lsp.store import By, Store, state_dir
 if TYPE_CHECKING:
     from kiro_lsp.lsp.cold import ColdMethod, ColdSide
 
+_COLD_PAUSE_SECONDS: Final = 2.0
 _BY: Final[tuple[By, ...]] = ("day", "agent", "spec", "task")
 
 
@@ -51,7 +53,7 @@ class Backend:
         self.engine, self.session, self.reviews, self.answers = engine, session, reviews, answers
         self.forwarder, self.commands = forwarder, commands
         self.cold: ColdSide | None = None
-        self._cold_ready = asyncio.Event()
+        self._cold_wanted, self._cold_ready = asyncio.Event(), asyncio.Event()
         self._cold_trouble = ""
 
     @classmethod
@@ -119,7 +121,13 @@ class Backend:
     # The cold side
 
     async def start_cold(self, initialize: Mapping[str, Any], send: Callable[[bytes], None]) -> None:
-        """Import pygls in a thread and hand it the `initialize` that was answered already."""
+        """Import pygls in a thread and hand it the `initialize` that was answered already.
+
+        Once somebody needs it, or after a pause: importing it takes the processor from the first answers.
+        """
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_COLD_PAUSE_SECONDS):
+                await self._cold_wanted.wait()
         try:
             cold = await asyncio.to_thread(_make_cold, self._methods(), send)
             cold.replay(initialize)
@@ -130,6 +138,7 @@ class Backend:
             self._cold_ready.set()
 
     async def need_cold(self) -> ColdSide:
+        self._cold_wanted.set()
         await self._cold_ready.wait()
         if self.cold is None:
             raise ResponseError(REQUEST_FAILED, self._cold_trouble)
