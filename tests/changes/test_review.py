@@ -95,6 +95,47 @@ def test_any_subset_replaces_exactly_its_own_lines(pair: tuple[str, str], chance
     assert decided.proposed("f.txt") == proposed.encode()
 
 
+@st.composite
+def known_edits(draw: st.DrawFn) -> tuple[list[str], list[tuple[int, int, list[str], bool]], str, str]:
+    """Lines that all differ, edits of them that were chosen or not, a byte order mark or none, a final newline or none."""
+    end = draw(st.sampled_from(["\n", "\r\n", "\r"]))
+    lines = [f"line {number} 😀 e\u0301{end}" for number in range(16)]
+    edits = []
+    at = draw(st.integers(0, 2))
+    while at < len(lines):
+        after = min(len(lines), at + draw(st.integers(0, 3)))
+        new = [f"new {at}.{number}{end}" for number in range(draw(st.integers(0 if after > at else 1, 2)))]
+        edits.append((at, after, new, draw(st.booleans())))
+        at = after + draw(st.integers(1, 3))
+    return lines, edits, draw(st.sampled_from(["", "\ufeff"])), draw(st.sampled_from(["", "the end"]))
+
+
+@given(known_edits())
+@settings(max_examples=150, deadline=None)
+def test_any_subset_is_the_text_with_just_those_edits(
+    case: tuple[list[str], list[tuple[int, int, list[str], bool]], str, str],
+) -> None:
+    """The edits are known beforehand: no hunk is asked where it is."""
+    lines, edits, mark, last = case
+
+    def text(*taken: bool) -> str:
+        rows = list(lines)
+        for start, after, new, _chosen in reversed([edit for edit in edits if edit[3] in taken]):
+            rows[start:after] = new
+        return mark + "".join(rows) + last
+
+    fresh = review(modify(text(), text(True, False)))
+    hunks = fresh.hunks("f.txt") if edits else ()
+    assert len(hunks) == len(edits)
+    chosen = [hunk.id for hunk, edit in zip(hunks, edits, strict=True) if edit[3]]
+    decided = fresh.decide("accepted", hunks=chosen)
+    assert decided.current("f.txt") == text(True).encode()
+    rest = list(decided.pending)
+    assert rest == [hunk.id for hunk, edit in zip(hunks, edits, strict=True) if not edit[3]], "ids stay"
+    other = fresh.decide("rejected", hunks=chosen)
+    assert other.proposed("f.txt") == text(False).encode()
+
+
 def _line_offsets(text: str) -> list[int]:
     offsets = [0]
     for index, character in enumerate(text):
