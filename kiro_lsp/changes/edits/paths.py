@@ -54,7 +54,7 @@ def inside(name: str) -> str:
     """A name as a root-relative path with `/`. Raises PathTrouble when it is absolute or leaves the root."""
     if "\\0" in name or "\0" in name:
         raise PathTrouble(f"{name!r} is no file name.", name)
-    if name.startswith(("/", "\\")) or _DRIVE.match(name):
+    if name.startswith(("/", "\\", "~/")) or _DRIVE.match(name):
         raise PathTrouble(f"{name!r} is outside the project: give the path relative to its root.", name)
     if ".." in name.replace("\\", "/").split("/") and "\\" in name:
         raise PathTrouble(f"{name!r} is outside the project: give the path relative to its root.", name)

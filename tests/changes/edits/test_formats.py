@@ -134,6 +134,7 @@ def test_a_block_that_is_not_whole_is_refused(text: str, part: str) -> None:
             {"path": "f", "edits": [{"old_text": "a", "new_text": "b"}, {"old_str": "c", "new_str": "d"}]},
             ("multi-edit", "edit", "f", ("a", "b", False), ("c", "d", False)),
         ),
+        ({"edits": [{"path": "f", "old_str": "a", "new_str": "b"}]}, ("str-replace", "edit", "f", ("a", "b", False))),
         ({"command": "insert", "path": "f", "insert_line": 2, "new_str": "x"}, ("insert-line", "edit", "f", (2, "x"))),
         ({"path": "f", "insert_line": 0, "insert_text": "x"}, ("insert-line", "edit", "f", (0, "x"))),
         # Cline counts the line before which the text goes.
@@ -206,7 +207,7 @@ def test_a_fenced_block_with_a_name_is_a_whole_file(text: str, expected: list[tu
 def test_an_unnamed_block_is_a_file_only_when_the_caller_says_which() -> None:
     refused("```\nx\n```\n", "no edit")
     check("```\nx\n```\n", (WHOLE, "whole", "f.txt", "x\n"), file="f.txt")
-    check("```\nx\n```\nand\n```\ny\n```\n", (WHOLE, "whole", "f.txt", "x\n"), file="f.txt")
+    refused("```\nx\n```\nand\n```\ny\n```\n", "Several blocks have no file name", file="f.txt")
 
 
 def test_an_open_fence_is_a_file_that_was_cut_off() -> None:

@@ -97,6 +97,9 @@ class Driver:
     _last_named: tuple[str, ...] = ()
     _heredocs: list[str] = field(default_factory=list)
     _outside_end: int = 0
+    _stretch: Region | None = None
+    _unnamed: int = 0
+    """Fenced blocks that hold no edits and have no name."""
     _fruitless: Counter[str] = field(default_factory=Counter)
 
     @property
@@ -116,14 +119,15 @@ class Driver:
         line = self.lines[self._at]
         self._look_for_the_end(closed=closed)
         if self._fence is not None and self._at >= self._fence.end:
+            # A block may have gone on behind the fence it began in.
+            self._at += self._at == self._fence.end
             self._fence = None
-            self._at += 1
             return True
         region = self._fence or self._outside(closed=closed)
         for format in formats:
             if format.ORDER >= _WHOLE or self._fruitless[format.NAME] > _PATIENCE:
                 continue
-            if not format.begins(self._region_for(format, region, closed=closed), self._at):
+            if not format.begins(region, self._at):
                 continue
             reading = format.read(self._region_for(format, region, closed=closed), self._at)
             if reading is None:
@@ -134,8 +138,7 @@ class Driver:
             return True
         if self._fence is None and fence_opening(line) is not None:
             return self._open(formats, closed=closed)
-        heredoc = _HEREDOC.search(line)
-        if heredoc:
+        if "<<" in line and (heredoc := _HEREDOC.search(line)):
             self._heredocs.append(heredoc.group(1))
         self._at += 1
         return True
@@ -146,14 +149,17 @@ class Driver:
         return region
 
     def _outside(self, *, closed: bool) -> Region:
-        """From here to the next fence."""
+        """The stretch up to the next fence that holds this line."""
+        known = self._stretch
+        if known is not None and known.closed and self._at < known.end:
+            return known
         end = max(self._outside_end, self._at + 1)
         while end < len(self.lines) and not self._ends_outside(self.lines[end]):
             end += 1
         self._outside_end = end
-        return Region(
-            self.lines, self._at, end, closed or end < len(self.lines), None, False, self.default, "", self.format
-        )
+        ended = closed or end < len(self.lines)
+        self._stretch = Region(self.lines, self._at, end, ended, None, False, self.default, "", self.format)
+        return self._stretch
 
     def _ends_outside(self, line: str) -> bool:
         return line.startswith(("```", "~~~")) or (bool(self._heredocs) and line.strip() in self._heredocs)
@@ -246,12 +252,19 @@ class Driver:
         return any(format.begins(body, at) for format in begin for at in range(body.first, body.end))
 
     def _sole_default(self, name: str | None) -> str | None:
-        """The caller's file, for the one unnamed block of an answer; a second one must not overwrite the first."""
-        if name is not None or self.default is None:
+        """The caller's file, for the first unnamed block of an answer."""
+        if name is not None:
             return None
-        return None if any(edit.action == "whole" or edit.edits for edit in self.files) else self.default
+        self._unnamed += 1
+        return None if self._unnamed > 1 or self.files else self.default
 
     def answer(self) -> Answer:
+        if self._unnamed > 1 and any(
+            edit.format == "whole-file" and edit.names == (self.default,) for edit in self.files
+        ):
+            self.files.clear()
+            message = f"Several blocks have no file name: which of them is {self.default}? Put the name above the one that is."
+            self.problems.append(FormatProblem(message, 1, (self.default,) if self.default else ()))
         if not self.files and not self.problems:
             self.problems.append(FormatProblem(self._nothing(), 1))
         return Answer(self.files[0].format if self.files else "", tuple(self.files), tuple(self.problems))

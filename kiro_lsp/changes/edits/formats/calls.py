@@ -56,11 +56,12 @@ def read(region: Region, at: int) -> Reading | None:
     found: list[FileEdit] = []
     problems: list[FormatProblem] = []
     for call in _calls(value):
-        edit = _edit(call, at + 1)
-        if isinstance(edit, FormatProblem):
-            problems.append(edit)
-        elif edit is not None:
-            found.append(edit)
+        for one in _by_file(call):
+            edit = _edit(one, at + 1)
+            if isinstance(edit, FormatProblem):
+                problems.append(edit)
+            elif edit is not None:
+                found.append(edit)
     if not found and not problems and region.wanted in NAMES:
         problems.append(
             FormatProblem(
@@ -108,6 +109,16 @@ def _calls(value: object, depth: int = 0) -> Iterator[Mapping[str, Any]]:
             yield from _calls(wrapped, depth + 1)
         else:
             yield value
+
+
+def _by_file(call: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """A call whose edits name their files one by one, as calls of one file each."""
+    several = call.get("edits", call.get("replacements"))
+    if _first(call, _PATH) is not None or not isinstance(several, list) or not several:
+        return [call]
+    if not all(isinstance(one, Mapping) and _first(one, _PATH) is not None for one in several):
+        return [call]
+    return several
 
 
 def _edit(call: Mapping[str, Any], line: int) -> FileEdit | FormatProblem | None:
