@@ -69,6 +69,8 @@ class Server:
         self._exit_code: int | None = None
         self._ended = asyncio.Event()
         self._ready = asyncio.Event()
+        self._answering = asyncio.Event()
+        """Set before `_ready`: features need no project that is settled here."""
         self._initialize: Mapping[str, Any] = {}
         self._backend: Backend | None = None
         self._trouble = ""
@@ -157,7 +159,7 @@ class Server:
             self._state = "shutdown"
             self.endpoint.answer(identifier, None)
         elif method in self._features.methods or method in self._features.workspace_methods:
-            if self._backend is not None and self._ready.is_set() and not self._unsettled:
+            if self._backend is not None and not self._unsettled:
                 self._inbox.start_now(identifier, self._backend.answers.answer(method, params), self._tasks)
             else:
                 self._inbox.start(identifier, self._feature(method, params), self._tasks)
@@ -211,19 +213,23 @@ class Server:
         except Exception as error:  # noqa: BLE001  # without a backend the server still answers, and says why
             self._trouble = f"kiro-lsp cannot run tasks: {error}"
             self.endpoint.notify("window/showMessage", {"type": 1, "message": self._trouble})
+            self._answering.set()
             self._ready.set()
             return
         self._backend = backend
+        folders = _folders_of(params)
+        backend.session.folders = list(folders)
+        self._answering.set()
         try:
-            await backend.session.set_folders(_folders_of(params), [])
+            await backend.session.set_folders(folders, [])
             for document in list(self.editor.documents.values()):
                 backend.session.opened(document)
                 backend.answers.changed(document, at_once=True)
         finally:
             self._ready.set()
-        await backend.start_cold(self._initialize, self._send_cold)
         if backend.notices:
             self.endpoint.notify("window/showMessage", {"type": 2, "message": " ".join(backend.notices)})
+        await backend.start_cold(self._initialize, self._send_cold)
 
     def _send_cold(self, body: bytes) -> None:
         self._send_bytes(body)
@@ -237,10 +243,10 @@ class Server:
     # Hot methods
 
     async def _feature(self, method: str, params: Mapping[str, Any]) -> Any:
-        return await (await self._need_backend()).answers.answer(method, params)
+        return await (await self._need_backend(self._answering)).answers.answer(method, params)
 
-    async def _need_backend(self) -> Backend:
-        await self._ready.wait()
+    async def _need_backend(self, when: asyncio.Event | None = None) -> Backend:
+        await (when or self._ready).wait()
         if self._backend is None:
             raise ResponseError(INTERNAL_ERROR, self._trouble)
         return self._backend
