@@ -7,6 +7,7 @@ nothing is written to it until the client sends its whole text again.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -17,6 +18,7 @@ Encoding = Literal["utf-8", "utf-16", "utf-32"]
 DOCUMENT_LIMIT = 64 * 1024 * 1024
 """Characters; a larger document is kept unsynced and not parsed."""
 
+_HALVES = re.compile("[\ud800-\udfff]{2}")
 _HISTORY = 1000
 """Edits that are kept while nobody asks for the tasks; after more the next parse is a whole one."""
 
@@ -102,7 +104,7 @@ class Document:
         if len(text) > DOCUMENT_LIMIT:
             self._lost(f"it is larger than {DOCUMENT_LIMIT} characters")
             return
-        lines = split_lines(text)
+        lines = split_lines(whole(text))
         self.history.add(difference(self.lines, lines))
         self.lines = lines
         self.synced, self.why = True, ""
@@ -120,8 +122,8 @@ class Document:
             self._lost(f"a range ends at line {end[0]}, the document has {len(self.lines)}")
             return
         first, last = self._line(start[0]), self._line(end[0])
-        head = first[: offset_in(first, start[1], encoding)]
-        tail = last[offset_in(last, end[1], encoding) :]
+        head = cut(first, start[1], encoding)[0]
+        tail = cut(last, end[1], encoding)[1]
         begin, stop = start[0], end[0] + 1
         # At the seams lines can grow together: behind a line without an end, and behind "\\r" when "\\n" follows.
         if begin and not head and begin <= len(self.lines) and not self.lines[begin - 1].endswith("\n"):
@@ -130,7 +132,7 @@ class Document:
         if not tail and stop < len(self.lines):
             tail = self.lines[stop]
             stop += 1
-        new = split_lines(head + text + tail)
+        new = split_lines(whole(head + text + tail))
         self.history.add(Edit(begin, min(stop, len(self.lines)), begin + len(new)))
         self.lines = spliced(self.lines, begin, stop, new)
 
@@ -142,7 +144,7 @@ class Document:
 
 
 def opened(uri: str, language: str, version: int, text: str) -> Document:
-    document = Document(uri, language, version, split_lines(text), saved_text=text)
+    document = Document(uri, language, version, split_lines(text := whole(text)), saved_text=text)
     if len(text) > DOCUMENT_LIMIT:
         document.synced, document.why, document.lines = False, f"it is larger than {DOCUMENT_LIMIT} characters", []
     return document
@@ -153,6 +155,27 @@ def _point(value: Mapping[str, Any]) -> tuple[int, int]:
     if not isinstance(line, int) or not isinstance(character, int) or line < 0 or character < 0:
         raise TypeError("not a position")
     return line, character
+
+
+def whole(text: str) -> str:
+    """Halves of a character that met are that character, as in an editor that counts in UTF-16; a lone half stays."""
+    if _HALVES.search(text) is None:
+        return text
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
+
+
+def cut(line: str, units: int, encoding: Encoding) -> tuple[str, str]:
+    """A line before and behind a position; past the end it is cut before the line's end mark.
+
+    In UTF-16 a position may lie inside a character: the client then has half of it on each side, and so have we.
+    """
+    if encoding != "utf-16" or line.isascii():
+        offset = offset_in(line, units, encoding)
+        return line[:offset], line[offset:]
+    content = line.rstrip("\r\n") if line.endswith(("\n", "\r")) else line
+    data = content.encode("utf-16-le", "surrogatepass")
+    before, behind = (half.decode("utf-16-le", "surrogatepass") for half in (data[: 2 * units], data[2 * units :]))
+    return before, behind + line[len(content) :]
 
 
 def offset_in(line: str, units: int, encoding: Encoding) -> int:

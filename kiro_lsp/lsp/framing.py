@@ -7,6 +7,7 @@ stops itself, not the runs. Neither knows a method.
 
 from __future__ import annotations
 
+import json
 import queue
 import re
 import threading
@@ -161,10 +162,14 @@ def _length(headers: bytes) -> int | None:
 
 def parsed(content: bytes) -> list[Incoming]:
     """The messages of one body: one, or those of a batch."""
+    content = content.removeprefix(b"\xef\xbb\xbf")
     try:
-        value = orjson.loads(content.removeprefix(b"\xef\xbb\xbf"))
+        value = orjson.loads(content)
     except (orjson.JSONDecodeError, RecursionError):
-        return [Malformed(-32700, "a message is not JSON")]
+        try:
+            value = json.loads(content)  # half of a character is JSON, too, and editors have it while one is typed
+        except (ValueError, RecursionError):
+            return [Malformed(-32700, "a message is not JSON")]
     if isinstance(value, dict):
         return [value]
     if isinstance(value, list) and value:

@@ -57,6 +57,32 @@ def test_incremental_edits_give_the_text_that_the_client_has(
         assert document.lines == split_lines(text)
 
 
+@settings(max_examples=300)
+@given(st.data())
+def test_halves_of_characters_are_kept_as_an_editor_keeps_them(data: st.DataObject) -> None:
+    """The client's text as its UTF-16 units, cut anywhere; halves that meet are one character again."""
+    pieces = st.lists(
+        st.sampled_from(["a", "\n", "\r\n", "é", "😀", "\ud83d", "\ude00", "\u2028", "\f"]), max_size=8
+    ).map("".join)
+    client = data.draw(pieces).encode("utf-16-le", "surrogatepass")
+    document = opened("file:///t.md", "markdown", 1, client.decode("utf-16-le", "surrogatepass"))
+    for version in range(2, 6):
+        text = client.decode("utf-16-le", "surrogatepass")
+        lines = split_lines(text) or [""]
+        number = data.draw(st.integers(0, len(lines) - 1))
+        size = len(lines[number].rstrip("\r\n").encode("utf-16-le", "surrogatepass")) // 2
+        start, end = sorted(data.draw(st.tuples(st.integers(0, size), st.integers(0, size))))
+        before = len("".join(lines[:number]).encode("utf-16-le", "surrogatepass")) // 2
+        new = data.draw(pieces)
+        range_ = {"start": {"line": number, "character": start}, "end": {"line": number, "character": end}}
+        document.change(version, [{"range": range_, "text": new}], "utf-16")
+        added = new.encode("utf-16-le", "surrogatepass")
+        client = client[: 2 * (before + start)] + added + client[2 * (before + end) :]
+        assert document.synced
+        assert document.text == client.decode("utf-16-le", "surrogatepass")
+        assert document.lines == split_lines(document.text)
+
+
 def change(range_: Any, version: int = 2) -> Any:
     document = opened("file:///t.md", "markdown", 1, "one\ntwo\n")
     document.change(version, [{"range": range_, "text": "x"}], "utf-16")
