@@ -132,7 +132,7 @@ def count_tests(path: str, data: bytes | None) -> int:
 
 
 def unified_diff(change: FileChange) -> str:
-    """The change as `git diff` writes it; "" when nothing differs. Names are quoted as git quotes them."""
+    """The change as `git diff` writes it; "" when nothing differs that git keeps. Names are quoted as git quotes them."""
     base, proposed = change.base, change.proposed
     target = change.to or change.path
     if base == proposed and change.to is None and not changes_mode(change):
@@ -140,7 +140,8 @@ def unified_diff(change: FileChange) -> str:
     old_name, new_name = f"a/{change.path}", f"b/{target}"
     lines = [f"diff --git {_quoted(old_name)} {_quoted(new_name)}\n", *_extended_headers(change, target)]
     if base == proposed:
-        return "".join(lines)
+        # Permission bits that git does not keep would leave a header alone, which git takes for no patch at all.
+        return "".join(lines) if len(lines) > 1 else ""
     shown_old = "/dev/null" if base is None else old_name
     shown_new = "/dev/null" if proposed is None else new_name
     if any(data is not None and is_binary(data) for data in (base, proposed)):

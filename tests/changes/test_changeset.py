@@ -155,6 +155,7 @@ def _applied(base: str, patched: unidiff.PatchedFile) -> str:
 @example(change=FileChange('q"uote\ttab', "modify", b"a\n", b"b\n"))
 @example(change=FileChange("-dash/é😀.txt", "modify", b"a", b"a\n"))
 @example(change=FileChange("new empty", "create", None, b""))
+@example(change=FileChange("secret", "modify", b"a\n", b"a\n", 0o644, 0o600))
 @example(change=FileChange("x", "rename", b"1\n2\n3\n4\n", b"1\n2\n3\n5\n", to="y z"))
 @settings(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]

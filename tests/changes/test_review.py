@@ -101,13 +101,14 @@ def known_edits(draw: st.DrawFn) -> tuple[list[str], list[tuple[int, int, list[s
     end = draw(st.sampled_from(["\n", "\r\n", "\r"]))
     lines = [f"line {number} 😀 e\u0301{end}" for number in range(16)]
     edits = []
-    at = draw(st.integers(0, 2))
+    mark = draw(st.sampled_from(["", "\ufeff"]))
+    at = draw(st.integers(1 if mark else 0, 2))  # the mark is a part of its line
     while at < len(lines):
         after = min(len(lines), at + draw(st.integers(0, 3)))
         new = [f"new {at}.{number}{end}" for number in range(draw(st.integers(0 if after > at else 1, 2)))]
         edits.append((at, after, new, draw(st.booleans())))
         at = after + draw(st.integers(1, 3))
-    return lines, edits, draw(st.sampled_from(["", "\ufeff"])), draw(st.sampled_from(["", "the end"]))
+    return lines, edits, mark, draw(st.sampled_from(["", "the end"]))
 
 
 @given(known_edits())
