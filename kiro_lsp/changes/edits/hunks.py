@@ -27,6 +27,7 @@ _ELISION = re.compile(
     re.IGNORECASE,
 )
 _NO_NEWLINE = re.compile(r"\\ (?:No newline|[^ ]+ .*(?:newline|file))", re.IGNORECASE)
+_ITEM = re.compile(r"[-+] \S|-{2,}\s*$")
 _SECTIONS = ("diff --git ", "*** ", "Index: ", "diff -")
 
 
@@ -159,9 +160,20 @@ def _text_follows(lines: Sequence[str], at: int, end: int, *, fenced: bool) -> b
             return _is_rule(lines, number, end) and _text_follows(lines, number + 1, end, fenced=fenced)
         if line.strip() and blank and not fenced:
             paragraph = takewhile(str.strip, (lines[n] for n in range(number, end)))
-            return not any(text[:1] in ("+", "-", " ") for text in paragraph)
+            return not any(text[:1] in ("+", "-", " ") for text in paragraph) and _only_lists_follow(lines, number, end)
         blank = blank or not line
         number += 1
+    return True
+
+
+def _only_lists_follow(lines: Sequence[str], at: int, end: int) -> bool:
+    """Whether the marked lines up to the next header, if any, read as items of lists."""
+    for number in range(at, end):
+        line = lines[number]
+        if is_header(line) or line.startswith(_SECTIONS) or _is_file_header(lines, number, end):
+            return True
+        if line[:1] in ("+", "-") and not _ITEM.match(line):
+            return False
     return True
 
 
