@@ -38,15 +38,15 @@ def test_any_choice_of_hunks_is_recognised_by_its_text(
 def test_hunks_with_equal_lines_are_told_apart_by_their_place() -> None:
     review = review_of("x\n1\n2\n3\n4\nx\n", "y\n1\n2\n3\n4\ny\n")
     first, second = (hunk.id for hunk in review.hunks("f.txt"))
-    assert taken_hunks(review, "f.txt", "x\n1\n2\n3\n4\ny\n") == {second}
-    assert taken_hunks(review, "f.txt", "y\n1\n2\n3\n4\nx\n") == {first}
+    assert taken_hunks(review, "f.txt", "x\n1\n2\n3\n4\ny\n") == frozenset({second})
+    assert taken_hunks(review, "f.txt", "y\n1\n2\n3\n4\nx\n") == frozenset({first})
 
 
 def test_somebodys_own_change_is_no_choice_of_hunks() -> None:
     review = review_of("a\nb\nc\n", "A\nb\nC\n")
     assert taken_hunks(review, "f.txt", "A\nb\nmine\n") is None
     assert taken_hunks(review, "f.txt", "A\nb\nc\nmore\n") is None
-    assert taken_hunks(review, "f.txt", "A\nb\nc\n") == {review.hunks("f.txt")[0].id}
+    assert taken_hunks(review, "f.txt", "A\nb\nc\n") == frozenset({review.hunks("f.txt")[0].id})
 
 
 def test_what_was_accepted_before_is_the_ground_to_stand_on() -> None:
@@ -54,7 +54,7 @@ def test_what_was_accepted_before_is_the_ground_to_stand_on() -> None:
     first, second = (hunk.id for hunk in review.hunks("f.txt"))
     review = review.decide("accepted", "f.txt", [first])
     assert taken_hunks(review, "f.txt", "A\nb\nc\n") == frozenset()
-    assert taken_hunks(review, "f.txt", "A\nb\nC\n") == {second}
+    assert taken_hunks(review, "f.txt", "A\nb\nC\n") == frozenset({second})
 
 
 def test_a_file_that_is_not_there_holds_no_choice() -> None:
