@@ -72,7 +72,7 @@ class View:
     @property
     def is_current(self) -> bool:
         """Whether the document still has this text."""
-        return self.views.current(self.uri, self._document) and self._document.cache.get("view") is self
+        return self._document.lines is self.lines and self.views.current(self.uri, self._document)
 
     @property
     def client(self) -> Client:
