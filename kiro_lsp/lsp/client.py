@@ -62,6 +62,31 @@ class Client:
         return any(name in self.name.casefold() for name in _EAGER) or not self.name
 
     @property
+    def takes_code_actions(self) -> bool:
+        """Whether code actions may be more than bare commands."""
+        return isinstance(self._at("textDocument", "codeAction", "codeActionLiteralSupport"), Mapping)
+
+    @property
+    def resolves_code_actions(self) -> bool:
+        """Whether the edit of a code action may be found when it is chosen."""
+        named = self._at("textDocument", "codeAction", "resolveSupport", "properties")
+        return isinstance(named, list) and "edit" in named and self._at("textDocument", "codeAction", "dataSupport") is True
+
+    @property
+    def resolves_documentation(self) -> bool:
+        """Whether the documentation of a completion may be asked for when it is shown."""
+        named = self._at("textDocument", "completion", "completionItem", "resolveSupport", "properties")
+        return isinstance(named, list) and "documentation" in named
+
+    @property
+    def takes_snippets(self) -> bool:
+        return self._at("textDocument", "completion", "completionItem", "snippetSupport") is True
+
+    @property
+    def prepares_renames(self) -> bool:
+        return self._at("textDocument", "rename", "prepareSupport") is True
+
+    @property
     def pulls_configuration(self) -> bool:
         return self._at("workspace", "configuration") is True
 

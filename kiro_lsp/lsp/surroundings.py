@@ -21,7 +21,7 @@ from kiro_lsp.engine.engine import Engine, LiveRun
 from kiro_lsp.engine.workspace import DOCUMENT_LIMIT, Workspace
 from kiro_lsp.errors import PathRefused, UnreadableFile
 from kiro_lsp.lsp.lenses import Offer
-from kiro_lsp.sandbox import files, paths
+from kiro_lsp.sandbox import files, listing, paths
 from kiro_lsp.settings import Settings
 from kiro_lsp.spec import tasks
 from kiro_lsp.spec.facts import requirements_in
@@ -37,6 +37,8 @@ _KEPT_AT_MOST: Final = 500
 _WALK_DEPTH: Final = 8
 _WALK_AT_MOST: Final = 100_000
 """Entries that are looked at for task files."""
+FILES_AT_MOST: Final = 100_000
+"""Paths that completion can offer."""
 _NEVER_ENTERED: Final = frozenset({".git", "node_modules", ".venv", "venv", "__pycache__", "target", "dist", "build"})
 
 Value = TypeVar("Value")
@@ -114,6 +116,10 @@ class Surroundings:
         """Root-relative paths of the task files of a project, also of those that git ignores."""
         return await self._keep(("task files", root), lambda: _task_files(root))
 
+    async def project_files(self, root: Path) -> Sequence[str]:
+        """Root-relative paths of the project's files that are not ignored, at most `FILES_AT_MOST` of them."""
+        return await self._keep(("project files", root), lambda: self._project_files(root))
+
     async def text_on_disk(self, root: Path, path: str) -> str | None:
         """The text of a file that is not open, None when there is none that can be read."""
         return await self._keep(("file", root, path), lambda: self._disk_text(root, path))
@@ -171,6 +177,11 @@ class Surroundings:
             "Not run here: the folder is not trusted in the editor" if workspace.restricted else "",
         )
         return Around(loaded.settings, offer, self._engine.live(root))
+
+    def _project_files(self, root: Path) -> list[str]:
+        workspace = self._engine.workspace(root)
+        trusted = workspace.trust() != "untrusted" and not workspace.restricted
+        return listing.list_files(root, trusted=trusted)[:FILES_AT_MOST]
 
     def _spec_texts(self, workspace: Workspace, task_path: str) -> dict[str, str]:
         found = {}
