@@ -106,8 +106,10 @@ def assembled(
     reading: Reading,
     metadata: list[Mapping[str, str]],
     earlier: Sequence[Task | None],
+    *,
+    before: Draft | None = None,
 ) -> Draft:
-    """The draft from a reading. `earlier`: for each box its task in the version before, if the box itself did not change."""
+    """The draft from a reading. `earlier`: for each box its task in the version `before`, if the box itself did not change."""
     lines, blocks, titles = reading.lines, reading.blocks, reading.titles
     sections = outline.Sections(blocks.headings)
     waves, wave_problems = graph.waves_of(lines, blocks)
@@ -132,15 +134,17 @@ def assembled(
         Parsed(lines, blocks, TaskList(dialect, (), ())),
         may_go_on=False,
     )
-    _finish(draft, dialect, earlier)
+    _finish(draft, dialect, earlier, before)
     return draft
 
 
-def _finish(draft: Draft, dialect: Dialect, earlier: Sequence[Task | None]) -> None:
+def _finish(draft: Draft, dialect: Dialect, earlier: Sequence[Task | None], before: Draft | None) -> None:
     """Make the tasks of a draft, and their problems."""
     reading, lines, blocks = draft.reading, draft.reading.lines, draft.reading.blocks
+    alike = before is not None and _means_the_same(before, draft, dialect)
     tasks = [
-        task_at(draft, number, dialect, earlier[number] if earlier else None) for number in range(len(reading.boxes))
+        task_at(draft, number, dialect, earlier[number] if earlier else None, alike=alike)
+        for number in range(len(reading.boxes))
     ]
     draft.may_go_on = any(not task.criterion and not task.withdrawn for task in tasks) and not any(
         is_legend_heading(heading.text) for heading in blocks.headings
@@ -166,6 +170,16 @@ def _finish(draft: Draft, dialect: Dialect, earlier: Sequence[Task | None]) -> N
     problems = problems_of(draft, tasks, dialect)
     task_list = TaskList(dialect, tuple(tasks), problems, draft.waves, draft.legend)
     draft.parsed = Parsed(lines, blocks, task_list)
+
+
+def _means_the_same(before: Draft, draft: Draft, dialect: Dialect) -> bool:
+    """Whether marks mean what they meant, and ids in the words of a task what they were, in the version before."""
+    return (
+        dialect == before.parsed.task_list.dialect
+        and draft.legend == before.legend
+        and list(draft.known) == list(before.known)
+        and not before.needs
+    )
 
 
 def problems_of(draft: Draft, tasks: Sequence[Task], dialect: Dialect) -> tuple[Problem, ...]:
@@ -214,15 +228,16 @@ def _signs(
     )
 
 
-def task_at(draft: Draft, number: int, dialect: Dialect, earlier: Task | None) -> Task:
+def task_at(draft: Draft, number: int, dialect: Dialect, earlier: Task | None, *, alike: bool = False) -> Task:
     """The task of a box, without what the file says about it elsewhere (`graph.with_needs`).
 
     `earlier` is the task of the same box, with the same title and body, in the version before: what it says by itself is taken
-    from there, and if nothing else changed it is the task.
+    from there, and if nothing else changed it is the task. `alike`: marks and ids mean what they meant there.
     """
     reading, legend = draft.reading, draft.legend
     box, title, meta = reading.boxes[number], reading.titles[number], draft.metadata[number]
     parent = draft.parents[number]
+    parent_key = draft.keys[parent] if parent >= 0 else None
     path = draft.sections.path(box.line)
     if earlier is None:
         end_line, body = reading.end_line(number), reading.body(number)
@@ -231,11 +246,21 @@ def task_at(draft: Draft, number: int, dialect: Dialect, earlier: Task | None) -
     else:
         end_line, body = earlier.end_line + box.line - earlier.line, earlier.body
         requirements, files, parallel = earlier.requirements, earlier.files, earlier.parallel
-    found = Task(
+    if earlier is not None and alike:
+        depends_on, status, withdrawn = earlier.depends_on, earlier.status, earlier.withdrawn
+        if _stands(
+            earlier, box.line, path, (draft.keys[number], parent_key, draft.depths[number], draft.criteria[number])
+        ):
+            return earlier
+    else:
+        depends_on = dependencies_of(title.id, title.title, meta, draft.known)
+        status = status_of(dialect, box.mark, legend)
+        withdrawn = title.withdrawn or is_withdrawn(dialect, box.mark, legend)
+    return Task(
         draft.keys[number],
         title.id,
         title.title,
-        status_of(dialect, box.mark, legend),
+        status,
         box.mark,
         box.line,
         box.mark_column,
@@ -246,16 +271,22 @@ def task_at(draft: Draft, number: int, dialect: Dialect, earlier: Task | None) -
         title.story,
         path[-1] if path else None,
         path,
-        draft.keys[parent] if parent >= 0 else None,
+        parent_key,
         requirements,
-        dependencies_of(title.id, title.title, meta, draft.known),
+        depends_on,
         files,
         meta,
         body,
         draft.criteria[number],
-        title.withdrawn or is_withdrawn(dialect, box.mark, legend),
+        withdrawn,
     )
-    return earlier if earlier is not None and found == earlier else found
+
+
+def _stands(task: Task, line: int, path: tuple[str, ...], part: tuple[str, str | None, int, bool]) -> bool:
+    """Whether a task stands where it stood, and plays the same part (key, parent, depth, criterion)."""
+    return (
+        task.line == line and (task.key, task.parent, task.depth, task.criterion) == part and task.heading_path == path
+    )
 
 
 def _criteria(reading: Reading, parents: Sequence[int]) -> list[bool]:

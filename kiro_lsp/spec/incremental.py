@@ -114,7 +114,7 @@ class _Update:
         for number, title in enumerate(reading.titles):
             if title is not before[number] and title != before[number]:
                 earlier[number] = None
-        return assembled(self.old.path, scanned, reading, metadata, earlier)
+        return assembled(self.old.path, scanned, reading, metadata, earlier, before=self.old)
 
     def _metadata(self, reading: Reading, region: Region, affected: Sequence[int]) -> list[Mapping[str, str]]:
         blank: list[Mapping[str, str]] = [{}] * (region.box_end - region.box)

@@ -10,6 +10,7 @@ import re
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Final
 
 from kiro_lsp.spec.blocks import BLANK, BREAK, CONTINUATION, HEADING, ITEM, TEXT, Blocks, Box, Heading
@@ -184,16 +185,24 @@ class Reading:
             kind = kinds[line]
             if kind in (HEADING, BREAK):
                 labelled = False
-            elif kind in (TEXT, ITEM) and line not in self.legend_lines and (label := self._label(line)):
-                labelled = CRITERIA.search(label) is not None
+            elif kind in (TEXT, ITEM) and line not in self.legend_lines:
+                announced = _announces(self.lines[line])
+                labelled = labelled if announced is None else announced
         return labelled
 
-    def _label(self, line: int) -> str:
-        """The text of a line that announces what follows, "" if it is an ordinary one."""
-        text = self.lines[line].strip()
-        if len(text) > 100 or not (text.startswith(("*", "_", "-", "+")) or text.endswith((":", "：", "**"))):
-            return ""
-        return text if _LABEL.match(text) and (text.rstrip("*_ ").endswith((":", "：")) or "**" in text) else ""
+
+@lru_cache(maxsize=16384)
+def _announces(line: str) -> bool | None:
+    """Whether a line that announces what follows announces criteria, None if it is an ordinary one.
+
+    Remembered, since between two keystrokes nearly all lines stay what they were.
+    """
+    text = line.strip()
+    if len(text) > 100 or not (text.startswith(("*", "_", "-", "+")) or text.endswith((":", "：", "**"))):
+        return None
+    if _LABEL.match(text) and (text.rstrip("*_ ").endswith((":", "：")) or "**" in text):
+        return CRITERIA.search(text) is not None
+    return None
 
 
 def dedented(lines: Sequence[str]) -> str:
