@@ -167,12 +167,12 @@ def _text_follows(lines: Sequence[str], at: int, end: int, *, fenced: bool) -> b
 
 
 def _only_lists_follow(lines: Sequence[str], at: int, end: int) -> bool:
-    """Whether the marked lines up to the next header, if any, read as items of lists."""
+    """Whether the marked lines up to the next file, if any, read as items of lists, and no further hunk follows."""
     for number in range(at, end):
         line = lines[number]
-        if is_header(line) or line.startswith(_SECTIONS) or _is_file_header(lines, number, end):
+        if line.startswith(_SECTIONS) or _is_file_header(lines, number, end):
             return True
-        if line[:1] in ("+", "-") and not _ITEM.match(line):
+        if is_header(line) or (line[:1] in ("+", "-") and not _ITEM.match(line)):
             return False
     return True
 
