@@ -191,6 +191,10 @@ def test_a_second_copy_of_the_place_is_refused_or_told_apart_by_the_line_number(
         assert lines_of(text_after(numbered, doubled)) == wanted
     else:
         check_refused(numbered, "ambiguous")
+    first, second = places(one, old)[:2]
+    middle = (first + second) // 2 if second - first > 1 else 10_000
+    far = outcome("\n".join([*head, f"@@ -{middle},{len(old)} +{middle},1 @@", *body, ""]), doubled)
+    check_refused(far, "ambiguous")
     for write in (renderings.as_search_replace, renderings.as_apply_patch):
         check_refused(outcome(write(PATH, *sides(block)), doubled), "ambiguous")
     check_refused(outcome(renderings.as_string_replacements(PATH, *sides(block)), doubled), "ambiguous")
@@ -205,6 +209,34 @@ def sides(block: list[tuple[str, str]]) -> tuple[str, str]:
 def places(lines: list[str], wanted: list[str]) -> tuple[int, ...]:
     """Every 1-based line at which the wanted lines stand."""
     return tuple(at + 1 for at in range(len(lines) - len(wanted) + 1) if lines[at : at + len(wanted)] == wanted)
+
+
+@given(changes(least=8, keeps_last_end=True, blank_lines=False), st.randoms(use_true_random=False), st.booleans())
+@quick
+def test_an_exact_place_comes_before_a_copy_with_other_white_space(
+    change: Change, dice: random.Random, above: bool
+) -> None:
+    copy = "".join(f"    {text} \n" for text in lines_of(change.before))
+    first, last = (copy, "") if above else ("", copy)
+    before = "".join(f"{text}\n" for text in lines_of(change.before))
+    after = "".join(f"{text}\n" for text in lines_of(change.after))
+    assume(before != after)
+    for write in (renderings.as_search_replace, renderings.as_apply_patch, renderings.as_string_replacements):
+        found = outcome(write(PATH, before, after), first + before + last)
+        assert text_after(found, first + before + last) == first + after + last
+
+
+@given(changes(least=8, keeps_last_end=True), st.booleans())
+@quick
+def test_two_edits_of_the_same_line_are_a_conflict(change: Change, swapped: bool) -> None:
+    before = "".join(f"{text}\n" for text in lines_of(change.before))
+    rows = lines_of(before)
+    replies = []
+    for word in ("one", "another")[:: -1 if swapped else 1]:
+        changed = "".join(f"{text}\n" for text in [*rows[:4], f"{word} line", *rows[5:]])
+        replies.append(as_diff(PATH, before, changed))
+    head, second = replies[0], replies[1].split("\n", 2)[2]
+    check_refused(outcome(head + second, before), "conflict")
 
 
 # 2: all or nothing
