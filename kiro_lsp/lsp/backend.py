@@ -147,7 +147,6 @@ class Backend:
     def _methods(self) -> dict[str, ColdMethod]:
         return {
             "workspace/executeCommand": self._execute,
-            "textDocument/codeAction": self._code_actions,
             "workspace/textDocumentContent": self._text_document_content,
             "kiro/review": _told(self._review),
             "kiro/reviewContent": _told(self._review_content),
@@ -161,12 +160,6 @@ class Backend:
     async def _execute(self, params: Any) -> Any:
         token = params.get("workDoneToken")
         return await self.commands.execute(params["command"], params.get("arguments"), token)
-
-    async def _code_actions(self, params: Any) -> Any:
-        span = params["range"]
-        return await self.session.code_actions(
-            params["textDocument"]["uri"], span["start"]["line"], span["end"]["line"]
-        )
 
     async def _text_document_content(self, params: Any) -> Any:
         return {"text": (await _told(self._review_content)(params))["text"]}

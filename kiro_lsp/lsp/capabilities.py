@@ -18,7 +18,6 @@ def initialize_result(client: Client, commands: list[str], features: Features) -
     capabilities: dict[str, Any] = {
         "positionEncoding": client.encoding,
         "textDocumentSync": {"openClose": True, "change": 2, "save": {"includeText": False}},
-        "codeActionProvider": {"codeActionKinds": ["quickfix", "source"], "resolveProvider": False},
         "executeCommandProvider": {"commands": commands, "workDoneProgress": True},
         "workspace": {
             "workspaceFolders": {"supported": True, "changeNotifications": True},

@@ -70,7 +70,11 @@ class Client:
     def resolves_code_actions(self) -> bool:
         """Whether the edit of a code action may be found when it is chosen."""
         named = self._at("textDocument", "codeAction", "resolveSupport", "properties")
-        return isinstance(named, list) and "edit" in named and self._at("textDocument", "codeAction", "dataSupport") is True
+        return (
+            isinstance(named, list)
+            and "edit" in named
+            and self._at("textDocument", "codeAction", "dataSupport") is True
+        )
 
     @property
     def resolves_documentation(self) -> bool:

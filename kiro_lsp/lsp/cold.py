@@ -102,7 +102,6 @@ class ColdSide:
 
 COLD_REQUESTS: tuple[str, ...] = (
     types.WORKSPACE_EXECUTE_COMMAND,
-    types.TEXT_DOCUMENT_CODE_ACTION,
     types.WORKSPACE_TEXT_DOCUMENT_CONTENT,
 )
 """Standard methods that are served here; `kiro/*` ones come on top."""

@@ -39,9 +39,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_COLD_STANDARD: Final = frozenset(
-    {"workspace/executeCommand", "textDocument/codeAction", "workspace/textDocumentContent"}
-)
+_COLD_STANDARD: Final = frozenset({"workspace/executeCommand", "workspace/textDocumentContent"})
 _KIRO: Final = frozenset(
     {
         "kiro/review",

@@ -19,10 +19,8 @@ from kiro_lsp.lsp.client import Client
 from kiro_lsp.lsp.documents import Document
 from kiro_lsp.lsp.editor import Editor
 from kiro_lsp.lsp.endpoint import Endpoint, ResponseError
-from kiro_lsp.lsp.features.code_lens import lenses_of
 from kiro_lsp.lsp.views import Views
 from kiro_lsp.spec import tasks
-from kiro_lsp.spec.model import TaskList
 
 REFRESH_SECONDS = 1.0
 
@@ -138,39 +136,6 @@ class Session:
         self.views.surroundings.forget()
         self.endpoint.notify("textDocument/publishDiagnostics", {"uri": uri, "diagnostics": []})
 
-    async def code_actions(self, uri: str, first: int, last: int) -> list[dict[str, Any]]:
-        """Everything that lenses of these lines (0-based, inclusive) offer, as commands; edits never pass by the journal."""
-        view = await self.views.of(uri)
-        actions = [
-            {
-                "title": lens.title,
-                "kind": "quickfix" if lens.command in ("kiroLsp.accept", "kiroLsp.openReview") else "source",
-                "command": {
-                    "title": lens.title,
-                    "command": lens.command,
-                    "arguments": [] if lens.argument is None else [lens.argument],
-                },
-            }
-            for lens in (await lenses_of(view) if view is not None else ())
-            if first <= lens.line <= last
-        ]
-        if view is not None and view.is_task_file:
-            actions += self._task_actions(uri, await view.task_list(), first, last)
-        return actions
-
-    def _task_actions(self, uri: str, task_list: TaskList, first: int, last: int) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = []
-        selectors = tasks.selectors(task_list)
-        for task in task_list.tasks:
-            if first <= task.line <= last and task.mark_column is not None:
-                about = {"uri": uri, "task": selectors[task.key]}
-                status = "open" if task.status == "done" else "done"
-                found += [
-                    _action(f"Mark as {status}: {task.title[:60]}", "kiroLsp.setStatus", {**about, "status": status}),
-                    _action("Copy the prompt of this task", "kiroLsp.copyPrompt", about),
-                ]
-        return found
-
     def _runs_changed(self, _root: str) -> None:
         self._loop.call_soon_threadsafe(self._forget)
 
@@ -218,7 +183,3 @@ class Session:
         self._forget()
         for document in list(self._editor.documents.values()):
             await self.publish_problems(document)
-
-
-def _action(title: str, command: str, argument: Mapping[str, Any]) -> dict[str, Any]:
-    return {"title": title, "kind": "source", "command": {"title": title, "command": command, "arguments": [argument]}}

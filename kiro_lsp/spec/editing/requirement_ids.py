@@ -74,9 +74,12 @@ def _definitions(text: str, line: int, entry: Requirement | None, path: str) -> 
 
 
 def rename_requirement(
-    parsed: Parsed, path: str, documents: Mapping[str, str], old: str, name: str
+    parsed: Parsed, path: str, documents: Mapping[str, str], old: str, name: str, *, read_as: str = ""
 ) -> Mapping[str, tuple[TextEdit, ...]] | Refused:
-    """The edits, by path, that give a requirement another id: its own, those of its criteria, and every reference."""
+    """The edits, by path, that give a requirement another id: its own, those of its criteria, and every reference.
+
+    `read_as` is the path that the task file was parsed under, if that is not `path`.
+    """
     name = name.strip()
     index = requirements_in(documents)
     entry = entry_of(index, old)
@@ -97,7 +100,8 @@ def rename_requirement(
         if (found := tuple(_edits(text, entry, name, where, tasks=where == path)))
     }
     changed = {where: applied(texts[where], found) for where, found in edits.items()}
-    return _refused_as_read(parsed.task_list, path, documents, changed, name) or edits
+    after = parse(changed[path], read_as or path).task_list if path in changed else parsed.task_list
+    return _refused_as_read(parsed.task_list, after, documents, changed, name) or edits
 
 
 def _written(documents: Mapping[str, str], entry: Requirement) -> bool:
@@ -151,13 +155,12 @@ def _renamed(token: str, old: str, name: str) -> str | None:
 
 
 def _refused_as_read(
-    before: TaskList, path: str, documents: Mapping[str, str], changed: Mapping[str, str], name: str
+    before: TaskList, after: TaskList, documents: Mapping[str, str], changed: Mapping[str, str], name: str
 ) -> Refused | None:
     old_index = requirements_in(documents)
     new_index = requirements_in({where: changed.get(where, text) for where, text in documents.items()})
     if entry_of(new_index, name) is None:
         return Refused(f"{name} would not be read as the id of this requirement: nothing is changed.")
-    after = parse(changed[path], path).task_list if path in changed else before
     if len(before.tasks) != len(after.tasks) or before.dialect != after.dialect:
         return Refused("With the new id the tasks would be read otherwise: nothing is changed.")
     for task, now in zip(before.tasks, after.tasks, strict=True):
