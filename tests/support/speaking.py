@@ -21,6 +21,7 @@ class Speaker:
         self.server = Server(self._take, environ)
         self.notifications: list[dict[str, Any]] = []
         self._ids = itertools.count(1)
+        self.last_id = 0
         self._waiting: dict[int, asyncio.Future[dict[str, Any]]] = {}
         self._versions: dict[str, int] = {}
         self.texts: dict[str, str] = {}
@@ -41,7 +42,7 @@ class Speaker:
         self.server.deliver([{"jsonrpc": "2.0", "method": method, "params": params}])
 
     def begin(self, method: str, params: Any) -> asyncio.Future[dict[str, Any]]:
-        number = next(self._ids)
+        number = self.last_id = next(self._ids)
         self._waiting[number] = asyncio.get_running_loop().create_future()
         future = self._waiting[number]
         self.server.deliver([{"jsonrpc": "2.0", "id": number, "method": method, "params": params}])
