@@ -150,18 +150,21 @@ def _text_follows(lines: Sequence[str], at: int, end: int, *, fenced: bool) -> b
     """Whether nothing from line `at` on belongs to a hunk that could be over here: up to the next header no line has a
     marker, or prose begins, which is a paragraph without one. In a fence there is no prose.
     """
-    blank = False
+    blank = text = False
     number = at
     while number < end:
         line = lines[number]
-        if is_header(line) or line.startswith(_SECTIONS) or _is_file_header(lines, number, end):
+        if line.startswith(_SECTIONS) or _is_file_header(lines, number, end):
             return True
+        if is_header(line):
+            # Between two hunks of one file there is no text.
+            return not text
         if line[:1] in ("+", "-", "\\") or (line[:1] == " " and line.strip()):
             return _is_rule(lines, number, end) and _text_follows(lines, number + 1, end, fenced=fenced)
         if line.strip() and blank and not fenced:
             paragraph = takewhile(str.strip, (lines[n] for n in range(number, end)))
             return not any(text[:1] in ("+", "-", " ") for text in paragraph) and _only_lists_follow(lines, number, end)
-        blank = blank or not line
+        blank, text = blank or not line, text or bool(line.strip())
         number += 1
     return True
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from itertools import islice
 
 from kiro_lsp.changes.edits.answer import Action, FileEdit, FormatProblem, Line, LinesEdit
 from kiro_lsp.changes.edits.formats.reading import Reading, Region
@@ -36,8 +37,10 @@ def begins(region: Region, at: int) -> bool:
         if region.fenced and region.name and region.language not in _DIFF_LANGUAGES and not _PLAIN_HUNK.match(line):
             # A file with a name may well begin with a decorator or the like.
             return False
-        filled = next((region.lines[n] for n in range(at + 1, region.end) if region.lines[n]), "")
-        return filled[:1] in ("+", "-", " ") or line.startswith("@@@")
+        # The first lines may have lost their markers; after a header with numbers or dots one further down will do.
+        looked_at = 4 if _PLAIN_HUNK.match(line) else 1
+        filled = islice((region.lines[n] for n in range(at + 1, region.end) if region.lines[n]), looked_at)
+        return any(text[:1] in ("+", "-", " ") for text in filled) or line.startswith("@@@")
     return _is_bare(region, at)
 
 
