@@ -15,10 +15,8 @@ from typing import Any, Final
 import orjson
 
 from kiro_lsp.engine.engine import LiveRun
-from kiro_lsp.errors import KiroError
 from kiro_lsp.lsp.endpoint import Raw, dumped
 from kiro_lsp.lsp.lenses import Lens, Offer, lenses_of, to_wire
-from kiro_lsp.spec import tasks
 from kiro_lsp.spec.assemble import Parsed
 from kiro_lsp.spec.model import Task
 
@@ -141,9 +139,9 @@ def _unresolved(style: Style, lens: Lens, at: int) -> dict[str, Any]:
 def resolved(style: Style, parsed: Parsed, data: Sequence[Any], now: datetime) -> dict[str, Any] | None:
     """The lens that `data` stands for, None when its task is gone or has no such lens any more."""
     _number, selector, at = data
-    try:
-        task = tasks.find(parsed.task_list, selector)
-    except KiroError:
+    # Not by `find`, which would take a number for a line: only the very task that was meant.
+    task = next((task for task in parsed.task_list.tasks if selector in (task.key, f"{task.key}~1")), None)
+    if task is None:
         return None
     found = lenses_of(task, None, {"uri": style.uri, "task": selector}, style.offer, now)
     return to_wire(found)[at] if at < len(found) else None
