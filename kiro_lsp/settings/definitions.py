@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Literal, get_args
 
+from kiro_lsp.settings.diagnostics import CODES, LEVELS, DiagnosticSettings
 from kiro_lsp.settings.model import (
     AgentSettings,
     AgentType,
@@ -67,6 +68,7 @@ SECTIONS: dict[str, type] = {
     "safety": SafetySettings,
     "routing": RoutingSettings,
     "mcp.servers.NAME": McpServerSettings,
+    "diagnostics": DiagnosticSettings,
 }
 SECTION_DOCS: dict[str, str] = {
     "kiro": "What kiro-lsp offers in this project.",
@@ -76,6 +78,7 @@ SECTION_DOCS: dict[str, str] = {
     "safety": "What is asked and kept. A project may only make this stricter.",
     "routing": "Which agent does which kind of task. Empty: the default agent.",
     "mcp.servers.NAME": "One MCP server that agents may use.",
+    "diagnostics": "What is said about task files, and how loud.",
 }
 
 
@@ -348,6 +351,11 @@ DEFINITIONS: tuple[Definition, ...] = (
         "The address of an HTTP server.",
         maximum=2048,
         example='"https://mcp.example.com/mcp"',
+    ),
+    *(
+        # A project that hides characters in its tasks must not also be able to hide that.
+        _define(f"diagnostics.{code}", "choice", "T" if code == "invisible-characters" else "S", doc, choices=LEVELS)
+        for code, doc in CODES.items()
     ),
 )
 

@@ -241,6 +241,8 @@ def _client_tree(values: Mapping[str, object]) -> dict[str, Any]:
             tree[name] = _named(value)
         elif name == "mcp" and isinstance(value, Mapping):
             tree[name] = {_snake(inner): _named(item) for inner, item in value.items()}
+        elif name == "diagnostics" and isinstance(value, Mapping):
+            tree[name] = {_snake(code).replace("_", "-"): level for code, level in value.items()}
         elif name not in _CLIENT_OWN:
             tree[name] = _client_table(value, 1)
     return tree

@@ -282,4 +282,5 @@ def _build(
         cost=flat["kiro.cost"],
         routing=flat["routing"],
         mcp_servers=MappingProxyType(servers),
+        diagnostics=flat["diagnostics"],
     )

@@ -12,6 +12,7 @@ from decimal import Decimal
 from types import MappingProxyType
 from typing import Literal
 
+from kiro_lsp.settings.diagnostics import DiagnosticSettings
 from kiro_lsp.settings.secret import Secret, Secrets
 
 Layer = Literal["default", "user", "client", "project", "dotenv", "environment"]
@@ -130,6 +131,7 @@ class Settings:
     cost: CostSettings = CostSettings()
     routing: RoutingSettings = RoutingSettings()
     mcp_servers: Mapping[str, McpServerSettings] = field(default_factory=lambda: MappingProxyType({}))
+    diagnostics: DiagnosticSettings = field(default_factory=DiagnosticSettings)
 
 
 @dataclass(frozen=True, slots=True)

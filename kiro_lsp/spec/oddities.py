@@ -155,12 +155,15 @@ def _tasks(tasks: Sequence[Task], reading: Reading, dialect: Dialect, path: str)
     first: dict[str, Task] = {}
     by_key = {task.key: task for task in tasks}
     for task in tasks:
-        if task.id is not None and (earlier := first.setdefault(task.id, task)) is not task:
+        if task.id is None or task.withdrawn:
+            pass
+        elif (earlier := first.setdefault(task.id, task)) is not task:
             yield _say(
                 task.line,
                 "duplicate-id",
                 "warning",
-                f"The id {task.id} is taken by line {earlier.line + 1}; this task is known as {task.key}. Number one of them anew.",
+                f"Line {earlier.line + 1} has the id {task.id} too, so that it names neither: this task is known as {task.key}. "
+                "Where that is not meant, number one of them anew.",
             )
         yield from _of_task(task, dialect, path)
         parent = by_key.get(task.parent or "")

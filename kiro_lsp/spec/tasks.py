@@ -15,6 +15,7 @@ from kiro_lsp.spec.finding import anchor_of, find, relocate, selector_of, select
 from kiro_lsp.spec.lines import split_lines
 from kiro_lsp.spec.marks import apply_mark, mark_edit, mark_for
 from kiro_lsp.spec.model import Dialect, MarkEdit, Problem, Summary, Task, TaskAnchor, TaskList, TaskStatus
+from kiro_lsp.spec.order import order_of
 
 __all__ = [
     "Decoded",
@@ -117,6 +118,7 @@ def tasks_json(path: str, task_list: TaskList) -> dict[str, object]:
         "path": path,
         "dialect": task_list.dialect,
         "tasks": [_task_json(task) for task in task_list.tasks],
+        "waves": [list(wave) for wave in order_of(task_list).waves],
         "problems": [_problem_json(problem) for problem in task_list.problems],
         "summary": {
             "total": counts.total,

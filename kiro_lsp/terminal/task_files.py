@@ -16,11 +16,14 @@ from pathlib import Path
 
 from kiro_lsp.errors import Conflict, KiroError, RunRefused, UnreadableFile
 from kiro_lsp.spec import tasks as task_lists
+from kiro_lsp.spec.checks import problems_in
+from kiro_lsp.spec.facts import facts_of
 from kiro_lsp.spec.model import Problem, Task, TaskList
 from kiro_lsp.terminal.console import Console, visible
 
 _SIZE_LIMIT = 20 * 1024 * 1024
 _NEVER_ENTERED = {".git", "node_modules", ".venv", "__pycache__"}
+_REQUIREMENT_DOCUMENTS = ("requirements.md", "bugfix.md", "spec.md")
 _BOX_COLOUR = {"done": (32,), "in-progress": (33,), "blocked": (31,)}
 
 
@@ -72,9 +75,24 @@ def _task_files(given: str) -> Iterator[str]:
 def _parsed(path: str) -> TaskList:
     decoded = task_lists.decode(read_bytes(path))
     if decoded.text is not None:
-        return task_lists.parse(decoded.text, path)
+        facts = facts_of(decoded.text, path, documents=_documents_beside(path))
+        return replace(facts.tasks, problems=problems_in(facts))
     problems = (decoded.problem,) if decoded.problem is not None else ()
     return replace(task_lists.parse("", path), problems=problems)
+
+
+def _documents_beside(path: str) -> dict[str, str]:
+    """The documents that may define the requirements of a task file; one that cannot be read defines none."""
+    found = {}
+    for name in _REQUIREMENT_DOCUMENTS:
+        document = os.path.join(os.path.dirname(path), name)
+        try:
+            text = task_lists.decode(read_bytes(document)).text
+        except (OSError, UnreadableFile):
+            continue
+        if text is not None:
+            found[document.replace(os.sep, "/")] = text
+    return found
 
 
 def read_bytes(path: str) -> bytes:

@@ -74,7 +74,7 @@ def run_json(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 0)
 
 def test_tasks_json_has_the_shape_of_the_contract(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     listed = run_json(capsys, "tasks", TASKS)
-    assert [set(entry) for entry in listed] == [{"path", "dialect", "tasks", "problems", "summary"}]
+    assert [set(entry) for entry in listed] == [{"path", "dialect", "tasks", "waves", "problems", "summary"}]
     (entry,) = listed
     assert entry["path"] == TASKS
     assert entry["dialect"] == "kiro"

@@ -10,6 +10,7 @@ import pytest
 
 from kiro_lsp.settings import DEFINITIONS, Sources, load_settings
 from kiro_lsp.settings.definitions import SECTION_DOCS, SECTIONS, STANDARD_KEYS, Definition, shown_default
+from kiro_lsp.settings.diagnostics import CODES
 from kiro_lsp.settings.dotenv import ALLOWED_KEYS
 from kiro_lsp.settings.models import MODELS, successor
 from kiro_lsp.settings.templates import init_config_text, settings_reference
@@ -50,6 +51,7 @@ TRUST_CLASSES = {
     "S": {
         "kiro.lenses", "kiro.cost.prefer_cheap_for_simple_tasks", "kiro.cost.cache_prompts", "kiro.cost.reuse_context",
         "agents.NAME.model", "execution.stream_output", "execution.mark_in_progress",
+        *(f"diagnostics.{code}" for code in CODES if code != "invisible-characters"),
     },
 }  # fmt: skip
 
@@ -83,7 +85,7 @@ def test_the_file_that_init_writes_loads_without_a_problem() -> None:
 
 
 def test_every_line_that_init_comments_out_is_valid_when_it_is_not() -> None:
-    text = re.sub(r"(?m)^# ((?:\[[\w.]+\]|[a-z_]+ = .*))$", r"\1", init_config_text())
+    text = re.sub(r"(?m)^# ((?:\[[\w.]+\]|[a-z_-]+ = .*))$", r"\1", init_config_text())
     loaded = load_settings(Sources(project_toml=text), trusted=True)
     assert loaded.problems == ()
     missing = [d.key for d in DEFINITIONS if d.trust != "X" and f"\n{d.key.rpartition('.')[2]} = " not in text]

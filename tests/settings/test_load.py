@@ -33,12 +33,13 @@ def value_of(loaded: LoadedSettings, key: str) -> object:
         "execution": settings.execution,
         "safety": settings.safety,
         "routing": settings.routing,
+        "diagnostics": settings.diagnostics,
     }
     if section.startswith("agents."):
         return getattr(settings.agents[section.removeprefix("agents.")], name)
     if section.startswith("mcp.servers."):
         return getattr(settings.mcp_servers[section.removeprefix("mcp.servers.")], name)
-    return getattr(parts[section], name)
+    return getattr(parts[section], name.replace("-", "_"))
 
 
 def test_without_any_source_the_defaults_hold_and_nothing_is_asked() -> None:
@@ -68,6 +69,13 @@ def test_stronger_layers_win() -> None:
 def _toml(key: str, value: str) -> str:
     section, _, name = key.rpartition(".")
     return f"[{section}]\n{name} = {value}\n"
+
+
+def test_levels_of_diagnostics_come_from_the_project_and_in_camel_case_from_the_editor() -> None:
+    project = '[diagnostics]\nduplicate-id = "off"\nid-order = "loud"\n'
+    loaded = load(project, client={"diagnostics": {"openBelowDone": "hint", "no-run": "default"}})
+    assert loaded.settings.diagnostics.levels == {"duplicate-id": "off", "open-below-done": "hint"}
+    assert [problem.code for problem in loaded.problems] == ["setting-range"]
 
 
 _LOOSER = {"min": "999", "false": "true", "true": "false"}
@@ -140,6 +148,7 @@ TRUSTED_VALUES = [
     ("agents.x.args", '["--acp"]'),
     ("agents.x.env", '{ A = "1" }'),
     ("agents.x.recording", '"r.jsonl"'),
+    ("diagnostics.invisible-characters", '"off"'),
     ("execution.auto_commit", "true"),
     ("execution.verify_command", '"make test"'),
     ("execution.allowed_commands", '["pytest -q"]'),

@@ -363,7 +363,7 @@ CHECK_AS_JSON = {
 def test_the_json_contract() -> None:
     value = tasks_json("given/../path.md", parse(KIRO_FILE + "\n- [ ] 1. Again\n", KIRO))
     assert json.loads(json.dumps(value)) == value
-    assert list(value) == ["path", "dialect", "tasks", "problems", "summary"]
+    assert list(value) == ["path", "dialect", "tasks", "waves", "problems", "summary"]
     assert value["path"] == "given/../path.md"
     assert value["summary"] == {
         "total": 6,
@@ -387,7 +387,8 @@ def test_the_json_contract() -> None:
             "column": 1,
             "code": "duplicate-id",
             "severity": "warning",
-            "message": "The id 1 is taken by line 9; this task is known as 1~2. Number one of them anew.",
+            "message": "Line 9 has the id 1 too, so that it names neither: this task is known as 1~2. "
+            "Where that is not meant, number one of them anew.",
         }
     ]
 

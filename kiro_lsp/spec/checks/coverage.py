@@ -1,0 +1,121 @@
+"""Rules about requirements: what tasks refer to, and what no task covers. Silent where no document defines any."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from kiro_lsp.spec.checks.rule import Finding, Related, family_of, is_work, of_task, rule
+from kiro_lsp.spec.facts import Facts
+from kiro_lsp.spec.references import keys_of, means_all, parts_of, pieces_of, sortable
+from kiro_lsp.spec.requirements import Requirement
+
+_BINDING: Final = frozenset({"requirements.md", "bugfix.md", "spec.md"})
+_PLAIN: Final = re.compile(r"(?:[A-Z]{1,5}-?)?\d+(?:\.\d+)*\Z")
+
+
+def _entries(facts: Facts) -> dict[str, Requirement]:
+    """What the binding documents define, by normal form."""
+    return {
+        key: entry
+        for key, entry in facts.requirements.entries.items()
+        if entry.path.rpartition("/")[2].lower() in _BINDING
+    }
+
+
+def _prefix(key: str) -> str | None:
+    found = sortable(key)
+    return found[0] if found is not None else None
+
+
+def _known(ref: str, entries: Mapping[str, Requirement], owners: Mapping[str, int]) -> bool:
+    """Whether a document defines an id, or defines it so far that a criterion without a number of its own may be meant."""
+    for key in keys_of(ref):
+        if key in entries or key in owners:
+            return True
+        owner = key.rpartition(".")[0]
+        if owner in entries and not owners.get(owner):
+            return True
+    return False
+
+
+@rule("unknown-requirement", "warning")
+def unknown_requirement(facts: Facts) -> Iterator[Finding]:
+    """A task refers to a requirement that the spec's documents do not define."""
+    entries = _entries(facts)
+    if len(entries) < 2:
+        return
+    owners: dict[str, int] = {}
+    """Requirement → how many criteria of it are numbered."""
+    for key in entries:
+        if "." in key:
+            owners[key.rpartition(".")[0]] = owners.get(key.rpartition(".")[0], 0) + 1
+    prefixes = {_prefix(key) for key in entries}
+    found: list[Finding] = []
+    right = 0
+    for task in family_of(facts).tasks:
+        for ref in task.requirements:
+            for name in _ids(ref):
+                if _known(name, entries, owners):
+                    right += 1
+                elif any(_prefix(key) in prefixes for key in keys_of(name)[:1]):
+                    message = _unknown(name, entries, owners)
+                    found.append(of_task(facts, task, message, *_nearest(name, entries), text=name))
+    if right >= 3 * len(found):
+        yield from found
+
+
+def _ids(ref: str) -> Iterator[str]:
+    """The ids of a reference that stand for themselves; both ends of a range."""
+    if means_all(ref) or (not _PLAIN.match(ref.strip()) and not any(sign in ref for sign in "-–~,")):
+        return
+    for piece in pieces_of(ref):
+        for part in parts_of(piece):
+            for name in part if isinstance(part, tuple) else (part,):
+                if _PLAIN.match(name):
+                    yield name
+
+
+def _unknown(name: str, entries: Mapping[str, Requirement], owners: Mapping[str, int]) -> str:
+    owner = next((key.rpartition(".")[0] for key in keys_of(name) if key.rpartition(".")[0] in entries), "")
+    if owner and owners.get(owner):
+        return f"Requirement {name} does not exist: requirement {entries[owner].ref} has {owners[owner]} numbered criteria."
+    document = next(iter(entries.values())).path.rpartition("/")[2]
+    return f"Requirement {name} does not exist: {document} does not define it."
+
+
+def _nearest(name: str, entries: Mapping[str, Requirement]) -> Iterator[Related]:
+    owner = next((entries[above] for key in keys_of(name) if (above := key.rpartition(".")[0]) in entries), None)
+    if owner is not None:
+        yield Related(owner.path, owner.line, f"Requirement {owner.ref}")
+
+
+@rule("uncovered-requirement", "information")
+def uncovered_requirement(facts: Facts) -> Iterator[Finding]:
+    """No task refers to a requirement, in a spec whose tasks refer to most of them."""
+    tops = {key: entry for key, entry in _entries(facts).items() if not entry.owner}
+    tasks = [task for task in family_of(facts).tasks if task.requirements]
+    if len(tasks) < 3 or any(means_all(ref) for task in tasks for ref in task.requirements):
+        return
+    hits, _ = facts.requirements.resolve(dict.fromkeys(ref for task in tasks for ref in task.requirements))
+    covered = {hit.owner or hit.ref for hit in hits} | {hit.ref for hit in hits}
+    covered |= {ref.rpartition(".")[0] for ref in covered if "." in ref}
+    named = " ".join(task.title for task in family_of(facts).tasks if is_work(task))
+    kinds: dict[str, tuple[list[Requirement], list[Requirement]]] = {}
+    for key, entry in tops.items():
+        prefix = _prefix(key)
+        if prefix is not None and "." not in key:
+            kinds.setdefault(prefix, ([], []))[entry.ref not in covered].append(entry)
+    for in_tasks, others in kinds.values():
+        left = [entry for entry in others if not re.search(rf"(?<![\w.]){re.escape(entry.ref)}(?![\w.])", named)]
+        if left and len(in_tasks) >= 2 and len(left) * 3 <= len(in_tasks):
+            yield _uncovered(facts, left)
+
+
+def _uncovered(facts: Facts, left: list[Requirement]) -> Finding:
+    names = ", ".join(entry.ref for entry in left[:8]) + (f" and {len(left) - 8} more" if len(left) > 8 else "")
+    related = tuple(Related(entry.path, entry.line, f"{entry.ref}: {entry.title}"[:200]) for entry in left[:10])
+    what = "requirement" if len(left) == 1 else "requirements"
+    heading = next((heading.line for heading in facts.blocks.headings), 0)
+    return Finding(heading, 0, f"No task refers to {what} {names}.", None, related)
