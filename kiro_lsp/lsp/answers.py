@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import sys
 from collections.abc import Mapping
 from typing import Any, Final
 
 from kiro_lsp.lsp.background import Background
 from kiro_lsp.lsp.documents import Document
 from kiro_lsp.lsp.endpoint import CONTENT_MODIFIED, INVALID_PARAMS, ResponseError
-from kiro_lsp.lsp.features import Features
+from kiro_lsp.lsp.features import Features, import_all
 from kiro_lsp.lsp.views import Views
 
 PAUSE_SECONDS: Final = 0.15
@@ -35,9 +36,13 @@ class Answers:
         """URI → (when features push, since when it was put off)."""
         self._pushing: set[str] = set()
         self._again: set[str] = set()
+        self._imported: set[str] = set()
+        """Methods of which all that their handlers import is there."""
         views.surroundings.on_change = self._all_changed
 
     async def answer(self, method: str, params: Mapping[str, Any]) -> Any:
+        if method not in self._imported:
+            await self._import(method)
         workspace_handler = self._features.workspace_methods.get(method)
         if workspace_handler is not None:
             found = workspace_handler(self.views, params)
@@ -60,6 +65,18 @@ class Answers:
             if not _PLACED.isdisjoint(params):
                 break
         raise ResponseError(CONTENT_MODIFIED, "the document changed while the answer was found")
+
+    async def _import(self, method: str) -> None:
+        """Have a thread import what the handler of a method will; "" stands for everything that pushes."""
+        needs = self._features.needs_of(method)
+        if not all(name in sys.modules for name in needs):
+            await asyncio.to_thread(import_all, needs)
+        self._imported.add(method)
+
+    async def import_rest(self) -> None:
+        """The same for all features, once the first answers are out."""
+        for method in ("", *self._features.methods, *self._features.workspace_methods):
+            await self._import(method)
 
     # Pushes
 
@@ -99,7 +116,8 @@ class Answers:
     async def _push_all(self, uri: str) -> None:
         try:
             view = await self.views.of(uri)
-            if view is not None and view.version is not None:
+            if view is not None and view.version is not None and self._features.pushers:
+                await self._import("")
                 for pusher in self._features.pushers:
                     await pusher(view)
         except ResponseError as error:

@@ -69,7 +69,6 @@ class Backend:
     ) -> Backend:
         """Open the store and enter the engine. Raises StoreError."""
         store = await asyncio.to_thread(Store.open, state_dir(environ))
-        await asyncio.to_thread(features.import_needs)
         settings: dict[str, Any] = dict(client.settings)
         environ = dict(environ)
         engine = Engine(
@@ -128,6 +127,7 @@ class Backend:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_COLD_PAUSE_SECONDS):
                 await self._cold_wanted.wait()
+        await self.answers.import_rest()
         try:
             cold = await asyncio.to_thread(_make_cold, self._methods(), send)
             cold.replay(initialize)

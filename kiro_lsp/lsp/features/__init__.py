@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -46,11 +46,20 @@ class Features:
             merge(found, module.capabilities(client))
         return found
 
-    def import_needs(self) -> None:
-        """Import what the handlers will import, so that no request waits for it on the loop. For a thread."""
-        for module in self.modules:
-            for name in getattr(module, "NEEDS", ()):
-                importlib.import_module(name)
+    def needs_of(self, method: str = "") -> tuple[str, ...]:
+        """The modules that the handler of a method imports; without a method those of everything that pushes."""
+        return tuple(
+            name
+            for module in self.modules
+            if (method in _served(module) if method else hasattr(module, "changed"))
+            for name in getattr(module, "NEEDS", ())
+        )
+
+
+def import_all(names: Iterable[str]) -> None:
+    """For a thread, so that no request waits for an import on the loop."""
+    for name in names:
+        importlib.import_module(name)
 
 
 def load() -> Features:
@@ -60,8 +69,7 @@ def load() -> Features:
     workspace_methods: dict[str, WorkspaceHandler] = {}
     empty: dict[str, Any] = {}
     for module in modules:
-        served = {**getattr(module, "METHODS", {}), **getattr(module, "WORKSPACE_METHODS", {})}
-        twice = served.keys() & (methods.keys() | workspace_methods.keys())
+        twice = _served(module) & (methods.keys() | workspace_methods.keys())
         if twice:
             raise ValueError(f"{module.__name__}: {', '.join(sorted(twice))} is served by another feature already")
         methods.update(getattr(module, "METHODS", {}))
@@ -69,6 +77,10 @@ def load() -> Features:
         empty.update(getattr(module, "EMPTY", {}))
     pushers = tuple(module.changed for module in modules if hasattr(module, "changed"))
     return Features(methods, workspace_methods, empty, pushers, modules)
+
+
+def _served(module: ModuleType) -> set[str]:
+    return {*getattr(module, "METHODS", ()), *getattr(module, "WORKSPACE_METHODS", ())}
 
 
 def _modules() -> Iterator[ModuleType]:
