@@ -122,6 +122,7 @@ def _status_commands(view: View, selectors: Mapping[str, str], around: list[Task
 
 async def _fixes(view: View, context: Mapping[str, Any]) -> list[dict[str, Any]]:
     from kiro_lsp.lsp.edits import workspace_edit
+    from kiro_lsp.spec.editing.menu import settling
 
     named = context.get("diagnostics")
     ours = [
@@ -136,17 +137,19 @@ async def _fixes(view: View, context: Mapping[str, Any]) -> list[dict[str, Any]]
         return []
     facts = await view.facts(existing=True)
     found = []
-    for diagnostic, (fixes) in zip(ours, await asyncio.to_thread(_fixes_of, facts, ours), strict=True):
+    for (diagnostic, code, line), fixes in zip(ours, await asyncio.to_thread(_fixes_of, facts, ours), strict=True):
         for title, edits in fixes:
             action: dict[str, Any] = {
                 "title": title,
                 "kind": "quickfix",
-                "diagnostics": [diagnostic[0]],
+                "diagnostics": [diagnostic],
                 "edit": workspace_edit([(view, edits)]),
             }
             if len(fixes) == 1:
                 action["isPreferred"] = True
             found.append(action)
+        listed = await _offered(view, settling(facts.parsed, code, line))
+        found += [{**action, "diagnostics": [diagnostic]} for action in listed]
     return found
 
 
@@ -172,7 +175,11 @@ async def _changes(view: View, context: Mapping[str, Any], around: list[Task]) -
 
     parsed = await view.parsed()
     wanted = [kind for kind in KINDS if _asked(context, kind)]
-    listed = offers(parsed, view.path, around, wanted)
+    return await _offered(view, offers(parsed, view.path, around, wanted))
+
+
+async def _offered(view: View, listed: list[Offer]) -> list[dict[str, Any]]:
+    """Offers as actions, with their edits for clients that would not ask for them."""
     if view.client.resolves_code_actions:
         number = view.views.number_of(view.uri)
         return [

@@ -233,7 +233,10 @@ def _written(form: str) -> tuple[str, int]:
 
 def _requirements(facts: Facts, context: Context) -> Iterator[Candidate]:
     line = without_end(facts.lines[context.line])
-    listed = set(re.findall(r"[\w.\-]+", line[: context.start] + " " + line[context.end :]))
+    before, after = line[: context.start], line[context.end :]
+    if context.kind == "wave":  # the others of its own wave, not all of a graph on one line
+        before, after = before.rpartition("[")[2], after.partition("]")[0]
+    listed = set(re.findall(r"[\w.\-]+", f"{before} {after}"))
     for entry in facts.requirements.entries.values():
         ref = re.sub(r"^User Story (\d+)$", r"US\1", entry.ref)
         if ref not in listed and ref.casefold().startswith(context.typed.casefold()):
@@ -244,7 +247,10 @@ def _requirements(facts: Facts, context: Context) -> Iterator[Candidate]:
 def _tasks(facts: Facts, context: Context) -> Iterator[Candidate]:
     """Other tasks; in waves those first that are in none yet."""
     line = without_end(facts.lines[context.line])
-    listed = set(re.findall(r"[\w.\-]+", line[: context.start] + " " + line[context.end :]))
+    before, after = line[: context.start], line[context.end :]
+    if context.kind == "wave":  # the others of its own wave, not all of a graph on one line
+        before, after = before.rpartition("[")[2], after.partition("]")[0]
+    listed = set(re.findall(r"[\w.\-]+", f"{before} {after}"))
     own = context.task.key if context.task is not None else ""
     waved = {member for wave in facts.tasks.waves for member in wave}
     tasks = sorted(facts.tasks.tasks, key=lambda task: context.kind == "wave" and task.id in waved)

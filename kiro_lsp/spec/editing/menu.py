@@ -70,8 +70,29 @@ def _rewrites(parsed: Parsed, path: str, around: Sequence[Task]) -> Iterator[Off
         yield Offer("add id", f"Give {what} the next id", REWRITE, lines)
     level = renumber.level_of(task_list, task)
     if level is not None and renumber.in_order(task_list, [level]):
-        row = f"{level.tasks[0].id} … {level.tasks[-1].id}" if len(level.tasks) > 1 else str(task.id)
-        yield Offer("renumber level", f"Renumber {row} in order", REWRITE, lines)
+        yield Offer("renumber level", f"Renumber {_row(level)} in order", REWRITE, lines)
+
+
+def settling(parsed: Parsed, code: str, line: int) -> list[Offer]:
+    """What settles a finding that needs more than its own line: ids that are out of order or used twice."""
+    task = next((task for task in parsed.task_list.tasks if task.line == line), None)
+    if task is None or code not in ("duplicate-id", "id-order"):
+        return []
+    level = renumber.level_of(parsed.task_list, task)
+    if level is not None and renumber.in_order(parsed.task_list, [level]).get(task.key, task.id) != task.id:
+        return [Offer("renumber level", f"Renumber {_row(level)} in order", "quickfix", (line,))]
+    if code == "duplicate-id" and task.id is not None and (new := _next_of(parsed, task)) is not None:
+        return [Offer("next id", f"Change this id to {new}", "quickfix", (line,))]
+    return []
+
+
+def _next_of(parsed: Parsed, task: Task) -> str | None:
+    new = numbering.following(parsed.task_list, task.id or "")
+    return new if new != task.id else None
+
+
+def _row(level: renumber.Level) -> str:
+    return f"{level.tasks[0].id} … {level.tasks[-1].id}" if len(level.tasks) > 1 else str(level.tasks[0].id)
 
 
 def _may_become(task: Task, wanted: TaskStatus) -> bool:
@@ -154,6 +175,14 @@ def _renumber(asked: _Asked, tasks: Sequence[Task]) -> Change | Refused:
     return renumber.change_of(asked.parsed, asked.read_as, new, asked.documents)
 
 
+def _next_id(asked: _Asked, tasks: Sequence[Task]) -> Change | Refused:
+    new = _next_of(asked.parsed, tasks[0])
+    if new is None:
+        return Refused("There is no next id.")
+    ids = renumber.extended(asked.parsed.task_list, tasks[0], new)
+    return renumber.change_of(asked.parsed, asked.read_as, ids, asked.documents)
+
+
 _MAKERS: Final[Mapping[str, Callable[[_Asked, Sequence[Task]], Change | Refused]]] = {
     "status": _status,
     "cascade": _cascade,
@@ -162,4 +191,5 @@ _MAKERS: Final[Mapping[str, Callable[[_Asked, Sequence[Task]], Change | Refused]
     "split": _split,
     "add": _add,
     "renumber": _renumber,
+    "next": _next_id,
 }

@@ -17,7 +17,9 @@ from kiro_lsp.spec.references import CODE, REQUIREMENT_WORDS, keys_of
 from kiro_lsp.spec.requirements import Requirement, RequirementIndex
 from kiro_lsp.spec.tasks import parsed as parse
 
-_TOKEN: Final = re.compile(rf"(?<![\w.])(?<![\w.]-)(?:{CODE}|\d+(?:\.\d+)*[a-z]?)(?!\w|\.\d)")
+_BEFORE: Final = r"(?<![A-Za-z0-9.])(?<!\w_)"
+_AFTER: Final = r"(?![A-Za-z0-9]|_\w|\.\d)"
+_TOKEN: Final = re.compile(rf"{_BEFORE}(?<![\w.]-)(?:{CODE}|\d+(?:\.\d+)*[a-z]?){_AFTER}")
 _CODE_ID: Final = re.compile(CODE)
 _NUMBER: Final = re.compile(r"\d+(?:\.\d+)*")
 _WORDED: Final = re.compile(
@@ -68,7 +70,7 @@ def _definitions(text: str, line: int, entry: Requirement | None, path: str) -> 
     """Where a document writes the number of the requirement that begins in this line."""
     if entry is None or (entry.path, entry.line) != (path, line):
         return
-    number = re.search(rf"(?<![\w.]){re.escape(entry.ref)}(?!\w|\.\d)", text)
+    number = re.search(_BEFORE + re.escape(entry.ref) + _AFTER, text)
     if number is not None and (text.lstrip().startswith("#") or _DEFINED.match(text) or text.lstrip()[:1] in "*|-"):
         yield number.span()
 
@@ -107,7 +109,7 @@ def rename_requirement(
 def _written(documents: Mapping[str, str], entry: Requirement) -> bool:
     """Whether a criterion has its id in its line."""
     line = split_lines(documents[entry.path])[entry.line]
-    return re.search(rf"(?<![\w.]){re.escape(entry.ref)}(?!\w|\.\d)", line) is not None
+    return re.search(_BEFORE + re.escape(entry.ref) + _AFTER, line) is not None
 
 
 def _edits(text: str, entry: Requirement, name: str, path: str, *, tasks: bool) -> Iterator[TextEdit]:
