@@ -14,6 +14,11 @@ _COMMENT = re.compile(r"(?:#+|//+|--|;+|/\*+|<!--)\s*(.*?)\s*(?:\*/|-->)?$")
 _WITHOUT_ENDING = re.compile(
     r"[A-Z]\w*file|LICEN[CS]E|README|CHANGELOG|NOTICE|AUTHORS|CODEOWNERS|COPYING|INSTALL|VERSION|TODO"
 )
+_ENDING = re.compile(r"[^.]\.[A-Za-z][\w+-]{0,11}$")
+_NO_FILE = re.compile(
+    r"[a-z]\.[a-z]|(?:Node|Vue|Next|Nuxt|React|Express|Three|D3|Deno|Bun)\.js|ASP\.NET|.*@.*|.*:\d+(?::\d+)?"
+)
+"""What has a dot or a slash and is no file: abbreviations, products, addresses, places in files."""
 _LOOKS_LIKE_PATH = re.compile(r".*(?:/|\\|\.\w)|[A-Z]\w*file$|\.\w+$")
 
 
@@ -84,8 +89,16 @@ def name_in(line: str) -> str | None:
 
 
 def names_a_file(name: str) -> bool:
-    """Whether a name that stands above a block can be a file's: a lone word such as "Run:" is none."""
-    return _is_path(name) or _WITHOUT_ENDING.fullmatch(name) is not None
+    """Whether a name that stands above a block can be that of a file that is not there yet.
+
+    A lone word such as "Run:" is none, nor "e.g.", "v1.2", "and/or", "Node.js" or a line of a file ("a.py:3").
+    """
+    last = name.replace("\\", "/").rpartition("/")[2]
+    if _WITHOUT_ENDING.fullmatch(last):
+        return True
+    if not _is_path(name) or _NO_FILE.fullmatch(name) or "://" in name:
+        return False
+    return _ENDING.search(last) is not None or last.startswith(".")
 
 
 def _is_path(text: str) -> bool:

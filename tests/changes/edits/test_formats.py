@@ -210,6 +210,33 @@ def test_an_unnamed_block_is_a_file_only_when_the_caller_says_which() -> None:
     refused("```\nx\n```\nand\n```\ny\n```\n", "Several blocks have no file name", file="f.txt")
 
 
+@pytest.mark.parametrize(
+    "word",
+    [
+        "Run:",
+        "e.g.",
+        "i.e.",
+        "v1.2",
+        "3.5",
+        "foo.bar()",
+        "and/or",
+        "Node.js:",
+        "a.py:3",
+        "https://x.org/z.py",
+        "me@host.com",
+    ],
+)
+def test_a_word_of_prose_above_a_block_is_no_file(word: str) -> None:
+    refused(f"{word}\n```\nfoo\n```\n", "no edit")
+
+
+@pytest.mark.parametrize(
+    "name", ["Makefile", "src/Dockerfile", "LICENSE", ".gitignore", "next.config.mjs", "a.c", ".github/x.yml"]
+)
+def test_a_new_file_may_have_any_name_that_files_have(name: str) -> None:
+    check(f"{name}\n```\nfoo\n```\n", (WHOLE, "whole", name, "foo\n"))
+
+
 def test_an_open_fence_is_a_file_that_was_cut_off() -> None:
     refused("a.py\n```\nx\n", "may have been cut off")
 
