@@ -49,6 +49,9 @@ _WITHDRAWN_WORD: Final = re.compile(
     r"|[\[(（*](?:removed|dropped|withdrawn|superseded|cancell?ed|obsolete|deprecated|retirad[ao]|cancelad[ao]|descartad[ao])\W"
     r"|取り下げ|取下げ|廃止|已废弃|已取消|已作废|作废|취소됨|폐기|отменен[оа]"
 )
+_MAY_BE_WITHDRAWN: Final = re.compile(r"[A-Z]{3}|[\[(*]|[^\x00-\x7f]")
+"""What every match of the expression above holds; most titles have none of it, and this is found out faster."""
+_PLAIN: Final = re.compile(r"([0-9]{1,6}(?:\.[0-9]{1,6}){0,12})(\.?) ([A-Za-z][^<\[\](){}（）【「*_`~]*)\Z")
 _CLOSERS: Final = {"**": "**", "__": "__", "~~": "~~", "`": "`", "[": "]", "*": "*", "_": "_"}
 _SIGNS: Final = re.compile(r"\*\*|__|~~|`|\[|\*|_")
 
@@ -78,6 +81,25 @@ def read_title(text: str) -> Title:
 
     Remembered, since between two keystrokes nearly all titles of a file stay what they were.
     """
+    return _plain_title(text.strip()) or _any_title(text)
+
+
+def _plain_title(text: str) -> Title | None:
+    """The title `1.2 Words` or `1. Words`, which most are; None for every other shape, and where the id may be none."""
+    found = _PLAIN.match(text)
+    if found is None:
+        return None
+    identifier, separator, title = found.groups()
+    if not separator and ("." not in identifier or _UNIT.match(title)):
+        return None
+    return Title(identifier, title, False, None, False, _is_withdrawn(title), SURE, title)
+
+
+def _is_withdrawn(title: str) -> bool:
+    return _MAY_BE_WITHDRAWN.search(title) is not None and _WITHDRAWN_WORD.search(title) is not None
+
+
+def _any_title(text: str) -> Title:
     comment = _COMMENT.search(text) if "<!--" in text else None
     if comment is not None:
         text = _COMMENT.sub("", text)
@@ -105,7 +127,7 @@ def read_title(text: str) -> Title:
         parallel,
         story,
         optional or _OPTIONAL_WORD.search(title) is not None,
-        struck or _WITHDRAWN_WORD.search(title) is not None,
+        struck or _is_withdrawn(title),
         certainty,
         _tagged(text)[0] if certainty == DOUBTFUL else title,
     )

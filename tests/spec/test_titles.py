@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kiro_lsp.spec.titles import Title, read_title, settle
+from kiro_lsp.spec.titles import Title, _any_title, read_title, settle
 
 
 def read(text: str, *others: str) -> Title:
@@ -173,3 +173,21 @@ def test_long_runs_take_no_more_than_linear_time(run: str) -> None:
     """Two hundred thousand characters; anything quadratic would hit the suite's time limit."""
     for text in (run * (200_000 // len(run)), "T001 " + run * (200_000 // len(run)) + "x"):
         read(text)
+
+
+PLAIN = st.builds(
+    "{}{} {}".format,
+    st.lists(st.sampled_from(["1", "12", "0", "1234567", "٣"]), min_size=1, max_size=14).map(".".join),
+    st.sampled_from(["", ".", "..", ")", " -", "b"]),
+    st.lists(
+        st.sampled_from(["Set", " up", "%", " h", "x", " of", " REMOVED", " WON'T DO", " - 2.", " –T5", "é", "任务", " [P]", "(P)",
+                         "*", "`a`", " <!-- c -->", "out of 3", "s", "  ", " (optional)", "→", "~~", "废弃", "\u2028", "K"]),
+        min_size=1, max_size=4,
+    ).map("".join),
+)  # fmt: skip
+
+
+@settings(max_examples=1500)
+@given(PLAIN)
+def test_the_short_way_for_plain_titles_finds_the_same(text: str) -> None:
+    assert read_title.__wrapped__(text) == _any_title(text)
