@@ -258,13 +258,14 @@ def diagnostic(line: int, code: str, source: str = "kiro-lsp") -> dict[str, Any]
 
 
 async def test_a_diagnostic_is_settled_by_its_fix(editor: Editor) -> None:
-    editor.rewrite(TASKS.replace("- [ ] 4. Last", "- [ ] 4. Last\n- [ ] Again 😀"))
-    ours, foreign = diagnostic(11, "missing-id"), diagnostic(11, "missing-id", "another")
-    actions = await editor.actions("- [ ] |Again", diagnostics=[ours, foreign, {"code": 3}], only=["quickfix"])
+    text = "# Plan\n\n- [ ] 1. Whole 😀\n  - [x] 1.1 Part\n  - [x] 1.2 Part\n"
+    editor.rewrite(text)
+    ours, foreign = diagnostic(2, "open-above-done"), diagnostic(2, "open-above-done", "another")
+    actions = await editor.actions("- [ ] |1. Whole", diagnostics=[ours, foreign, {"code": 3}], only=["quickfix"])
     (fix,) = [action for action in actions if action.get("diagnostics")]
     assert fix["diagnostics"] == [ours]
     assert fix["isPreferred"] is True
-    assert "[ ] 5. Again 😀" in apply_all(editor, fix["edit"])
+    assert apply_all(editor, fix["edit"]) == changed(text, ("[ ] 1.", "[x] 1."))
 
 
 def apply_all(editor: Editor, edit: dict[str, Any]) -> str:

@@ -79,10 +79,12 @@ def settling(parsed: Parsed, code: str, line: int) -> list[Offer]:
     if task is None or code not in ("duplicate-id", "id-order"):
         return []
     level = renumber.level_of(parsed.task_list, task)
-    if level is not None and renumber.in_order(parsed.task_list, [level]).get(task.key, task.id) != task.id:
+    new = renumber.in_order(parsed.task_list, [level]) if level is not None else {}
+    held = [new.get(other.key, other.id) for other in parsed.task_list.tasks]
+    if level is not None and new and held.count(new.get(task.key, task.id)) == 1:
         return [Offer("renumber level", f"Renumber {_row(level)} in order", "quickfix", (line,))]
-    if code == "duplicate-id" and task.id is not None and (new := _next_of(parsed, task)) is not None:
-        return [Offer("next id", f"Change this id to {new}", "quickfix", (line,))]
+    if code == "duplicate-id" and task.id is not None and (following := _next_of(parsed, task)) is not None:
+        return [Offer("next id", f"Change this id to {following}", "quickfix", (line,))]
     return []
 
 
