@@ -91,6 +91,23 @@ class Client:
         return self._at("textDocument", "rename", "prepareSupport") is True
 
     @property
+    def pulls_diagnostics(self) -> bool:
+        """Whether it asks for diagnostics; then none are pushed."""
+        return isinstance(self._at("textDocument", "diagnostic"), Mapping)
+
+    @property
+    def refreshes_diagnostics(self) -> bool:
+        return self._at("workspace", "diagnostics", "refreshSupport") is True
+
+    @property
+    def shows_related_places(self) -> bool:
+        """Whether a diagnostic may point at other places that explain it."""
+        return any(
+            self._at("textDocument", kind, "relatedInformation") is True
+            for kind in ("publishDiagnostics", "diagnostic")
+        )
+
+    @property
     def pulls_configuration(self) -> bool:
         return self._at("workspace", "configuration") is True
 

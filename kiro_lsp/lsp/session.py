@@ -112,17 +112,12 @@ class Session:
         self._group.create_task(self.publish_problems(document), name="problems")
 
     async def publish_problems(self, document: Document) -> None:
-        """Problems of task files and of kiro.toml. Nothing is said about other documents."""
+        """Problems of kiro.toml; those of task files are a feature's (`features/diagnostics.py`)."""
         path = convert.file_of(document.uri)
         version = document.version
-        if path is None:
+        if path is None or not path.as_posix().endswith(PROJECT_CONFIG):
             return
-        if path.as_posix().endswith(PROJECT_CONFIG):
-            problems = await asyncio.to_thread(self._config_problems, path)
-        elif tasks.is_task_file(path.as_posix()) and (view := await self.views.of(document.uri)) is not None:
-            problems = list((await view.task_list()).problems)
-        else:
-            return
+        problems = await asyncio.to_thread(self._config_problems, path)
         if document.version == version and self._editor.documents.get(document.uri) is document:
             found = [convert.diagnostic(problem, document.lines, self._editor.client.encoding) for problem in problems]
             params = {"uri": document.uri, "version": version, "diagnostics": found}

@@ -354,7 +354,7 @@ DEFINITIONS: tuple[Definition, ...] = (
     ),
     *(
         # A project that hides characters in its tasks must not also be able to hide that.
-        _define(f"diagnostics.{code}", "choice", "T" if code == "invisible-characters" else "S", doc, choices=LEVELS)
+        _define(f"diagnostics.{code}", "choice", "X" if code == "invisible-characters" else "S", doc, choices=LEVELS)
         for code, doc in CODES.items()
     ),
 )

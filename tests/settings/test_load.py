@@ -78,6 +78,14 @@ def test_levels_of_diagnostics_come_from_the_project_and_in_camel_case_from_the_
     assert [problem.code for problem in loaded.problems] == ["setting-range"]
 
 
+def test_a_project_cannot_hide_that_it_hides_characters() -> None:
+    text = '[diagnostics]\ninvisible-characters = "off"\n'
+    loaded = load(text, trusted=True)
+    assert loaded.settings.diagnostics.levels == {}
+    assert [problem.code for problem in loaded.problems] == ["not-from-project"]
+    assert load(user=text).settings.diagnostics.levels == {"invisible-characters": "off"}
+
+
 _LOOSER = {"min": "999", "false": "true", "true": "false"}
 _USER = {"min": "3", "false": "false", "true": "true"}
 _STRICTER = {"min": "1", "false": "false", "true": "true"}
@@ -148,7 +156,6 @@ TRUSTED_VALUES = [
     ("agents.x.args", '["--acp"]'),
     ("agents.x.env", '{ A = "1" }'),
     ("agents.x.recording", '"r.jsonl"'),
-    ("diagnostics.invisible-characters", '"off"'),
     ("execution.auto_commit", "true"),
     ("execution.verify_command", '"make test"'),
     ("execution.allowed_commands", '["pytest -q"]'),

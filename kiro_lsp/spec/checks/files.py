@@ -24,8 +24,9 @@ _NO_PLAIN_PATH: Final = re.compile(r"[*{}\[\]<>$~]|\.\.\.|^\.\./|^/|^[A-Za-z]:")
 
 
 def paths_wanted(facts: Facts) -> frozenset[str]:
-    """The paths whose existence the rules here ask for, so that only those are looked at."""
-    return frozenset(path for task in facts.tasks.tasks if _is_change(task) for path in task.files if _is_plain(path))
+    """The paths whose existence the rules here ask for, and the folders that they begin with."""
+    found = {path for task in facts.tasks.tasks if _is_change(task) for path in task.files if _is_plain(path)}
+    return frozenset(found | {path.removeprefix("./").partition("/")[0] for path in found})
 
 
 def _is_change(task: Task) -> bool:
