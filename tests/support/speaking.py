@@ -20,6 +20,8 @@ class Speaker:
     def __init__(self, environ: Mapping[str, str]) -> None:
         self.server = Server(self._take, environ)
         self.notifications: list[dict[str, Any]] = []
+        self.asked: list[str] = []
+        """Methods of the server's own requests."""
         self._ids = itertools.count(1)
         self.last_id = 0
         self._waiting: dict[int, asyncio.Future[dict[str, Any]]] = {}
@@ -30,6 +32,7 @@ class Speaker:
         message = json.loads(body)
         if "method" in message:
             if "id" in message:
+                self.asked.append(message["method"])
                 asyncio.get_running_loop().call_soon(
                     self.server.deliver, [{"jsonrpc": "2.0", "id": message["id"], "result": None}]
                 )
