@@ -148,11 +148,12 @@ def main() -> int:
     parser.add_argument("--edits", type=int, default=30)
     parser.add_argument("--timeout", type=float, default=60)
     parser.add_argument("--json", type=Path, help="write all samples here")
+    parser.add_argument("--add", type=Path, help="show the samples of an earlier run, written by --json, beside these")
     parser.add_argument("--verbose", action="store_true")
     args = parser.parse_args()
     lspbench = client(args.client)
     only = set(args.only.split(",")) if args.only else None
-    results: dict[str, dict[str, Any]] = {}
+    results: dict[str, dict[str, Any]] = json.loads(args.add.read_text("utf-8")) if args.add else {}
     missing = dict(NOT_RUN)
     for peer, argv in present((OURS, NAIVE, *PEERS), args.bin):
         if only is not None and peer.name not in only:
@@ -162,6 +163,8 @@ def main() -> int:
             continue
         print(f"{peer.name} …", file=sys.stderr, flush=True)
         results[peer.name] = measure(lspbench, peer, argv, args)
+        if args.json:  # after each, so that a run that is cut off was not for nothing
+            args.json.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
     print(table(results, args.sizes))
     for peer in PEERS:
         if peer.name in results:
@@ -171,8 +174,6 @@ def main() -> int:
         print(f"{name}: a fixed loop took {before} ms before, {after} ms after")
     for name, why in missing.items():
         print(f"{name}: not run, {why}")
-    if args.json:
-        args.json.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
     return 0
 
 
