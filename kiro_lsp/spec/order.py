@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -34,16 +34,26 @@ class Order:
     """First to last; the tasks of one wave may run side by side."""
     cycles: tuple[tuple[str, ...], ...]
     """Rings of dependencies: each task needs the next one, the last one the first."""
-    _reasons: dict[str, str] = field(default_factory=dict, repr=False)
+    _explain: Callable[[str], str] = field(repr=False, compare=False)
 
     def why_not_yet(self, task: Task) -> str:
         """Why a task cannot run yet, as a sentence; "" where nothing keeps it."""
-        return self._reasons.get(task.key, "")
+        return self._explain(task.key)
 
 
 def order_of(task_list: TaskList) -> Order:
     """The order of a file's tasks. Linear in tasks and dependencies."""
-    return _Ordering(task_list).made()
+    tasks = task_list.tasks
+    for known, order in _last:
+        if known is tasks:
+            return order
+    found = _Ordering(task_list).made()
+    _last[:] = [(tasks, found)]
+    return found
+
+
+_last: list[tuple[tuple[Task, ...], Order]] = []
+"""What was found last, and for which tasks: several features ask about one version of a file."""
 
 
 def is_checkpoint(task: Task) -> bool:
@@ -57,7 +67,7 @@ class _Ordering:
     def __init__(self, task_list: TaskList) -> None:
         self.tasks: Sequence[Task] = task_list.tasks
         self.task_list = task_list
-        index = {task.key: number for number, task in enumerate(self.tasks)}
+        index = self.index = {task.key: number for number, task in enumerate(self.tasks)}
         self.parents = [index.get(task.parent or "", -1) for task in self.tasks]
         self.ids: dict[str, list[int]] = {}
         for number, task in enumerate(self.tasks):
@@ -68,14 +78,16 @@ class _Ordering:
         self.inside: list[list[int]] = [[] for _ in self.tasks]
         """What is left directly inside a task."""
         self._find_groups()
-        self.needs = self._needs()
+        self.before = self._before(self._needs())
+        """What has to come before a task: what stands in it, what it names, and what those around it name."""
         self.levels = self._levels()
         self.cycles: list[tuple[str, ...]] = []
         self.placed: dict[int, int] = {}
         """Task → the last wave in which something of it runs, -1 if nothing of it is placed yet."""
-        self.kept: set[int] = set()
-        """Tasks that cannot run, and those that wait for them."""
-        self.reasons: dict[str, str] = {}
+        self.kept: dict[int, int] = {}
+        """Tasks that cannot run → the one that they wait for, themselves if none."""
+        self.first: tuple[int, int] | None = None
+        """(wave, task) of the first task that everything in later waves waits for."""
 
     def _is_stuck(self, task: Task) -> bool:
         """Blocked, or with a mark that has no known meaning; Kiro's own `[~]` means that the task is queued."""
@@ -122,12 +134,22 @@ class _Ordering:
             inner = self.parents[inner]
         return False
 
-    def _before(self, number: int) -> Iterator[int]:
-        """What has to come before a task: what it names, what those around it name, and what stands in it."""
-        yield from self.inside[number]
-        while number >= 0:
-            yield from self.needs[number]
-            number = self.parents[number]
+    def _before(self, needs: Sequence[Sequence[int]]) -> list[Sequence[int]]:
+        chains: list[Sequence[int] | None] = [None] * len(self.tasks)
+        for start in range(len(self.tasks)):
+            trail = []
+            number = start
+            while number >= 0 and chains[number] is None:
+                trail.append(number)
+                number = self.parents[number]
+            chain: Sequence[int] = (chains[number] or ()) if number >= 0 else ()
+            for inner in reversed(trail):
+                chain = (*needs[inner], *chain) if needs[inner] else chain
+                chains[inner] = chain
+        return [
+            (*inside, *(chain or ())) if inside else chain or ()
+            for inside, chain in zip(self.inside, chains, strict=True)
+        ]
 
     # One sequence
 
@@ -162,12 +184,13 @@ class _Ordering:
         """All tasks, each behind what it needs. Where needs run in a ring, the one that closes it is passed over."""
         state = bytearray(len(self.tasks))
         found: list[int] = []
+        before = self.before
         for root in self._base():
             if state[root]:
                 continue
             state[root] = 1
             trail = [root]
-            left = [self._before(root)]
+            left = [iter(before[root])]
             while trail:
                 other = next(left[-1], None)
                 if other is None:
@@ -178,7 +201,7 @@ class _Ordering:
                 elif state[other] == 0:
                     state[other] = 1
                     trail.append(other)
-                    left.append(self._before(other))
+                    left.append(iter(before[other]))
                 elif state[other] == 1:
                     self._report(trail[trail.index(other) :])
         return found
@@ -197,13 +220,13 @@ class _Ordering:
         names: set[str] = set()
         placed = self.placed
         for number in self._sequence():
-            task, before = self.tasks[number], list(self._before(number))
+            task, before = self.tasks[number], self.before[number]
             if self._is_kept(number, before):
-                self.kept.add(number)
-            elif self.inside[number]:
+                continue
+            if self.inside[number]:
                 placed[number] = max(placed.get(inner, -1) for inner in self.inside[number])
             elif self.is_open[number]:
-                after = max((placed.get(other, -1) for other in before), default=-1)
+                after = max([placed.get(other, -1) for other in before], default=-1)
                 beside = after < len(waves) - 1 and self._goes_with(number, waves[-1])
                 if not beside or not names.isdisjoint(task.files):
                     waves.append([])
@@ -211,60 +234,73 @@ class _Ordering:
                 waves[-1].append(number)
                 names.update(task.files)
                 placed[number] = len(waves) - 1
-        self._explain(waves)
+        required = ((at, number) for at, wave in enumerate(waves) for number in wave if not self.tasks[number].optional)
+        self.first = next(required, None)
         ordered = tuple(tuple(self.tasks[number].key for number in sorted(wave)) for wave in waves)
-        return Order(ordered, tuple(self.cycles), self.reasons)
+        return Order(ordered, tuple(self.cycles), self.why_not_yet)
 
     def _is_kept(self, number: int, before: Sequence[int]) -> bool:
         """Whether a task cannot run, or waits for one that cannot."""
-        for other in before:
-            if other in self.kept:
-                if self.is_open[number]:
-                    self.reasons[self.tasks[number].key] = self._depends(other)
-                return True
-        return self.is_left[number] and not self.is_open[number] and not self.inside[number]
-
-    def _depends(self, other: int) -> str:
-        task = self.tasks[other]
-        return f"It depends on {_called(task)}, which {_state(task)}."
+        if self.kept:
+            for other in before:
+                if other in self.kept:
+                    self.kept[number] = other
+                    return True
+        if self.is_left[number] and not self.is_open[number] and not self.inside[number]:
+            self.kept[number] = number
+            return True
+        return False
 
     def _goes_with(self, number: int, wave: list[int]) -> bool:
         """Whether a task may run beside those of a wave, by what the file says of parallel tasks."""
         task, other = self.tasks[number], self.tasks[wave[-1]]
-        if is_checkpoint(task) or is_checkpoint(other):
-            return False
         if self.levels:
-            return self.levels[number] == self.levels[wave[-1]] and self.levels[number][1] == 0
-        return (
-            task.parallel and other.parallel and task.parent == other.parent and task.heading_path == other.heading_path
-        )
+            together = self.levels[number] == self.levels[wave[-1]] and self.levels[number][1] == 0
+        else:
+            together = (
+                task.parallel
+                and other.parallel
+                and task.parent == other.parent
+                and task.heading_path == other.heading_path
+            )
+        return together and not is_checkpoint(task) and not is_checkpoint(other)
 
     # Reasons
 
-    def _explain(self, waves: Sequence[Sequence[int]]) -> None:
-        """For every task in a wave what keeps it from running now, and for every group what keeps all of it."""
-        first: int | None = None
-        """The first task, in the order of waves, that everything behind it waits for."""
-        for wave in waves:
-            for number in wave:
-                self._explain_task(number, first)
-            if first is None:
-                first = next((number for number in wave if not self.tasks[number].optional), None)
-        for number in range(len(self.tasks) - 1, -1, -1):
-            if self.inside[number]:
-                found = [self.reasons.get(self.tasks[inner].key, "") for inner in self.inside[number]]
-                if all(found):
-                    self.reasons[self.tasks[number].key] = found[0]
+    def why_not_yet(self, key: str) -> str:
+        number = self.index.get(key, -1)
+        if number < 0 or not self.is_left[number]:
+            return ""
+        reasons = map(self._reason, self._leaves(number))
+        first = next(reasons, "")
+        return first if first and all(reasons) else ""  # a group can begin when something in it can
 
-    def _explain_task(self, number: int, first: int | None) -> None:
-        task = self.tasks[number]
+    def _leaves(self, number: int) -> Iterator[int]:
+        """What is left in a task and has nothing left inside, in the order of the file; the task itself if that is it."""
+        trail = [number]
+        while trail:
+            number = trail.pop()
+            if self.inside[number]:
+                trail.extend(reversed(self.inside[number]))
+            elif self.is_open[number]:
+                yield number
+
+    def _reason(self, number: int) -> str:
+        """The same for an open task with nothing left inside."""
+        if number in self.kept:
+            return self._depends(self.kept[number])
         wave = self.placed[number]
-        needed = (other for other in self._before(number) if 0 <= self.placed.get(other, -1) < wave)
+        needed = (other for other in self.before[number] if 0 <= self.placed.get(other, -1) < wave)
         other = next(needed, None)
         if other is not None:
-            self.reasons[task.key] = self._depends(other)
-        elif first is not None:
-            self.reasons[task.key] = self._comes_later(task, number, first)
+            return self._depends(other)
+        if self.first is None or self.first[0] >= wave:
+            return ""
+        return self._comes_later(self.tasks[number], number, self.first[1])
+
+    def _depends(self, other: int) -> str:
+        task = self.tasks[other]
+        return f"It depends on {_called(task)}, which {_state(task)}."
 
     def _comes_later(self, task: Task, number: int, first: int) -> str:
         other = self.tasks[first]

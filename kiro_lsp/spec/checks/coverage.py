@@ -8,6 +8,7 @@ from typing import Final
 
 from kiro_lsp.spec.checks.rule import Finding, Related, family_of, is_work, of_task, rule
 from kiro_lsp.spec.facts import Facts
+from kiro_lsp.spec.model import Task
 from kiro_lsp.spec.references import keys_of, means_all, parts_of, pieces_of, sortable
 from kiro_lsp.spec.requirements import Requirement
 
@@ -52,18 +53,24 @@ def unknown_requirement(facts: Facts) -> Iterator[Finding]:
         if "." in key:
             owners[key.rpartition(".")[0]] = owners.get(key.rpartition(".")[0], 0) + 1
     prefixes = {_prefix(key) for key in entries}
-    found: list[Finding] = []
+    judged: dict[str, tuple[int, list[str]]] = {}
+    """Reference → (how many of its ids are defined, those that are not)."""
+    wrong: list[tuple[Task, str]] = []
     right = 0
     for task in family_of(facts).tasks:
         for ref in task.requirements:
-            for name in _ids(ref):
-                if _known(name, entries, owners):
-                    right += 1
-                elif any(_prefix(key) in prefixes for key in keys_of(name)[:1]):
-                    message = _unknown(name, entries, owners)
-                    found.append(of_task(facts, task, message, *_nearest(name, entries), text=name))
-    if right >= 3 * len(found):
-        yield from found
+            known = judged.get(ref)
+            if known is None:
+                names = list(_ids(ref))
+                missing = [name for name in names if not _known(name, entries, owners)]
+                kept = [name for name in missing if any(_prefix(key) in prefixes for key in keys_of(name)[:1])]
+                known = judged[ref] = (len(names) - len(missing), kept)
+            right += known[0]
+            wrong.extend((task, name) for name in known[1])
+    if right >= 3 * len(wrong):
+        for task, name in wrong:
+            message = _unknown(name, entries, owners)
+            yield of_task(facts, task, message, *_nearest(name, entries), text=name)
 
 
 def _ids(ref: str) -> Iterator[str]:
@@ -95,22 +102,26 @@ def _nearest(name: str, entries: Mapping[str, Requirement]) -> Iterator[Related]
 def uncovered_requirement(facts: Facts) -> Iterator[Finding]:
     """No task refers to a requirement, in a spec whose tasks refer to most of them."""
     tops = {key: entry for key, entry in _entries(facts).items() if not entry.owner}
-    tasks = [task for task in family_of(facts).tasks if task.requirements]
-    if len(tasks) < 3 or any(means_all(ref) for task in tasks for ref in task.requirements):
+    if not tops:
         return
-    hits, _ = facts.requirements.resolve(dict.fromkeys(ref for task in tasks for ref in task.requirements))
+    tasks = [task for task in family_of(facts).tasks if task.requirements]
+    refs = dict.fromkeys(ref for task in tasks for ref in task.requirements)
+    if len(tasks) < 3 or any(means_all(ref) for ref in refs):
+        return
+    hits, _ = facts.requirements.resolve(refs)
     covered = {hit.owner or hit.ref for hit in hits} | {hit.ref for hit in hits}
     covered |= {ref.rpartition(".")[0] for ref in covered if "." in ref}
-    named = " ".join(task.title for task in family_of(facts).tasks if is_work(task))
     kinds: dict[str, tuple[list[Requirement], list[Requirement]]] = {}
     for key, entry in tops.items():
         prefix = _prefix(key)
         if prefix is not None and "." not in key:
             kinds.setdefault(prefix, ([], []))[entry.ref not in covered].append(entry)
     for in_tasks, others in kinds.values():
-        left = [entry for entry in others if not re.search(rf"(?<![\w.]){re.escape(entry.ref)}(?![\w.])", named)]
-        if left and len(in_tasks) >= 2 and len(left) * 3 <= len(in_tasks):
-            yield _uncovered(facts, left)
+        if others and len(in_tasks) >= 2 and len(others) * 3 <= len(in_tasks):
+            titles = " ".join(task.title for task in family_of(facts).tasks if is_work(task))
+            left = [entry for entry in others if not re.search(rf"(?<![\w.]){re.escape(entry.ref)}(?![\w.])", titles)]
+            if left:
+                yield _uncovered(facts, left)
 
 
 def _uncovered(facts: Facts, left: list[Requirement]) -> Finding:

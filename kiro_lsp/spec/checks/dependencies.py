@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from kiro_lsp.spec.checks.ids import place_of
@@ -110,13 +110,13 @@ def same_file(facts: Facts) -> Iterator[Finding]:
 
 def _target(task: Task) -> list[str]:
     """The files that a task surely works on: those behind `File:`, or the only one that its title names."""
-    if _NO_CHANGE.match(task.title):
+    if not task.files or _NO_CHANGE.match(task.title):
         return []
-    listed = [
+    found: Sequence[str] = [
         path for key, value in task.metadata.items() if FILE_KEYS.match(key) for path in paths_in(value, listed=True)
     ]
-    named = paths_in(task.title)
-    found = listed or (named if len(named) == 1 else [])
+    if not found:  # then all of them stand in the title
+        found = task.files if len(task.files) == 1 else ()
     return [path for path in found if "/" in path and not _PATTERN.search(path) and "." in path.rpartition("/")[2]]
 
 

@@ -30,9 +30,10 @@ def paths_wanted(facts: Facts) -> frozenset[str]:
 
 
 def _is_change(task: Task) -> bool:
-    if not is_work(task) or task.status != "open" or _MAKES.search(task.title):
+    if task.status != "open" or not task.files or not is_work(task):
         return False
-    return _CHANGES.match(task.title) is not None or any(_MODIFIED_KEYS.match(key) for key in task.metadata)
+    says_so = _CHANGES.match(task.title) is not None or any(_MODIFIED_KEYS.match(key) for key in task.metadata)
+    return says_so and _MAKES.search(task.title) is None
 
 
 def _is_plain(path: str) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
 from typing import Final
 
 from kiro_lsp.spec.checks.rule import (
@@ -31,6 +32,7 @@ _ENOUGH: Final = 4
 Place = tuple[str, tuple[int, ...], str]
 
 
+@lru_cache(maxsize=1 << 17)
 def place_of(identifier: str | None) -> Place | None:
     """(letters before, numbers, letter behind) of an id, in which ids of one kind are in order; None for other shapes."""
     match = _NUMBER.match(identifier or "")

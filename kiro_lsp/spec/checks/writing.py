@@ -63,10 +63,11 @@ def end_prompt(facts: Facts, finding: Finding) -> Iterable[Fix]:
 @rule("invisible-characters", "warning")
 def invisible_characters(facts: Facts) -> Iterator[Finding]:
     """Characters that nobody sees and a model reads: bidirectional controls, tags, zero-width and others."""
+    if not unicode.scan("".join(facts.lines)):
+        return
     for number, line in enumerate(facts.lines):
-        if line.isascii() and line.isprintable():
-            continue
-        for found in unicode.scan(line.rstrip("\r\n")):
+        # Behind a line end, so that only the file's own byte order mark is one.
+        for found in unicode.scan(f"\n{line}" if number else line):
             message = f"{found.message[:1].upper()}{found.message[1:]}. An agent reads what you do not see: remove it."
             yield Finding(number, found.column, message, found.column + found.length)
 
