@@ -55,13 +55,14 @@ class LinesEdit:
 
 @dataclass(frozen=True, slots=True)
 class StringEdit:
-    """An exact piece of text and what to put there; `every` replaces each occurrence. An empty `old` is only right for
-    a file that is empty or not there.
+    """An exact piece of text and what to put there; `every` replaces each occurrence, of which there must be `expected`
+    when that is given. An empty `old` is only right for a file that is empty or not there.
     """
 
     old: str
     new: str
     every: bool = False
+    expected: int | None = None
     answer_line: int = 1
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-_FENCE = re.compile(r"[ ]{0,3}(`{3,}|~{3,})[ \t]*([^`]*)$")
+_FENCE = re.compile(r"[ ]{0,8}(`{3,}|~{3,})[ \t]*([^`]*)$")
 _QUOTED = re.compile(r"`([^`\n]+)`")
 _SAID = re.compile(r"(?:file ?name|file ?path|file|path|in|edit|update|create|modify)\s*:?\s+", re.IGNORECASE)
 _SETTING = re.compile(r"(?:title|file|filename|path|name)\s*[=:]\s*[\"']?([^\"'\s}]+)[\"']?", re.IGNORECASE)
@@ -16,7 +16,7 @@ _WITHOUT_ENDING = re.compile(
 )
 _ENDING = re.compile(r"[^.]\.[A-Za-z][\w+-]{0,11}$")
 _NO_FILE = re.compile(
-    r"[a-z]\.[a-z]|(?:Node|Vue|Next|Nuxt|React|Express|Three|D3|Deno|Bun)\.js|ASP\.NET|.*@.*|.*:\d+(?::\d+)?"
+    r"e\.g|i\.e|a\.m|p\.m|(?:Node|Vue|Next|Nuxt|React|Express|Three|D3|Deno|Bun)\.js|ASP\.NET|.*@.*|.*:\d+(?::\d+)?"
 )
 """What has a dot or a slash and is no file: abbreviations, products, addresses, places in files."""
 _LOOKS_LIKE_PATH = re.compile(r".*(?:/|\\|\.\w)|[A-Z]\w*file$|\.\w+$")
@@ -28,10 +28,12 @@ def fence_opening(line: str) -> tuple[str, str] | None:
     return (found.group(1), found.group(2).strip()) if found else None
 
 
-def closes(line: str, marks: str) -> bool:
-    """Whether a line closes a fence: the same character, at least as often, and nothing behind."""
+def closes(line: str, marks: str, indent: int = 0) -> bool:
+    """Whether a line closes a fence: the same character, at least as often, and nothing behind. `indent` is the
+    number of blanks before the opening line; lists indent their blocks.
+    """
     bare = line.strip()
-    return len(bare) >= len(marks) and set(bare) == {marks[0]} and len(line) - len(line.lstrip(" ")) < 4
+    return len(bare) >= len(marks) and set(bare) == {marks[0]} and len(line) - len(line.lstrip(" ")) < indent + 4
 
 
 def language_and_name(info: str) -> tuple[str, str | None]:
@@ -51,8 +53,11 @@ def language_and_name(info: str) -> tuple[str, str | None]:
     return first, None
 
 
-def name_above(lines: Sequence[str], at: int) -> str | None:
-    """The file that the nearest line above names, over fence lines and one empty line; None when it names none."""
+def name_above(lines: Sequence[str], at: int, *, alone: bool = False) -> str | None:
+    """The file that the nearest line above names, over fence lines and one empty line; None when it names none.
+
+    `alone` asks for a line that is nothing but the name: a sentence about a file is not the head of its content.
+    """
     blank = 0
     for line in reversed(lines[max(0, at - 4) : at]):
         fence = fence_opening(line)
@@ -68,14 +73,15 @@ def name_above(lines: Sequence[str], at: int) -> str | None:
             if blank > 1:
                 return None
             continue
-        return name_in(line)
+        return name_in(line, alone=alone)
     return None
 
 
-def name_in(line: str) -> str | None:
-    """The file name that a line consists of, decorations aside, or that it has as its only quoted path."""
+def name_in(line: str, *, alone: bool = False) -> str | None:
+    """The file name that a line consists of, decorations aside, or (unless `alone`) that it has as its only quoted path."""
     quoted = [text.strip() for text in _QUOTED.findall(line) if _is_path(text.strip())]
-    if len(quoted) == 1:
+    rest = _QUOTED.sub("", line).strip("#*_:-.0123456789 \t")
+    if len(quoted) == 1 and (not alone or not rest or _SAID.fullmatch(f"{rest} ")):
         return str(quoted[0])
     bare = line.strip().strip("*_`").strip()
     commented = _COMMENT.match(bare)

@@ -14,6 +14,11 @@ _CLOSERS = r"-->|\*/\}?|\"\"\"|'''"
 _COMMENT = re.compile(rf"\s*(?:{_OPENERS})\s*(.*?)\s*(?:{_CLOSERS})?\s*")
 _BARE = re.compile(r"\s*[(\[<{]?\s*(.*?)\s*[)\]>}]?\s*")
 _SAYS = re.compile(rf"{_DOTS}\s*\(?\s*(?:the\s+)?(?:{_WORDS})|(?:the\s+)?(?:{_WORDS})[^\n]*{_DOTS}\W*", re.IGNORECASE)
+_STAYS = re.compile(
+    r"(?:the )?(?:rest|remainder|remaining) [^\n]*(?:unchanged|(?:remains?|stays?|is) (?:the )?same|as before|omitted)\W*",
+    re.IGNORECASE,
+)
+_COMMENT_STARTS = "/#-;%<*{\"'"
 _ONLY_WORDS = re.compile(r"[\w\s.,'()\u2026:-]*")
 _LONGEST = 200
 
@@ -26,9 +31,14 @@ def omissions(text: str) -> list[tuple[int, str]]:
     """
     found: list[tuple[int, str]] = []
     for number, line in enumerate(text.split("\n")):
-        if len(line) > _LONGEST or ("..." not in line and "\u2026" not in line):
+        if len(line) > _LONGEST:
             continue
-        comment = _COMMENT.fullmatch(line)
+        comment = _COMMENT.fullmatch(line) if line.strip()[:1] in _COMMENT_STARTS else None
+        if comment is not None and _STAYS.fullmatch(comment.group(1)):
+            found.append((number, line))
+            continue
+        if "..." not in line and "\u2026" not in line:
+            continue
         said = comment.group(1) if comment else _bare(line)
         if said and _SAYS.match(said) and _ONLY_WORDS.fullmatch(said):
             found.append((number, line))

@@ -171,7 +171,7 @@ class _Placer:
         lines = [text.count("\n", 0, at) + 1 for at in found[:1000]]
         if not found:
             return self._string_by_lines(number, edit, old, new)
-        if len(found) > 1 and not edit.every:
+        if (len(found) > 1 and not edit.every) or edit.expected not in (None, len(found)):
             self._ambiguous(number, lines)
         elif not edit.every and doubles(text, found[0], old, new):
             self._already(number, lines[0] - 1)

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import re
-
 from kiro_lsp.changes.edits.answer import Answer, FileEdit
 from kiro_lsp.changes.edits.formats import AUTO, Driver, read_answer
 
-_BOUNDARY = re.compile(r"(?:>{3,}|\+{3,} REPLACE|\*\*\*|```|~~~|diff |\}|\])")
-"""How lines begin that can end an edit; only behind such a line is an unfinished part looked at again."""
-_LEAST_GROWTH = 1.25
+_GROWTH = 1.25
+"""An answer that has grown by so much is looked at again, whatever its lines are."""
 
 
 class AnswerReader:
@@ -25,6 +22,7 @@ class AnswerReader:
         self._rest = ""
         self._driver = Driver(format, file)
         self._looked_at = 0
+        self._hopeful = True
         self.lines_read = 0
         """Lines that were looked at, again and again ones included."""
 
@@ -32,20 +30,25 @@ class AnswerReader:
         """The edits that this piece completed."""
         self._pieces.append(piece)
         *lines, self._rest = (self._rest + piece).split("\n")
-        boundary = False
-        for line in lines:
-            # The first hunk of the next file shows that the one before is over.
-            begins = line.startswith("@@") and bool(self._driver.lines) and self._driver.lines[-1].startswith("+++ ")
-            self._driver.lines.append(line.removesuffix("\r"))
-            boundary = boundary or begins or bool(_BOUNDARY.match(line.lstrip()))
+        if lines and not self._driver.lines:
+            lines[0] = lines[0].removeprefix("\ufeff")
+        awaited = self._driver.awaits
+        self._hopeful = self._hopeful or any(awaited is None or awaited.match(line) for line in lines)
+        self._driver.lines += (line.removesuffix("\r") for line in lines)
         total = len(self._driver.lines)
-        if not boundary and total < self._looked_at * _LEAST_GROWTH:
+        if not lines or not (self._hopeful or total >= self._looked_at * _GROWTH):
             return []
         known, start = len(self._driver.files), self._driver.position
         self._driver.advance(closed=False)
         self.lines_read += total - start
         self._looked_at = total
-        return self._driver.files[known:]
+        # What comes last cannot be read yet; it is looked at again with what follows.
+        self._hopeful = self._driver.awaits is None and self._driver.position < total
+        return [edit for edit in self._driver.files[known:] if not self._may_be_taken_back(edit)]
+
+    def _may_be_taken_back(self, edit: FileEdit) -> bool:
+        """A nameless block is the caller's file only if no other one comes."""
+        return edit.format == "whole-file" and edit.names == (self._file,)
 
     def close(self) -> Answer:
         """The whole answer, read with the knowledge that nothing follows."""

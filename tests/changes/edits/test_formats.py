@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kiro_lsp.changes.edits import AnswerReader, format_names, read_answer
+from kiro_lsp.changes.edits import AnswerReader, apply_answer, format_names, read_answer
 from kiro_lsp.changes.edits.answer import Answer, FileEdit, InsertEdit, LinesEdit, StringEdit
 from kiro_lsp.changes.edits.omissions import omissions
 
@@ -165,7 +165,8 @@ def test_calls_are_read_with_the_arguments_of_every_tool(call: dict[str, object]
         ('{"path": "f", "edits": ["x"]}', "both strings"),
         ('{"path": "f", "insert_line": 0, "new_str": "x"}', "count from 1"),
         ('{"path": "f", "insert_line": "x", "new_str": "x"}', "needs a line number"),
-        ('{"path": "f", "old_str": "a', "no edit"),
+        ('{"path": "f", "old_str": "a', "no JSON that can be read"),
+        (f'a.py\n{BLOCK}\n{{"path": "f", "old_str": "a", "new_', "no JSON that can be read"),
         ('{"unrelated": 1}', "no edit"),
         ('{"command": "view", "path": "f"}', "no edit"),
         ("[" * 100_000, "no edit"),
@@ -202,6 +203,57 @@ WHOLE = "whole-file"
 )
 def test_a_fenced_block_with_a_name_is_a_whole_file(text: str, expected: list[tuple[str, str]]) -> None:
     check(text, *[(WHOLE, "whole", name, content) for name, content in expected])
+
+
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [
+        # Markers inside a block that was read as a file.
+        ("a.py\n```\nx\ny\n<<<<<<< SEARCH\na\n=======\nb\n>>>>>>> REPLACE x\n```\n", "markers of another format"),
+        # A fence inside of Markdown that ends the block early.
+        ("README.md\n```markdown\n# T\n```\nls\n```\nmore\n```\n", "fences of its own"),
+    ],
+)
+def test_a_block_that_cannot_be_the_whole_file_is_refused(text: str, part: str) -> None:
+    refused(text, part)
+
+
+def test_a_sentence_about_a_file_is_not_the_head_of_its_content() -> None:
+    refused("The problem is in `a.py`:\n```\nline 3\n```\nsee?", "no edit")
+    check("In `a.py`:\n```\nx\n```\n", (WHOLE, "whole", "a.py", "x\n"))
+
+
+def test_what_is_typed_in_a_terminal_is_no_file() -> None:
+    refused("Run:\n```bash\npip install x\n```\n", "no edit", file="a.py")
+
+
+@pytest.mark.parametrize("indent", ["   ", "    "])
+def test_lists_indent_their_blocks(indent: str) -> None:
+    block = "".join(f"{indent}{line}\n" for line in f"a.py\n```\n{BLOCK}```".split("\n") if line)
+    check(f"1. First\n\n{block}", (SR, "edit", "a.py", EDIT))
+    diff = "```diff\n--- a/b.py\n+++ b/b.py\n@@ -1 +1 @@\n-x\n+y\n```"
+    check(
+        "1. First\n" + "".join(f"{indent}{line}\n" for line in diff.split("\n")), ("udiff", "edit", "b.py", "-x|+y|", 1)
+    )
+    whole = "c.py\n```\nif x:\n    y\n```"
+    check("".join(f"{indent}{line}\n" for line in whole.split("\n")), (WHOLE, "whole", "c.py", "if x:\n    y\n"))
+
+
+def test_calls_are_found_in_what_providers_wrap_around_them() -> None:
+    call = {"name": "edit", "input": {"path": "f", "old_str": "a", "new_str": "b"}}
+    expected = ("str-replace", "edit", "f", ("a", "b", False))
+    check(json.dumps({"tool_calls": [call, call]}), expected, expected)
+    check(json.dumps({"content": [{"type": "tool_use", **call}]}), expected)
+    check(json.dumps({"patch": "--- a/f\n+++ b/f\n@@ -1 +1 @@\n-a\n+b\n"}), ("udiff", "edit", "f", "-a|+b|", 1))
+    check('{"path": "f", "old_str": "a\nb", "new_str": "c"}', ("str-replace", "edit", "f", ("a\nb", "c", False)))
+    many = "{ x }\n\n" * 300
+    check(f"{many}{json.dumps(call)}", expected)
+
+
+def test_a_count_of_replacements_must_be_the_one_there_is() -> None:
+    call = json.dumps({"path": "f", "old_str": "a", "new_str": "b", "expected_replacements": 2})
+    assert apply_answer(read_answer(call), {"f": b"a a\n"}).ok
+    assert [failure.reason for failure in apply_answer(read_answer(call), {"f": b"a a a\n"}).failures] == ["ambiguous"]
 
 
 def test_an_unnamed_block_is_a_file_only_when_the_caller_says_which() -> None:
@@ -356,6 +408,9 @@ def test_any_text_is_an_answer(text: str) -> None:
         ('print("... existing code ...")', []),
         ("def f(): ...", []),
         ("...", []),
+        ("# rest of the file remains the same", [0]),
+        ("<!-- rest of page unchanged -->", [0]),
+        ("# the remaining items", []),
         ("# and so on ...", []),
         ("call(*args, ...rest)", []),
         ("const { a, ...rest } = b;", []),

@@ -24,8 +24,25 @@ from kiro_lsp.changes.edits.formats.reading import Reading, Region
 AUTO = "auto"
 _WHOLE = 90
 """From this order on a format is for fences in which no other one begins."""
-_PATIENCE = 100
-"""How often a format may begin and find nothing; each time may cost a look at the rest of the answer."""
+_PATIENCE = 2_000_000
+"""Lines that a format may look at in vain, again and again ones counted each time."""
+_AHEAD = 4
+_TERMINAL = (
+    "bash",
+    "sh",
+    "shell",
+    "console",
+    "zsh",
+    "fish",
+    "powershell",
+    "ps1",
+    "cmd",
+    "bat",
+    "output",
+    "log",
+    "stdout",
+)
+"""Languages of blocks that show what to type or what was printed: without a name they are no file."""
 _DIFFS = ("diff", "patch", "udiff", "git-diff", "")
 _HEREDOC = re.compile(r"(?:^|[;&|\s])(?:apply_patch|git apply|patch|cat)\b[^<\n]*<<-?\s*['\"]?(\w+)['\"]?")
 
@@ -98,6 +115,8 @@ class Driver:
     _heredocs: list[str] = field(default_factory=list)
     _outside_end: int = 0
     _stretch: Region | None = None
+    awaits: re.Pattern[str] | None = None
+    """How a line begins that can complete what `advance` stopped before; None: any may."""
     _unnamed: int = 0
     """Fenced blocks that hold no edits and have no name."""
     _fruitless: Counter[str] = field(default_factory=Counter)
@@ -110,7 +129,10 @@ class Driver:
     def advance(self, *, closed: bool) -> None:
         """Read on; unless `closed`, stop before what may still go on."""
         formats = [format for format in _all_formats() if self.format in (AUTO, *_names(format))]
-        while self._at < len(self.lines):
+        # What a line begins can hang on the few that follow it.
+        ahead = 0 if closed else _AHEAD
+        while self._at < len(self.lines) - ahead:
+            self.awaits = None
             if not self._step(formats, closed=closed):
                 return
 
@@ -125,15 +147,17 @@ class Driver:
             return True
         region = self._fence or self._outside(closed=closed)
         for format in formats:
-            if format.ORDER >= _WHOLE or self._fruitless[format.NAME] > _PATIENCE:
+            if format.ORDER >= _WHOLE or self._fruitless[format.NAME] > _PATIENCE:  # said once, below
                 continue
             if not format.begins(region, self._at):
                 continue
-            reading = format.read(self._region_for(format, region, closed=closed), self._at)
+            bounded = self._region_for(format, region, closed=closed)
+            reading = format.read(bounded, self._at)
             if reading is None:
+                self.awaits = getattr(format, "ENDS", None)
                 return False
             if not reading[0] and not reading[1]:
-                self._fruitless[format.NAME] += 1
+                self._count_fruitless(format, bounded.end - self._at)
             self._keep(reading)
             return True
         if self._fence is None and fence_opening(line) is not None:
@@ -142,6 +166,13 @@ class Driver:
             self._heredocs.append(heredoc.group(1))
         self._at += 1
         return True
+
+    def _count_fruitless(self, format: Format, lines: int) -> None:
+        """A format that began and found nothing has looked at these lines for it; there is an end to that."""
+        self._fruitless[format.NAME] += lines
+        if self._fruitless[format.NAME] > _PATIENCE:
+            message = f"The answer has too many parts that begin like {format.NAME} and are none; the rest was not read as such."
+            self.problems.append(FormatProblem(message, self._at + 1))
 
     def _region_for(self, format: Format, region: Region, *, closed: bool) -> Region:
         if getattr(format, "IGNORES_FENCES", False):
@@ -162,7 +193,7 @@ class Driver:
         return self._stretch
 
     def _ends_outside(self, line: str) -> bool:
-        return line.startswith(("```", "~~~")) or (bool(self._heredocs) and line.strip() in self._heredocs)
+        return fence_opening(line) is not None or (bool(self._heredocs) and line.strip() in self._heredocs)
 
     def _keep(self, reading: Reading) -> None:
         files, problems, following = reading
@@ -185,16 +216,19 @@ class Driver:
         """A fence opens here: its body is edits, a whole file, or nothing of ours."""
         marks, info = fence_opening(self.lines[self._at]) or ("```", "")
         language, name = language_and_name(info)
-        name = name or name_above(self.lines, self._at)
-        end = next((n for n in range(self._at + 1, len(self.lines)) if closes(self.lines[n], marks)), None)
+        said = name or name_above(self.lines, self._at)
+        name = name or name_above(self.lines, self._at, alone=True)
+        end = self._fence_end(marks)
         if end is None and not closed:
-            return self._may_begin(formats, name, language)
+            self.awaits = re.compile(rf"[ ]*{re.escape(marks)}")
+            return self._may_begin(formats, said, language)
+        self._dedent(len(self.lines) if end is None else end)
         stop = len(self.lines) if end is None else end
         body = Region(
             self.lines, self._at + 1, stop, True, name, True, self.default, language, self.format, end is None
         )
         if self._holds_edits(formats, body):
-            self._fence = body
+            self._fence = replace(body, name=said)
             self._at += 1
             return True
         whole = next((format for format in formats if format.ORDER >= _WHOLE), None)
@@ -203,12 +237,28 @@ class Driver:
             return True
         if name is not None and not names_a_file(name):
             name = None  # prose above a block, such as "Run:", must not become a new file
-        region = Region(self.lines, self._at, len(self.lines), closed, name, True, self._sole_default(name), language)
+        default = self._sole_default(name) if language not in _TERMINAL else None
+        region = Region(self.lines, self._at, len(self.lines), closed, name, True, default, language, self.format)
         reading = whole.read(region, self._at)
         if reading is None:
             return False
         self._keep(reading)
         return True
+
+    def _fence_end(self, marks: str) -> int | None:
+        """The line that closes the fence which opens here."""
+        line = self.lines[self._at]
+        indent = len(line) - len(line.lstrip(" "))
+        following = range(self._at + 1, len(self.lines))
+        return next((number for number in following if closes(self.lines[number], marks, indent)), None)
+
+    def _dedent(self, end: int) -> None:
+        """Take the indentation of a fence in a list from its lines, as CommonMark does."""
+        line = self.lines[self._at]
+        indent = len(line) - len(line.lstrip(" "))
+        for number in range(self._at, min(end + 1, len(self.lines))) if indent else ():
+            bare = self.lines[number].lstrip(" ")
+            self.lines[number] = self.lines[number][min(indent, len(self.lines[number]) - len(bare)) :]
 
     def _may_begin(self, formats: Sequence[Format], name: str | None, language: str) -> bool:
         """An open fence: its body is walked as it arrives when it begins like edits; else it is waited for."""

@@ -6,6 +6,7 @@ openai/codex (codex-rs/apply-patch).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from kiro_lsp.changes.edits.answer import Action, FileEdit, FormatProblem, LinesEdit
@@ -15,6 +16,7 @@ from kiro_lsp.changes.edits.hunks import Header, edit_of, is_header, read_body, 
 NAME = "apply-patch"
 ORDER = 10
 IGNORES_FENCES = True
+ENDS = re.compile(r"\s*\*\*\* ")
 
 _BEGIN, _END = "*** Begin Patch", "*** End Patch"
 _ADD, _UPDATE, _DELETE, _MOVE = "*** Add File:", "*** Update File:", "*** Delete File:", "*** Move to:"

@@ -7,6 +7,7 @@ Cline. Calls may be one object, a list, one object a line, or wrapped as a provi
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -21,11 +22,19 @@ _PATH = ("path", "file_path", "filePath", "filepath", "file", "filename", "targe
 _OLD = ("old_str", "old_string", "oldString", "old_text", "oldText", "search", "old")
 _NEW = ("new_str", "new_string", "newString", "new_text", "newText", "replace", "replacement", "new")
 _EVERY = ("replace_all", "replaceAll", "allow_multiple", "allowMultiple")
+_COUNT = ("expected_replacements", "expectedReplacements", "count")
 _LINE = ("insert_line", "insertLine")
 _TEXT = ("insert_text", "insertText")
 _CONTENT = ("file_text", "content", "contents")
 _WRAPPERS = ("input", "arguments", "args", "parameters", "function", "tool_input")
-_DECODER = json.JSONDecoder()
+_LISTS = ("tool_calls", "calls", "tools", "content", "choices", "message", "messages", "delta")
+_DECODER = json.JSONDecoder(strict=False)
+"""Models forget to escape line ends in strings."""
+_KNOWN = re.compile(
+    r"\"(?:old_?(?:str|string|text)|new_?(?:str|string|text)|insert_(?:line|text)|file_text|replace_all)\"\s*:", re.I
+)
+_CARRIES = re.compile(r"^(?:\*\*\* Begin Patch|--- \S.*\n\+\+\+ \S|<{5,9} SEARCH|diff --git )", re.M)
+ENDS = re.compile(r".*[}\]]")
 _DEEPEST = 200
 """Brackets before the first other character; real calls have two or three, and a decoder recurses."""
 
@@ -46,7 +55,8 @@ def read(region: Region, at: int) -> Reading | None:
     except (ValueError, RecursionError) as error:
         if not region.closed:
             return None
-        if region.wanted in NAMES:
+        if region.wanted in NAMES or _is_broken_call(text, error):
+            # The rest of a call that was cut off would be lost beside those that are whole.
             return (
                 [],
                 [FormatProblem(f"Line {at + 1} of the answer begins no JSON that can be read: {error}.", at + 1)],
@@ -62,6 +72,12 @@ def read(region: Region, at: int) -> Reading | None:
                 problems.append(edit)
             elif edit is not None:
                 found.append(edit)
+    if not found and not problems and (inner := _text_inside(value)) is not None:
+        from kiro_lsp.changes.edits.formats import read_answer
+
+        answer = read_answer(inner, file=region.default)
+        found += answer.files
+        problems += answer.problems
     if not found and not problems and region.wanted in NAMES:
         problems.append(
             FormatProblem(
@@ -71,6 +87,14 @@ def read(region: Region, at: int) -> Reading | None:
     return found, problems, at + text.count("\n", 0, end) + 1
 
 
+def _is_broken_call(text: str, error: Exception) -> bool:
+    """Whether what cannot be decoded was a call: it has one's keys before the fault, or a path and then nothing more."""
+    at = error.pos if isinstance(error, json.JSONDecodeError) else 0
+    if _KNOWN.search(text, 0, at) is not None:
+        return True
+    return '"path"' in text[:at] and text.rstrip().count("\n", at) == 0
+
+
 def patch_inside(text: str) -> str | None:
     """The patch text in a JSON call of apply_patch ({"input": "*** Begin Patch…"} and the like); None when there is none."""
     try:
@@ -78,6 +102,11 @@ def patch_inside(text: str) -> str | None:
     except (ValueError, RecursionError):
         return None
     return next((found for found in _strings(value, 0) if "*** Begin Patch" in found), None)
+
+
+def _text_inside(value: object) -> str | None:
+    """An answer in another format that a JSON value carries: {"patch": "--- a/…"}, {"cmd": ["apply_patch", "…"]}."""
+    return next((text for text in _strings(value, 0) if _CARRIES.search(text)), None)
 
 
 def _strings(value: object, depth: int) -> Iterator[str]:
@@ -104,9 +133,12 @@ def _calls(value: object, depth: int = 0) -> Iterator[Mapping[str, Any]]:
         except (ValueError, RecursionError):
             return
     elif isinstance(value, Mapping):
+        listed = next((value[key] for key in _LISTS if isinstance(value.get(key), Mapping | list)), None)
         wrapped = next((value[key] for key in _WRAPPERS if isinstance(value.get(key), Mapping | str)), None)
         if wrapped is not None and _first(value, _PATH) is None:
             yield from _calls(wrapped, depth + 1)
+        elif listed is not None and _first(value, _PATH) is None:
+            yield from _calls(listed, depth + 1)
         else:
             yield value
 
@@ -158,8 +190,10 @@ def _replacement(call: object, line: int) -> StringEdit | None:
         if not isinstance(old, str) or new is not None:
             return None
         new = ""
-    every = any(call.get(key) is True for key in _EVERY)
-    return StringEdit(old, new, every, line)
+    every = any(call.get(key) in (True, "true", "True") for key in _EVERY)
+    count = _first(call, _COUNT)
+    expected = count if isinstance(count, int) and not isinstance(count, bool) and count > 1 else None
+    return StringEdit(old, new, every or expected is not None, expected, line)
 
 
 def _insertion(call: Mapping[str, Any], names: tuple[str, ...], line: int) -> FileEdit | FormatProblem:

@@ -19,7 +19,7 @@ NAME = "search-replace"
 ORDER = 20
 IGNORES_FENCES = True
 
-_HEAD = re.compile(r"(<{3,}|-{3,})[ ]SEARCH>?(?:[ \t]+(\S.*?))?[ \t]*")
+_HEAD = re.compile(r"(<{3,}|-{3,})[ ]SEARCH>?(?:[ \t]+(\S.*))?")
 _TAIL = re.compile(r"(?:>{3,}|\+{3,})[ ](?:REPLACE|UPDATED)\b.*")
 _DIVIDER = re.compile(r"={3,}[ \t]*")
 _ESCAPED = re.compile(r"\\(?=<{3,}|>{3,}|={3,}|-{3,}|\+{3,}|:(?:start|end)_line:)")
@@ -29,8 +29,17 @@ _NUMBERED = re.compile(r"[ \t]*\d{1,9}[ \t]*\|(?!\|)[ ]?(.*)")
 _USUAL = 5
 
 
+ENDS = re.compile(r"[ \t]*(?:>{3,}|\+{3,})[ ](?:REPLACE|UPDATED)\b")
+"""What a line begins with that can end a block."""
+
+
 def begins(region: Region, at: int) -> bool:
-    return _HEAD.fullmatch(region.lines[at]) is not None
+    return is_head(region.lines[at])
+
+
+def is_head(line: str) -> bool:
+    """Whether a line is the first marker of a block, indented or not."""
+    return _HEAD.fullmatch(line.strip()) is not None
 
 
 def read(region: Region, at: int) -> Reading | None:
@@ -40,9 +49,10 @@ def read(region: Region, at: int) -> Reading | None:
     if tail is None:
         if not region.closed:
             return None
-        following = next((n for n in range(at + 1, region.end) if _HEAD.fullmatch(lines[n])), region.end)
+        following = next((n for n in range(at + 1, region.end) if is_head(lines[n])), region.end)
         return [], [_problem(at, "has no '>>>>>>> REPLACE' line: it may have been cut off.", region)], following
-    head = _HEAD.fullmatch(lines[at])
+    lines = _dedented(lines, at, tail)
+    head = _HEAD.fullmatch(lines[at].strip())
     begin, hint = _options(lines, at + 1, tail)
     dividers = _dividers(lines, begin, tail, len(head.group(1)) if head else 7)
     if len(dividers) != 1:
@@ -63,11 +73,19 @@ def read(region: Region, at: int) -> Reading | None:
 def _find_tail(lines: Sequence[str], at: int, end: int) -> int | None:
     """The last marker of a block; None when another block begins before it, or the text ends."""
     for number in range(at, end):
-        if _TAIL.fullmatch(lines[number]):
+        if _TAIL.fullmatch(lines[number].strip()):
             return number
-        if _HEAD.fullmatch(lines[number]):
+        if is_head(lines[number]):
             return None
     return None
+
+
+def _dedented(lines: Sequence[str], at: int, tail: int) -> Sequence[str]:
+    """The lines with the block's own indentation taken away: a block may stand in a list."""
+    indent = lines[at][: len(lines[at]) - len(lines[at].lstrip())]
+    if not indent or any(line.strip() and not line.startswith(indent) for line in lines[at : tail + 1]):
+        return lines
+    return [*lines[:at], *(line.removeprefix(indent) for line in lines[at : tail + 1]), *lines[tail + 1 :]]
 
 
 def _options(lines: Sequence[str], at: int, end: int) -> tuple[int, int | None]:

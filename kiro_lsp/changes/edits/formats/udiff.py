@@ -17,6 +17,7 @@ from kiro_lsp.changes.edits.hunks import Body, Header, edit_of, is_header, read_
 
 NAME = "udiff"
 ORDER = 30
+ENDS = re.compile(r"@@|diff --git |```|~~~")
 
 _SECTION = ("diff --git ", "Index: ", "diff -", "diff a/")
 _PLAIN_HUNK = re.compile(r"@@ *(?:-\d|\.\.\.|@@|$)")
@@ -58,11 +59,20 @@ def read(region: Region, at: int) -> Reading | None:
     """One section, from its header to the next one."""
     section = _Section(region, at)
     end = section.read()
-    if end >= region.end and not region.closed:
+    if not region.closed and not _is_certain_end(region, end):
         return None
     if end >= region.end and region.cut:
         section.trouble = "Its fence has no end: it may have been cut off."
     return (*section.result(), end)
+
+
+def _is_certain_end(region: Region, end: int) -> bool:
+    """Whether nothing that may still come can belong to a section that ends here: another one begins."""
+    if end + 2 >= region.end:
+        return False
+    line = region.lines[end]
+    pair = line.startswith("--- ") and region.lines[end + 1].startswith("+++ ") and is_header(region.lines[end + 2])
+    return pair or line.startswith("diff --git ")
 
 
 @dataclass(slots=True)
