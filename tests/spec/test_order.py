@@ -98,7 +98,7 @@ REASONS = [
     ),
     (GRAPH, "2.1", "The task dependency graph has task 2.2 (Printer) before it, which is not done."),
     (GRAPH, "2", ""),
-    ("- [ ] T001 a\n  - [ ] T002 b\n    - [ ] T003 c (depends on T009)\n  - [ ] T004 d\n- [ ] T009 e\n", "T001", ""),
+    ("- [ ] T001 a\n  - [ ] T002 b\n    - [ ] T003 c (depends on T009)\n  - [ ] T004 d\n- [!] T009 e\n", "T001", ""),
     ("- [ ] 1. a\n- [ ] 2. b\n  - [ ] 2.1 c\n", "2", "Task 1 (a) comes before it and is not done."),
 ]
 
