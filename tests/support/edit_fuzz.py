@@ -162,7 +162,13 @@ def engine(execution: Execution) -> Outcome:
 
 def _leads_out(name: str) -> bool:
     parts = name.split("/")
-    return "" in parts or ".." in parts or "\0" in name or (name[1:2] == ":" and name[0].isalpha()) or name.startswith(("\\", "~/"))
+    return (
+        "" in parts
+        or ".." in parts
+        or "\0" in name
+        or (name[1:2] == ":" and name[0].isalpha())
+        or name.startswith(("\\", "~/"))
+    )
 
 
 def _streamed(execution: Execution) -> Answer:

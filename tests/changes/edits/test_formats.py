@@ -274,7 +274,7 @@ def test_an_unnamed_block_is_a_file_only_when_the_caller_says_which() -> None:
         "and/or",
         "Node.js:",
         "a.py:3",
-        "https://x.org/z.py",
+        "http://localhost/z.py",
         "me@host.com",
     ],
 )
