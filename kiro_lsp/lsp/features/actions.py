@@ -175,7 +175,7 @@ async def _changes(view: View, context: Mapping[str, Any], around: list[Task]) -
 
     parsed = await view.parsed()
     wanted = [kind for kind in KINDS if _asked(context, kind)]
-    return await _offered(view, offers(parsed, view.path, around, wanted))
+    return await _offered(view, await asyncio.to_thread(offers, parsed, view.path, around, wanted))
 
 
 async def _offered(view: View, listed: list[Offer]) -> list[dict[str, Any]]:

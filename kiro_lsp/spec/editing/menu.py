@@ -38,7 +38,7 @@ def offers(parsed: Parsed, path: str, around: Sequence[Task], kinds: Sequence[st
         found += _rewrites(parsed, path, [task for task in around if task.mark_column is not None])
     if ADD_IDS in kinds and (lacking := len(numbering.without_id(parsed.task_list))):
         found.append(Offer("add ids", f"Give {_tasks(lacking)} without an id the next one", ADD_IDS))
-    if RENUMBER in kinds and renumber.in_order(parsed.task_list, renumber.levels(parsed.task_list)):
+    if RENUMBER in kinds and renumber.all_in_order(parsed.task_list):
         found.append(Offer("renumber all", "Renumber all tasks in order", RENUMBER))
     return found
 
@@ -66,10 +66,10 @@ def _rewrites(parsed: Parsed, path: str, around: Sequence[Task]) -> Iterator[Off
             yield Offer(name, f"Make {what} {name}", REWRITE, lines)
     if len(splitting.steps_of(parsed, task)) >= splitting.FEWEST and task.status != "done":
         yield Offer("split", f"Make sub-tasks of the steps of {what}", REWRITE, lines)
-    if task.id is None and task in numbering.without_id(task_list):
+    if task.id is None and any(task is other for other in numbering.without_id(task_list)):
         yield Offer("add id", f"Give {what} the next id", REWRITE, lines)
     level = renumber.level_of(task_list, task)
-    if level is not None and renumber.in_order(task_list, [level]):
+    if level is not None and renumber.all_in_order(task_list) and renumber.in_order(task_list, [level]):
         yield Offer("renumber level", f"Renumber {_row(level)} in order", REWRITE, lines)
 
 
@@ -80,8 +80,9 @@ def settling(parsed: Parsed, code: str, line: int) -> list[Offer]:
         return []
     level = renumber.level_of(parsed.task_list, task)
     new = renumber.in_order(parsed.task_list, [level]) if level is not None else {}
-    held = [new.get(other.key, other.id) for other in parsed.task_list.tasks]
-    if level is not None and new and held.count(new.get(task.key, task.id)) == 1:
+    tasks = parsed.task_list.tasks
+    apart = len({new.get(other.key, other.id) for other in tasks}) - len({other.id for other in tasks})
+    if level is not None and new and apart >= (code == "duplicate-id"):
         return [Offer("renumber level", f"Renumber {_row(level)} in order", "quickfix", (line,))]
     if code == "duplicate-id" and task.id is not None and (following := _next_of(parsed, task)) is not None:
         return [Offer("next id", f"Change this id to {following}", "quickfix", (line,))]

@@ -36,14 +36,14 @@ class Level:
     """What their ids begin with: `1.`, `T`, or nothing."""
     tasks: tuple[Task, ...]
     start: int
+    width: int
+    """Digits that a number has at least: `T007`."""
 
-    @property
-    def width(self) -> int:
-        """Digits that a number has at least: `T007`."""
-        lasts = [number_of(task.id or "")[1] for task in self.tasks]
-        return max((len(last) for last in lasts if last.startswith("0") and len(last) > 1), default=0) or (
-            min(len(last) for last in lasts) if self.prefix[:1].isalpha() else 0
-        )
+
+def _width(prefix: str, row: Sequence[Task]) -> int:
+    lasts = [number_of(task.id or "")[1] for task in row]
+    padded = max((len(last) for last in lasts if last.startswith("0") and len(last) > 1), default=0)
+    return padded or (min(len(last) for last in lasts) if prefix[:1].isalpha() else 0)
 
 
 def number_of(identifier: str) -> tuple[str, str, str]:
@@ -56,8 +56,31 @@ def _countable(task: Task) -> bool:
     return task.id is not None and bool(number_of(task.id)[1]) and not re.search(r"\d-\w", task.id)
 
 
+_last: list[tuple[tuple[Task, ...], list[Level], dict[str, str]]] = []
+
+
 def levels(task_list: TaskList) -> list[Level]:
     """The rows of a file, in the order of their first tasks. Numbers that begin again in each section make rows of their own."""
+    return _rows(task_list)[0]
+
+
+def all_in_order(task_list: TaskList) -> dict[str, str]:
+    """New ids that number all rows of a file."""
+    return _rows(task_list)[1]
+
+
+def _rows(task_list: TaskList) -> tuple[list[Level], dict[str, str]]:
+    """Kept for the file that was asked about last: menus ask whenever the cursor moves."""
+    for known, rows, new in _last:
+        if known is task_list.tasks:
+            return rows, new
+    rows = _levels(task_list)
+    new = in_order(task_list, rows)
+    _last[:] = [(task_list.tasks, rows, new)]
+    return rows, new
+
+
+def _levels(task_list: TaskList) -> list[Level]:
     groups: dict[tuple[str | None, str], list[Task]] = defaultdict(list)
     for task in task_list.tasks:
         if _countable(task):
@@ -68,7 +91,7 @@ def levels(task_list: TaskList) -> list[Level]:
         for row in rows:
             lowest = min(int(number_of(task.id or "")[1]) for task in row)
             kept = parent is None and (len(rows) > 1 or prefix[:1].isalpha())
-            found.append(Level(prefix, tuple(row), lowest if kept else min(lowest, 1)))
+            found.append(Level(prefix, tuple(row), lowest if kept else min(lowest, 1), _width(prefix, row)))
     return found
 
 
@@ -99,7 +122,7 @@ def in_order(task_list: TaskList, rows: Sequence[Level]) -> dict[str, str]:
             return done[task.key]
         identifier = done[task.key] = task.id or ""  # stands in for itself should parents make a ring
         parent = by_key.get(task.parent or "")
-        prefix, last, letter = number_of(identifier)
+        prefix, last, _ = number_of(identifier)
         if parent is not None and parent.id and identifier.startswith(f"{parent.id}."):
             moved = of(parent)
             identifier = moved + identifier[len(parent.id) :]
@@ -107,8 +130,6 @@ def in_order(task_list: TaskList, rows: Sequence[Level]) -> dict[str, str]:
         if task.key in wanted:
             level, at = wanted[task.key]
             identifier = f"{prefix}{level.start + at:0{level.width}d}"
-        elif last and letter and identifier == task.id:
-            identifier = task.id
         done[task.key] = identifier
         return identifier
 
