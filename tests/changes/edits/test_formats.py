@@ -359,6 +359,28 @@ def test_an_answer_in_pieces_shows_each_edit_once_and_ends_as_the_whole_one(text
     assert len(set(seen)) == len(seen)
 
 
+PIECES = [
+    *ANSWERS,
+    "--- a/a\n+++ b/a\n@@\n-x\n+y\n\n",
+    "@@\n-x\n+y\n@@\n-x\n+y\ndiff --git a/q b/q\nnew file mode 100644\n",
+    "```\nx\n```\n",
+    "Some prose.\n\n- a list\n+ b\n",
+]
+
+
+@given(st.lists(st.sampled_from(PIECES), min_size=1, max_size=4), st.sampled_from([None, "f.py"]), st.data())
+@settings(max_examples=150, deadline=None)
+def test_what_is_shown_early_is_in_the_answer(parts: list[str], file: str | None, data: st.DataObject) -> None:
+    text = "\n".join(parts)
+    text = text[: data.draw(st.integers(0, len(text)))]
+    cuts = sorted(data.draw(st.sets(st.integers(0, len(text)), max_size=8)))
+    reader = AnswerReader(file=file)
+    seen = [
+        edit for start, end in zip([0, *cuts], [*cuts, len(text)], strict=True) for edit in reader.feed(text[start:end])
+    ]
+    assert set(seen) <= set(reader.close().files)
+
+
 @pytest.mark.parametrize("text", ANSWERS[:2])
 def test_an_edit_is_seen_before_the_answer_ends(text: str) -> None:
     reader = AnswerReader()
@@ -372,6 +394,8 @@ def test_what_is_finished_is_not_read_again() -> None:
         reader = AnswerReader()
         for number in range(size):
             for line in f"f{number}.py\n{BLOCK}\n".splitlines(keepends=True):
+                reader.feed(line)
+            for line in f"```js g{number}.js\n{'}' * 3}\n```\n".splitlines(keepends=True):
                 reader.feed(line)
         counts.append(reader.lines_read / size)
     assert counts[1] <= counts[0] * 1.5

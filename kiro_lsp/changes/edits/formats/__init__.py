@@ -309,10 +309,9 @@ class Driver:
         return None if self._unnamed > 1 or self.files else self.default
 
     def answer(self) -> Answer:
-        if self._unnamed > 1 and any(
-            edit.format == "whole-file" and edit.names == (self.default,) for edit in self.files
-        ):
-            self.files.clear()
+        nameless = [edit for edit in self.files if edit.format == "whole-file" and edit.names == (self.default,)]
+        if self._unnamed > 1 and nameless:
+            self.files = [edit for edit in self.files if edit not in nameless]
             message = f"Several blocks have no file name: which of them is {self.default}? Put the name above the one that is."
             self.problems.append(FormatProblem(message, 1, (self.default,) if self.default else ()))
         if not self.files and not self.problems:
