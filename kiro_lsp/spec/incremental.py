@@ -131,10 +131,12 @@ class _Update:
         scanned, region = self.found
         if not self._same_frame(scanned, region):
             return None
-        affected = self._affected(scanned, region)
-        reading = self._reading(scanned, region, affected)
-        metadata = self._metadata(reading, region, affected)
-        titles = self._settled(reading, region)
+        affected = self._edited(scanned, region)
+        reading = self._edited_reading(scanned, region, affected)
+        metadata = self.old.metadata.copy()
+        for number in affected:
+            metadata[number] = read_metadata(reading.detail_lines(number))
+        titles = self._settled(reading, affected)
         if titles is None:
             return None
         reading.titles, reading.parents = titles, self.old.reading.parents
@@ -164,10 +166,35 @@ class _Update:
                     return True
         return False
 
-    def _settled(self, reading: Reading, region: Region) -> list[Title] | None:
+    def _edited(self, scanned: Scanned, region: Region) -> list[int]:
+        """The boxes that the edited lines belong to, and those to which other lines belong now, or count as something else."""
+        new, old, edit = scanned.blocks, self.old.scanned.blocks, self.edit
+        found: set[int] = set()
+        for line in range(region.first, region.end):
+            before, now = old.owners[line], new.owners[line]
+            if edit.start <= line < edit.new_end or before != now or old.kinds[line] != new.kinds[line]:
+                found |= {before, now}
+        return sorted(found - {-1})
+
+    def _edited_reading(self, scanned: Scanned, region: Region, affected: Sequence[int]) -> Reading:
+        """The reading of a text with the same boxes in the same places; only the affected ones are read again."""
+        old, blocks = self.old.reading, scanned.blocks
+        new = Reading(self.lines, blocks)
+        new.boxes, new.raw, new.optional = blocks.boxes, old.raw.copy(), old.optional.copy()
+        new.title_ends, new.own_lines = old.title_ends.copy(), old.own_lines.copy()
+        for number in affected:
+            if number >= region.box:
+                found = new.title_at(number, blocks.boxes[number])
+                new.raw[number], new.title_ends[number], new.optional[number] = found
+            new.own_lines[number] = self._own_lines(new, region, number)
+        again = {blocks.boxes[number].line for number in affected if number >= region.box}
+        new.doubled = sorted([*new.doubled, *(line for line in old.doubled if line not in again)])
+        return new
+
+    def _settled(self, reading: Reading, affected: Sequence[int]) -> list[Title] | None:
         """Titles after `settle`, which decides the doubtful ids as before if ids and doubts are as before."""
-        old, titles = self.old.reading, list(self.old.reading.titles)
-        for number in range(region.box, region.box_end):
+        old, titles = self.old.reading, self.old.reading.titles.copy()
+        for number in affected:
             title, before = reading.raw[number], old.raw[number]
             if (title.id, title.certainty) != (before.id, before.certainty):
                 return None
