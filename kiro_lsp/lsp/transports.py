@@ -19,6 +19,8 @@ from kiro_lsp.lsp.framing import MESSAGE_LIMIT, FrameWriter, Incoming, parsed, r
 from kiro_lsp.lsp.server import Server
 
 _PIPE_BYTES = 1024 * 1024
+_SWITCH_SECONDS = 0.001
+"""How long a thread that parses or checks may keep reader, loop and writer waiting, each in turn."""
 
 
 def serve_stdio(environ: Mapping[str, str] | None = None) -> int:
@@ -106,6 +108,7 @@ async def _serve_ws(host: str, port: int, environ: Mapping[str, str]) -> int:
 
 async def _serve(source: BinaryIO, sink: BinaryIO, environ: Mapping[str, str]) -> int:
     loop = asyncio.get_running_loop()
+    sys.setswitchinterval(_SWITCH_SECONDS)
 
     def broken() -> None:
         with contextlib.suppress(RuntimeError):
