@@ -265,9 +265,8 @@ class Driver:
         body = Region(self.lines, self._at + 1, len(self.lines), False, name, True, self.default, language, self.format)
         if body.first >= body.end or not self._holds_edits(formats, body):
             return False
-        if not self._ignores_fences(formats, body):
-            self._fence = body
-            self._marks = (fence_opening(self.lines[self._at]) or ("```", ""))[0]
+        self._fence = body
+        self._marks = (fence_opening(self.lines[self._at]) or ("```", ""))[0]
         self._at += 1
         return True
 
@@ -279,12 +278,6 @@ class Driver:
         end = next((n for n in range(fence.end, len(self.lines)) if closes(self.lines[n], self._marks)), None)
         stop = len(self.lines) if end is None else end
         self._fence = replace(fence, end=stop, closed=closed or end is not None, cut=closed and end is None)
-
-    def _ignores_fences(self, formats: Sequence[Format], body: Region) -> bool:
-        first = next((n for n in range(body.first, body.end) if self.lines[n].strip()), None)
-        return first is not None and any(
-            getattr(format, "IGNORES_FENCES", False) and format.begins(body, first) for format in formats
-        )
 
     def _holds_edits(self, formats: Sequence[Format], body: Region) -> bool:
         """Whether a body is edits: it begins as one, or it has no name that could make it a file."""
