@@ -39,12 +39,11 @@ def following(task_list: TaskList, identifier: str, taken: Iterable[str] = ()) -
     if not last:
         return identifier
     used = {task.id for task in task_list.tasks if task.id is not None} | set(taken)
-    numbers = [int(number_of(other)[1]) for other in used if number_of(other)[0] == prefix and number_of(other)[1]]
     width = len(last) if last.startswith("0") or prefix[:1].isalpha() else 0
-    # An id such as T010b or 7.4b stands in the row too, so only the plain id counts as taken.
-    wanted = int(last) + 1
-    found = f"{prefix}{wanted:0{width}d}"
-    if found in used:
+    found = f"{prefix}{int(last) + 1:0{width}d}"
+    if found in used:  # an id such as T010b or 7.4b stands in the row too, but does not take the plain one
+        row = (number_of(other) for other in used if other.startswith(prefix))
+        numbers = [int(number) for before, number, _ in row if before == prefix and number]
         found = f"{prefix}{max(numbers, default=int(last)) + 1:0{width}d}"
     return found
 
@@ -53,8 +52,9 @@ def first_below(task_list: TaskList, task: Task, taken: Iterable[str] = ()) -> s
     """The next id for a sub-task of a task, None where ids of this kind have no level below."""
     if task.id is None or not task.id[0].isdigit():
         return None
-    below = [other.id for other in task_list.tasks if other.id and number_of(other.id)[0] == f"{task.id}."]
-    below += [other for other in taken if number_of(other)[0] == f"{task.id}."]
+    prefix = f"{task.id}."
+    known = [other.id for other in task_list.tasks if other.id is not None and other.id.startswith(prefix)]
+    below = [other for other in (*known, *taken) if number_of(other)[0] == prefix]
     if below:
         return following(task_list, max(below, key=lambda identifier: int(number_of(identifier)[1] or 0)), taken)
     return f"{task.id}.1"

@@ -56,10 +56,30 @@ def own_place(parsed: Parsed, task: Task) -> Place | None:
     if "<!--" in line:
         line = _COMMENT.sub(lambda match: " " * len(match[0]), line)
     column = task.mark_column + len(task.mark) + 1 if task.mark_column is not None else 0
-    first, dash, last = task.id.partition("-") if re.search(r"\d-\w", task.id) else (task.id, "", "")
-    pattern = re.escape(first) + (rf"\s?[-–—]\s?{re.escape(last)}" if dash else "")
-    found = re.compile(rf"(?<![\w.]){pattern}(?![A-Za-z0-9]|[.-][A-Za-z0-9])|(?<=_){pattern}(?=_)").search(line, column)
-    return Place(task.line, found.start(), found.end(), task.id) if found is not None else None
+    found = _bounded(line, task.id, column)
+    if found is not None:
+        return Place(task.line, *found, task.id)
+    first, dash, last = task.id.partition("-")
+    if not dash:
+        return None
+    ranged = re.compile(rf"(?<![\w.]){re.escape(first)}\s?[-–—]\s?{re.escape(last)}(?![A-Za-z0-9])").search(
+        line, column
+    )
+    return Place(task.line, *ranged.span(), task.id) if ranged is not None else None
+
+
+def _bounded(line: str, identifier: str, start: int) -> tuple[int, int] | None:
+    """Where an id stands by itself; without a pattern, since each would have to be compiled."""
+    at = line.find(identifier, start)
+    while at >= 0:
+        end = at + len(identifier)
+        before, after = line[at - 1 : at], line[end : end + 2]
+        joined = (before.isalnum() and before.isascii()) or before == "."
+        goes_on = (after[:1].isalnum() and after[:1].isascii()) or (after[:1] in (".", "-") and after[1:].isalnum())
+        if not joined and not goes_on:
+            return at, end
+        at = line.find(identifier, at + 1)
+    return None
 
 
 def title_column(line: str, task: Task) -> int | None:
