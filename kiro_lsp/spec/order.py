@@ -114,9 +114,7 @@ class _Ordering:
         found: list[list[int]] = []
         for number, task in enumerate(self.tasks):
             named = [other for name in task.depends_on if (other := self._meant(name, number)) >= 0]
-            found.append(
-                [other for other in named if not self._around(other, number) and not self._around(number, other)]
-            )
+            found.append([other for other in named if not self._inside_each_other(number, other)])
         return found
 
     def _meant(self, name: str, number: int) -> int:
@@ -126,6 +124,11 @@ class _Ordering:
             return -1
         above = bisect_left(carriers, number)
         return carriers[above - 1] if above else carriers[0]
+
+    def _inside_each_other(self, one: int, other: int) -> bool:
+        if self.parents[one] < 0 and self.parents[other] < 0:
+            return one == other
+        return self._around(one, other) or self._around(other, one)
 
     def _around(self, outer: int, inner: int) -> bool:
         while inner >= 0:

@@ -53,20 +53,21 @@ def unknown_requirement(facts: Facts) -> Iterator[Finding]:
         if "." in key:
             owners[key.rpartition(".")[0]] = owners.get(key.rpartition(".")[0], 0) + 1
     prefixes = {_prefix(key) for key in entries}
-    judged: dict[str, tuple[int, list[str]]] = {}
-    """Reference → (how many of its ids are defined, those that are not)."""
+    judged: dict[tuple[str, ...], tuple[int, list[str]]] = {}
+    """What a task refers to → (how many ids of it are defined, those that are not)."""
     wrong: list[tuple[Task, str]] = []
     right = 0
     for task in family_of(facts).tasks:
-        for ref in task.requirements:
-            known = judged.get(ref)
-            if known is None:
-                names = list(_ids(ref))
-                missing = [name for name in names if not _known(name, entries, owners)]
-                kept = [name for name in missing if any(_prefix(key) in prefixes for key in keys_of(name)[:1])]
-                known = judged[ref] = (len(names) - len(missing), kept)
-            right += known[0]
-            wrong.extend((task, name) for name in known[1])
+        if not task.requirements:
+            continue
+        known = judged.get(task.requirements)
+        if known is None:
+            names = [name for ref in task.requirements for name in _ids(ref)]
+            missing = [name for name in names if not _known(name, entries, owners)]
+            kept = [name for name in missing if any(_prefix(key) in prefixes for key in keys_of(name)[:1])]
+            known = judged[task.requirements] = (len(names) - len(missing), kept)
+        right += known[0]
+        wrong.extend((task, name) for name in known[1])
     if right >= 3 * len(wrong):
         for task, name in wrong:
             message = _unknown(name, entries, owners)

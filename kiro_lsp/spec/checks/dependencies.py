@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Final
 
@@ -27,16 +28,16 @@ _RANGE_ID: Final = re.compile(r"([A-Za-z-]*)(\d+)-(?:[A-Za-z-]*)(\d+)\Z")
 def unknown_dependency(facts: Facts) -> Iterator[Finding]:
     """A task depends on an id that no task of the file has."""
     family = family_of(facts)
-    kinds = _kinds(family)
-    ranges = [match for identifier in family.by_id if (match := _RANGE_ID.match(identifier))]
-    for task in family.tasks:
-        unknown = [name for name in task.depends_on if name not in family.by_id]
-        if not unknown:
-            continue
+    wrong = [task for task in family.tasks if not all(name in family.by_id for name in task.depends_on)]
+    kinds = _kinds(family) if wrong else set()
+    ranges = [match for identifier in (family.by_id if wrong else ()) if (match := _RANGE_ID.match(identifier))]
+    for task in wrong:
         said = _plain_lists(task)
-        for name in unknown:
+        for name in task.depends_on:
             place = place_of(name)
-            if place is None or (place[0], len(place[1])) not in kinds or not any(name in text for text in said):
+            if name in family.by_id or place is None or (place[0], len(place[1])) not in kinds:
+                continue
+            if not any(name in text for text in said):
                 continue
             if not any(name.startswith(match[1]) and _in_range(place[1], match) for match in ranges):
                 yield of_task(
@@ -70,7 +71,7 @@ def _in_range(numbers: tuple[int, ...], match: re.Match[str]) -> bool:
 def dependency_cycle(facts: Facts) -> Iterator[Finding]:
     """Tasks depend on each other in a ring."""
     family = family_of(facts)
-    if not any(task.depends_on for task in family.tasks):
+    if _all_point_back(family):
         return
     for ring in order_of(facts.tasks).cycles:
         tasks = [family.by_key[key] for key in ring]
@@ -80,6 +81,30 @@ def dependency_cycle(facts: Facts) -> Iterator[Finding]:
         if len(message) > 400:
             message = f"{len(tasks)} tasks depend on each other in a ring, beginning here. One of these dependencies has to go."
         yield of_task(facts, tasks[0], message, *related)
+
+
+def _all_point_back(family: Family) -> bool:
+    """Whether every dependency is on a task that ends above the one that has it, so that there can be no ring."""
+    if not any(task.depends_on for task in family.tasks):
+        return True
+    index = {task.key: number for number, task in enumerate(family.tasks)}
+    ends = list(range(len(family.tasks)))
+    for number in range(len(family.tasks) - 1, -1, -1):
+        parent = index.get(family.tasks[number].parent or "", -1)
+        if parent > number:
+            return False
+        if parent >= 0:
+            ends[parent] = max(ends[parent], ends[number])
+    return all(
+        ends[index[needed.key]] < number
+        for number, task in enumerate(family.tasks)
+        for name in task.depends_on
+        for needed in family.by_id.get(name, ())[:_MANY]
+    ) and not any(len(tasks) > _MANY for tasks in family.by_id.values())
+
+
+_MANY: Final = 3
+"""So many tasks with one id are looked at before the whole order is asked."""
 
 
 _NO_CHANGE: Final = re.compile(
@@ -94,10 +119,10 @@ def same_file(facts: Facts) -> Iterator[Finding]:
     """Two tasks that are marked parallel work on the same file."""
     family = family_of(facts)
     first: dict[tuple[tuple[str, ...], str | None, str], Task] = {}
-    for task in family.tasks:
-        if not task.parallel or not is_work(task) or task.status == "done":
-            continue
-        for path in _target(task):
+    tasks = [task for task in family.tasks if task.parallel and task.status != "done" and is_work(task)]
+    named = Counter(path for task in tasks for path in task.files)
+    for task in tasks:
+        for path in _target(task) if any(named[path] > 1 for path in task.files) else ():
             other = first.setdefault((task.heading_path, task.parent, path), task)
             if other is task or task.id in other.depends_on or other.id in task.depends_on:
                 continue

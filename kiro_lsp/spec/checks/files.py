@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Final
 
 from kiro_lsp.spec.checks.rule import Finding, family_of, is_work, of_task, rule
@@ -32,8 +33,14 @@ def paths_wanted(facts: Facts) -> frozenset[str]:
 def _is_change(task: Task) -> bool:
     if task.status != "open" or not task.files or not is_work(task):
         return False
-    says_so = _CHANGES.match(task.title) is not None or any(_MODIFIED_KEYS.match(key) for key in task.metadata)
-    return says_so and _MAKES.search(task.title) is None
+    changes, makes = _words_of(task.title)
+    return not makes and (changes or any(_MODIFIED_KEYS.match(key) for key in task.metadata))
+
+
+@lru_cache(maxsize=1 << 16)
+def _words_of(title: str) -> tuple[bool, bool]:
+    """(whether a title begins with a word for changing something, whether it speaks of making something)."""
+    return _CHANGES.match(title) is not None, _MAKES.search(title) is not None
 
 
 def _is_plain(path: str) -> bool:
@@ -64,7 +71,7 @@ def _changed(task: Task) -> list[str]:
         if _MODIFIED_KEYS.match(key)
         for path in paths_in(value, listed=True)
     ]
-    if listed or not _CHANGES.match(task.title):
+    if listed or not _words_of(task.title)[0]:
         return [path for path in listed if _is_plain(path)]
     named = paths_in(task.title)
     others = any(FILE_KEYS.match(key) for key in task.metadata)

@@ -6,10 +6,10 @@ import re
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
+from itertools import pairwise
 from typing import Final
 
 from kiro_lsp.spec.checks.rule import (
-    Family,
     Finding,
     Fix,
     at_task,
@@ -23,7 +23,6 @@ from kiro_lsp.spec.checks.rule import (
 )
 from kiro_lsp.spec.editing.edits import replace as replaced
 from kiro_lsp.spec.facts import Facts
-from kiro_lsp.spec.model import Task
 
 _NUMBER: Final = re.compile(r"(?P<prefix>[A-Za-z-]*?)(?P<number>\d+(?:\.\d+)*)(?P<letter>[A-Za-z]?)\Z")
 _ENOUGH: Final = 4
@@ -41,19 +40,10 @@ def place_of(identifier: str | None) -> Place | None:
     return match["prefix"].upper(), tuple(int(part) for part in match["number"].split(".")), match["letter"].lower()
 
 
-def _neighbours(family: Family) -> Iterator[list[Task]]:
-    """Tasks under one heading and one parent, in the order of the file."""
-    groups: dict[tuple[tuple[str, ...], str | None], list[Task]] = {}
-    for task in family.tasks:
-        if is_work(task):
-            groups.setdefault((task.heading_path, task.parent), []).append(task)
-    yield from groups.values()
-
-
 @rule("missing-id", "information")
 def missing_id(facts: Facts) -> Iterator[Finding]:
     """A task has no id, though all its neighbours have one."""
-    for tasks in _neighbours(family_of(facts)):
+    for tasks in family_of(facts).neighbours:
         without = [task for task in tasks if task.id is None and task.mark_column is not None]
         if without and len(tasks) > _ENOUGH and len(without) * 5 <= len(tasks) - len(without):
             for task in without:
@@ -67,7 +57,7 @@ def give_id(facts: Facts, finding: Finding) -> Iterable[Fix]:
     """The number between its neighbours', or the one behind the last, where no other task has it."""
     family = family_of(facts)
     task = family.by_key.get(finding.key or "")
-    tasks = next((tasks for tasks in _neighbours(family) if task in tasks), [])
+    tasks = next((tasks for tasks in family.neighbours if task in tasks), [])
     if task is None or len(tasks) < _ENOUGH:
         return
     at = tasks.index(task)
@@ -91,9 +81,11 @@ def _next_id(identifier: str | None) -> str | None:
 @rule("id-order", "hint")
 def out_of_order(facts: Facts) -> Iterator[Finding]:
     """A task's id is out of order, in a list that otherwise counts up."""
-    for tasks in _neighbours(family_of(facts)):
+    for tasks in family_of(facts).neighbours:
         placed = [(task, place) for task in tasks if (place := place_of(task.id)) is not None]
         if len(placed) < _ENOUGH or len({place[0] for _, place in placed}) > 1:
+            continue
+        if all(before[1] <= after[1] for before, after in pairwise(placed)):
             continue
         kept = _rising([place for _, place in placed])
         odd = [number for number in range(len(placed)) if number not in kept]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -91,6 +91,8 @@ class Family:
     by_key: dict[str, Task]
     children: dict[str, list[Task]]
     by_id: dict[str, list[Task]] = field(default_factory=dict)
+    neighbours: Sequence[list[Task]] = ()
+    """Work under one heading and one parent, in the order of the file."""
 
     def inside(self, task: Task) -> Iterator[Task]:
         """The tasks around one, innermost first."""
@@ -109,11 +111,15 @@ def family_of(facts: Facts) -> Family:
         if known is tasks:
             return family
     found = Family(tasks, {task.key: task for task in tasks}, {})
+    beside: dict[tuple[tuple[str, ...], str | None], list[Task]] = {}
     for task in tasks:
+        if is_work(task):
+            beside.setdefault((task.heading_path, task.parent), []).append(task)
         if task.parent is not None:
             found.children.setdefault(task.parent, []).append(task)
         if task.id is not None:
             found.by_id.setdefault(task.id, []).append(task)
+    found.neighbours = list(beside.values())
     _last[:] = [(tasks, found)]
     return found
 

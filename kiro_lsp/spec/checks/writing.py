@@ -16,6 +16,9 @@ _PROMPT: Final = re.compile(r"[ \t>]*(?:[-*+][ \t]+)?_Prompt[ \t]*[:：](?P<text
 _ENDED: Final = re.compile(r"(?<=[^\s_])_+(?![^\W_])")
 _NEXT: Final = re.compile(r"[ \t]*(?:(?:[-*+]|\d{1,3}[.)])[ \t]+|_[^\W\d_][^_:：]{0,38}[:：]|\*\*|#)")
 
+_NO_CONTROL: Final = bytes({*range(32, 127), *range(128, 256), *b"\t\r\n"})
+"""Every byte but those of control characters."""
+
 
 @rule("malformed-prompt", "warning")
 def malformed_prompt(facts: Facts) -> Iterator[Finding]:
@@ -63,9 +66,10 @@ def end_prompt(facts: Facts, finding: Finding) -> Iterable[Fix]:
 @rule("invisible-characters", "warning")
 def invisible_characters(facts: Facts) -> Iterator[Finding]:
     """Characters that nobody sees and a model reads: bidirectional controls, tags, zero-width and others."""
-    if not unicode.scan("".join(facts.lines)):
-        return
+    controlled = "".join(facts.lines).encode("utf-8", "surrogatepass").translate(None, _NO_CONTROL)
     for number, line in enumerate(facts.lines):
+        if not controlled and line.isascii():
+            continue
         # Behind a line end, so that only the file's own byte order mark is one.
         for found in unicode.scan(f"\n{line}" if number else line):
             message = f"{found.message[:1].upper()}{found.message[1:]}. An agent reads what you do not see: remove it."
