@@ -25,6 +25,8 @@ KINDS = ("quickfix", "refactor.rewrite", "source", "source.kiroLsp.addIds", "sou
 _TASKS_AT_MOST = 50
 """Tasks of a selection that are offered anything."""
 _DIAGNOSTICS_AT_MOST = 50
+_NUMBERED_AT_ONCE = 2000
+"""Tasks of a file up to which numbering is offered unasked to a client that must get the edit with the offer."""
 
 
 def capabilities(_client: Client) -> dict[str, Any]:
@@ -175,7 +177,11 @@ async def _changes(view: View, context: Mapping[str, Any], around: list[Task]) -
 
     parsed = await view.parsed()
     wanted = [kind for kind in KINDS if _asked(context, kind)]
-    return await _offered(view, await asyncio.to_thread(offers, parsed, view.path, around, wanted))
+    listed = await asyncio.to_thread(offers, parsed, view.path, around, wanted)
+    large = len(parsed.task_list.tasks) > _NUMBERED_AT_ONCE and not isinstance(context.get("only"), list)
+    if large and not view.client.resolves_code_actions:
+        listed = [offer for offer in listed if not offer.name.startswith("renumber")]
+    return await _offered(view, listed)
 
 
 async def _offered(view: View, listed: list[Offer]) -> list[dict[str, Any]]:
