@@ -152,3 +152,15 @@ async def test_a_path_that_is_not_there_is_named(tmp_path: Path, own_homes: Path
         assert [(item["code"], item["range"]["start"]) for item in items] == [
             ("missing-file", {"line": 1, "character": 17})
         ]
+
+
+async def test_a_large_file_is_checked_aside_and_never_for_an_old_text(tmp_path: Path, own_homes: Path) -> None:
+    async with editor(tmp_path, own_homes, PULLS) as speaker:
+        text = "".join(f"- [ ] T{number:04d} a\n" for number in range(1, 1001))
+        uri = speaker.open(tmp_path / "tasks.md", text)
+        about = {"textDocument": {"uri": uri}}
+        asked = speaker.begin("textDocument/diagnostic", about)
+        speaker.edit(uri, 999, 6, 11, "T0001")
+        assert codes((await asked)["result"]["items"])[-1] == "duplicate-id"
+        speaker.edit(uri, 999, 6, 11, "T1000")
+        assert (await speaker.ask("textDocument/diagnostic", about))["items"] == []

@@ -117,7 +117,8 @@ async def _found(view: View) -> _Found:
     if not view.is_task_file:
         return _Found((None, _NOTHING, None), [], "none")
     facts, settings = await view.facts(), await view.settings()
-    wanted = paths_wanted(facts)
+    small = len(facts.tasks.tasks) <= _AT_ONCE_TASKS
+    wanted = paths_wanted(facts) if small else await asyncio.to_thread(paths_wanted, facts)
     existing = await view.exists(wanted) if wanted else _NOTHING
     basis = (facts, existing, settings.diagnostics)
     known: _Found | None = view.cache.get(_CACHED)
@@ -125,10 +126,7 @@ async def _found(view: View) -> _Found:
         return known
     whole = replace(facts, existing=existing)
     levels = settings.diagnostics.levels
-    if len(facts.tasks.tasks) <= _AT_ONCE_TASKS:
-        items = _items(view, whole, levels)
-    else:
-        items = await asyncio.to_thread(_items, view, whole, levels)
+    items = _items(view, whole, levels) if small else await asyncio.to_thread(_items, view, whole, levels)
     result_id = hashlib.sha256(json.dumps(items).encode()).hexdigest()[:16]
     found = _Found(basis, items, result_id)
     view.cache[_CACHED] = found

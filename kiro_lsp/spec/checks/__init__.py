@@ -96,8 +96,8 @@ def _of_problem(facts: Facts, problem: Problem, severity: Severity) -> Finding:
 
 def _first_of_id(facts: Facts, problem: Problem) -> Iterator[Related]:
     family = family_of(facts)
-    for tasks in family.by_id.values():
-        if len(tasks) > 1 and any(task.line == problem.line for task in tasks[1:]):
+    for tasks in family.repeated.values():
+        if any(task.line == problem.line for task in tasks[1:]):
             yield at_task(tasks[0], f"The first task {tasks[0].id}")
 
 

@@ -87,6 +87,8 @@ def _all_point_back(family: Family) -> bool:
     """Whether every dependency is on a task that ends above the one that has it, so that there can be no ring."""
     if not any(task.depends_on for task in family.tasks):
         return True
+    if family.repeated:
+        return False
     index = {task.key: number for number, task in enumerate(family.tasks)}
     ends = list(range(len(family.tasks)))
     for number in range(len(family.tasks) - 1, -1, -1):
@@ -99,12 +101,8 @@ def _all_point_back(family: Family) -> bool:
         ends[index[needed.key]] < number
         for number, task in enumerate(family.tasks)
         for name in task.depends_on
-        for needed in family.by_id.get(name, ())[:_MANY]
-    ) and not any(len(tasks) > _MANY for tasks in family.by_id.values())
-
-
-_MANY: Final = 3
-"""So many tasks with one id are looked at before the whole order is asked."""
+        if (needed := family.by_id.get(name)) is not None
+    )
 
 
 _NO_CHANGE: Final = re.compile(

@@ -90,7 +90,10 @@ class Family:
     tasks: tuple[Task, ...]
     by_key: dict[str, Task]
     children: dict[str, list[Task]]
-    by_id: dict[str, list[Task]] = field(default_factory=dict)
+    by_id: dict[str, Task] = field(default_factory=dict)
+    """The first task with each id."""
+    repeated: dict[str, list[Task]] = field(default_factory=dict)
+    """All tasks with an id that several have."""
     neighbours: Sequence[list[Task]] = ()
     """Work under one heading and one parent, in the order of the file."""
 
@@ -118,7 +121,9 @@ def family_of(facts: Facts) -> Family:
         if task.parent is not None:
             found.children.setdefault(task.parent, []).append(task)
         if task.id is not None:
-            found.by_id.setdefault(task.id, []).append(task)
+            first = found.by_id.setdefault(task.id, task)
+            if first is not task:
+                found.repeated.setdefault(task.id, [first]).append(task)
     found.neighbours = list(beside.values())
     _last[:] = [(tasks, found)]
     return found
