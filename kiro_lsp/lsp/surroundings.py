@@ -34,6 +34,9 @@ _STALE_SECONDS: Final = 30.0
 """How much longer what was known is given at once while it is looked at again."""
 _COST_FACTOR: Final = 20
 _KEPT_AT_MOST: Final = 500
+_CHANGING: Final = frozenset({"existing"})
+"""What has another key with nearly every edit; of it only the last few are kept."""
+_CHANGING_AT_MOST: Final = 8
 _WALK_DEPTH: Final = 8
 _WALK_AT_MOST: Final = 100_000
 """Entries that are looked at for task files."""
@@ -158,6 +161,9 @@ class Surroundings:
         self._kept.pop(key, None)
         while len(self._kept) >= _KEPT_AT_MOST:
             del self._kept[next(iter(self._kept))]
+        alike = [known for known in self._kept if known[0] == key[0]] if key[0] in _CHANGING else []
+        for known in alike[: 1 - _CHANGING_AT_MOST]:
+            del self._kept[known]
         kept = self._kept[key] = _Kept(value, changes, until)
         return kept
 
