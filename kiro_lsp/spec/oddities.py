@@ -174,6 +174,8 @@ def _tasks(tasks: Sequence[Task], reading: Reading, dialect: Dialect, path: str)
             and not task.criterion
             and not task.withdrawn
             and not task.optional
+            # By its number alone a task of another section is no part of this one.
+            and task.heading_path[: len(parent.heading_path)] == parent.heading_path
         ):
             yield _say(
                 task.line,

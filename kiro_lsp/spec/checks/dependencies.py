@@ -30,12 +30,13 @@ def unknown_dependency(facts: Facts) -> Iterator[Finding]:
     family = family_of(facts)
     wrong = [task for task in family.tasks if not all(name in family.by_id for name in task.depends_on)]
     kinds = _kinds(family) if wrong else set()
+    headed = _in_headings(family) if wrong else set()
     ranges = [match for identifier in (family.by_id if wrong else ()) if (match := _RANGE_ID.match(identifier))]
     for task in wrong:
         said = _plain_lists(task)
         for name in task.depends_on:
             place = place_of(name)
-            if name in family.by_id or place is None or (place[0], len(place[1])) not in kinds:
+            if name in family.by_id or name in headed or place is None or (place[0], len(place[1])) not in kinds:
                 continue
             if not any(name in text for text in said):
                 continue
@@ -43,6 +44,12 @@ def unknown_dependency(facts: Facts) -> Iterator[Finding]:
                 yield of_task(
                     facts, task, f"No task of this file has the id {name}, which this task depends on.", text=name
                 )
+
+
+def _in_headings(family: Family) -> set[str]:
+    """Words of the headings above the tasks: a file may have some of its tasks as headings and others as boxes."""
+    headings = {heading for task in family.tasks for heading in task.heading_path}
+    return {word.strip(".:") for heading in headings for word in heading.split()}
 
 
 def _kinds(family: Family) -> set[tuple[str, int]]:
