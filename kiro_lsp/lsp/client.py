@@ -91,6 +91,11 @@ class Client:
         return self._at("textDocument", "rename", "prepareSupport") is True
 
     @property
+    def nests_symbols(self) -> bool:
+        """Whether an outline may be a tree; else it is a flat list."""
+        return self._at("textDocument", "documentSymbol", "hierarchicalDocumentSymbolSupport") is True
+
+    @property
     def pulls_diagnostics(self) -> bool:
         """Whether it asks for diagnostics; then none are pushed."""
         return isinstance(self._at("textDocument", "diagnostic"), Mapping)

@@ -1,0 +1,1 @@
+"""Finding the way in a spec: pure functions of what was parsed."""
