@@ -170,6 +170,7 @@ def _tasks(tasks: Sequence[Task], reading: Reading, dialect: Dialect, path: str)
         if (
             parent is not None
             and parent.status == "done"
+            and not parent.withdrawn
             and task.status != "done"
             and not task.criterion
             and not task.withdrawn

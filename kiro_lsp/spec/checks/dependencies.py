@@ -30,7 +30,7 @@ def unknown_dependency(facts: Facts) -> Iterator[Finding]:
     family = family_of(facts)
     wrong = [task for task in family.tasks if not all(name in family.by_id for name in task.depends_on)]
     kinds = _kinds(family) if wrong else set()
-    headed = _in_headings(family) if wrong else set()
+    headed = _in_headings(facts) if wrong else set()
     ranges = [match for identifier in (family.by_id if wrong else ()) if (match := _RANGE_ID.match(identifier))]
     for task in wrong:
         said = _plain_lists(task)
@@ -46,10 +46,9 @@ def unknown_dependency(facts: Facts) -> Iterator[Finding]:
                 )
 
 
-def _in_headings(family: Family) -> set[str]:
-    """Words of the headings above the tasks: a file may have some of its tasks as headings and others as boxes."""
-    headings = {heading for task in family.tasks for heading in task.heading_path}
-    return {word.strip(".:") for heading in headings for word in heading.split()}
+def _in_headings(facts: Facts) -> set[str]:
+    """Words of the file's headings: it may have some of its tasks as headings and others as boxes."""
+    return {word.strip(".:*") for line in facts.lines if line.startswith("#") for word in line.split()}
 
 
 def _kinds(family: Family) -> set[tuple[str, int]]:
