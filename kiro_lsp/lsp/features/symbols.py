@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from kiro_lsp.spec.navigation.tree import Node
 
 NEEDS = ("kiro_lsp.spec.navigation.tree",)
+_AT_ONCE_LINES: Final = 1000
 _HEADING: Final = 3
 _TASK: Final = 17
 
@@ -21,11 +23,16 @@ def capabilities(_client: Client) -> dict[str, Any]:
 
 
 async def symbols(view: View, _params: Mapping[str, Any]) -> Any:
-    """Nested where the client takes that, else a flat list."""
+    """Nested where the client takes that, else a flat list. Encoded once for each text, of a large one in a thread."""
+    from kiro_lsp.lsp.endpoint import Raw, dumped
+
     if "symbols" not in view.cache:
         roots = await _tree(view)
-        nested = view.client.nests_symbols
-        view.cache["symbols"] = _nested(view, roots) if nested else _flat(view, roots)
+        make = _nested if view.client.nests_symbols else _flat
+        if len(view.lines) <= _AT_ONCE_LINES:
+            view.cache["symbols"] = Raw(dumped(make(view, roots)))
+        else:
+            view.cache["symbols"] = await asyncio.to_thread(lambda: Raw(dumped(make(view, roots))))
     return view.cache["symbols"]
 
 
