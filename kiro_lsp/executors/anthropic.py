@@ -1,7 +1,7 @@
 """Claude by the Messages API: translates a run's conversation to the wire of the official SDK and back.
 
 The SDK itself runs in a worker process (anthropic_worker.py); this module imports none. What decides is toolloop.py, what
-is said is brief.py, what a failure means to a person is anthropic_failures.py.
+is said is brief.py, what a failure means to a person is provider_failures.py.
 """
 
 from __future__ import annotations
@@ -18,8 +18,9 @@ import orjson
 from kiro_lsp.budget import Usage
 from kiro_lsp.events import Chunk, Phase, Thought
 from kiro_lsp.executors import brief, toolloop
-from kiro_lsp.executors.anthropic_failures import Reached, failure, no_key
+from kiro_lsp.executors.anthropic_failures import meaning_of
 from kiro_lsp.executors.protocol import ExecutorRequest, ExecutorResult, RunContext
+from kiro_lsp.executors.provider_failures import Reached, failure, no_key
 from kiro_lsp.executors.toolloop import Stop, ToolUse, Turn
 from kiro_lsp.executors.tools import ToolResult, all_tools
 from kiro_lsp.executors.worker import Worker, WorkerPool
@@ -136,7 +137,7 @@ class _Conversation:
         order = {**self.order, "request": {**self.fixed, "messages": self._on_the_wire()}}
         last = await self.worker.ask(order, lambda line: self._show(line, run))
         if last["event"] != "done":
-            raise failure(last, self.reached, self.redactor)
+            raise failure(last, self.reached, self.redactor, meaning_of)
         return self._done(last)
 
     def add_user(self, content: Sequence[Mapping[str, Any]]) -> None:
@@ -240,7 +241,8 @@ def _reached(agent: AgentSettings, environ: Mapping[str, str]) -> tuple[Reached,
             hint="Set ANTHROPIC_BASE_URL, or endpoint of the agent, to an https address.",
         )
     key = environ.get(key_name, "").strip()
-    reached = Reached(label, agent.name, agent.model or MODELS["anthropic"].default, url, key_name)
+    model = agent.model or MODELS["anthropic"].default
+    reached = Reached(label, agent.name, model, url, key_name, "the Messages API", "ANTHROPIC_BASE_URL")
     if not key:
         raise no_key(reached)
     return reached, key
