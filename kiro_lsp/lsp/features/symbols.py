@@ -38,21 +38,34 @@ async def symbols(view: View, _params: Mapping[str, Any]) -> Any:
 
 async def folding(view: View, _params: Mapping[str, Any]) -> Any:
     """Whole lines only, which every client folds."""
+    from kiro_lsp.lsp.endpoint import Raw, dumped
     from kiro_lsp.spec.navigation.tree import walk
 
-    roots = await _tree(view)
-    ends = {fence.start: fence.end - 1 for fence in (await view.parsed()).blocks.fences}
-    ends.update((node.line, node.end_line - 1) for node, _above in walk(roots))
-    last = len(view.lines) - 1
-    return [
-        {"startLine": start, "endLine": min(end, last)} for start, end in sorted(ends.items()) if min(end, last) > start
-    ]
+    if "folding" in view.cache:
+        return view.cache["folding"]
+    roots, fences, last = await _tree(view), (await view.parsed()).blocks.fences, len(view.lines) - 1
+
+    def made() -> Raw:
+        ends = {fence.start: fence.end - 1 for fence in fences}
+        ends.update((node.line, node.end_line - 1) for node, _above in walk(roots))
+        folds = ((start, min(end, last)) for start, end in sorted(ends.items()))
+        return Raw(dumped([{"startLine": start, "endLine": end} for start, end in folds if end > start]))
+
+    view.cache["folding"] = made() if last < _AT_ONCE_LINES else await asyncio.to_thread(made)
+    return view.cache["folding"]
 
 
 async def _tree(view: View) -> list[Node]:
     from kiro_lsp.spec.navigation.tree import tree_of
 
-    return tree_of(await view.parsed(), with_tasks=view.is_task_file)
+    if "tree" not in view.cache:
+        parsed, with_tasks = await view.parsed(), view.is_task_file
+        if len(view.lines) <= _AT_ONCE_LINES:
+            view.cache["tree"] = tree_of(parsed, with_tasks=with_tasks)
+        else:
+            view.cache["tree"] = await asyncio.to_thread(lambda: tree_of(parsed, with_tasks=with_tasks))
+    roots: list[Node] = view.cache["tree"]
+    return roots
 
 
 def _nested(view: View, roots: list[Node]) -> list[dict[str, Any]]:

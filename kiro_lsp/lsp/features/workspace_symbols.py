@@ -1,0 +1,60 @@
+"""Tasks and headings of every spec of the open projects, by a few typed letters."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+from kiro_lsp.lsp.client import Client
+
+if TYPE_CHECKING:
+    from kiro_lsp.lsp.views import View, Views
+    from kiro_lsp.spec.navigation.search import Entry
+
+NEEDS = ("kiro_lsp.spec.navigation.search",)
+_MOST: Final = 500
+"""Answers to one query; who looks for one task types another letter."""
+_KEPT: Final = "workspace symbols"
+_HEADING: Final = 3
+_TASK: Final = 17
+
+
+def capabilities(_client: Client) -> dict[str, Any]:
+    return {"workspaceSymbolProvider": True}
+
+
+async def find(views: Views, params: Mapping[str, Any]) -> Any:
+    """Names are kept for each version of a file, so that only what changed is read again for the next letter."""
+    from kiro_lsp.spec.navigation.search import matching
+
+    query = params.get("query")
+    open_ones = await views.task_views()
+    names = [await _names(view) for view in open_ones]
+    found = await asyncio.to_thread(matching, query if isinstance(query, str) else "", names, _MOST)
+    return [_symbol(open_ones[number], entry) for number, entry in found]
+
+
+async def _names(view: View) -> list[Entry]:
+    from kiro_lsp.spec.navigation.search import entries
+
+    if _KEPT not in view.cache:
+        parsed = await view.parsed()
+        view.cache[_KEPT] = await asyncio.to_thread(entries, parsed)
+    names: list[Entry] = view.cache[_KEPT]
+    return names
+
+
+def _symbol(view: View, entry: Entry) -> dict[str, Any]:
+    node = entry.node
+    last = min(node.line, len(view.lines) - 1)
+    inside = f"{view.path} › {entry.inside}" if entry.inside else view.path
+    return {
+        "name": node.name or "(untitled)",
+        "kind": _HEADING if node.task is None else _TASK,
+        "containerName": inside if node.task is None else f"{inside} · {node.task.status}",
+        "location": {"uri": view.uri, "range": view.range(last, 0, len(view.lines[last].rstrip("\r\n")))},
+    }
+
+
+WORKSPACE_METHODS = {"workspace/symbol": find}
