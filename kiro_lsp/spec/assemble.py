@@ -236,21 +236,19 @@ def task_at(draft: Draft, number: int, dialect: Dialect, earlier: Task | None, *
     """
     reading, legend = draft.reading, draft.legend
     box, title, meta = reading.boxes[number], reading.titles[number], draft.metadata[number]
-    parent = draft.parents[number]
-    parent_key = draft.keys[parent] if parent >= 0 else None
+    parent_key = draft.keys[draft.parents[number]] if draft.parents[number] >= 0 else None
     path = draft.sections.path(box.line)
     if earlier is None:
         end_line, body = reading.end_line(number), reading.body(number)
         requirements, files = requirements_of(title.title, meta), files_of(title.title, meta)
-        parallel = title.parallel or any(key.lower() in ("parallelkey", "parallel key") for key in meta)
+        parallel = title.parallel or _says_parallel(meta)
     else:
         end_line, body = earlier.end_line + box.line - earlier.line, earlier.body
         requirements, files, parallel = earlier.requirements, earlier.files, earlier.parallel
     if earlier is not None and alike:
         depends_on, status, withdrawn = earlier.depends_on, earlier.status, earlier.withdrawn
-        if _stands(
-            earlier, box.line, path, (draft.keys[number], parent_key, draft.depths[number], draft.criteria[number])
-        ):
+        part = (draft.keys[number], parent_key, draft.depths[number], draft.criteria[number])
+        if _stands(earlier, box.line, path, part):
             return earlier
     else:
         depends_on = dependencies_of(title.id, title.title, meta, draft.known)
@@ -280,6 +278,10 @@ def task_at(draft: Draft, number: int, dialect: Dialect, earlier: Task | None, *
         draft.criteria[number],
         withdrawn,
     )
+
+
+def _says_parallel(meta: Mapping[str, str]) -> bool:
+    return any(key.lower() in ("parallelkey", "parallel key") for key in meta)
 
 
 def _stands(task: Task, line: int, path: tuple[str, ...], part: tuple[str, str | None, int, bool]) -> bool:
