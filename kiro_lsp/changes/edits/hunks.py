@@ -103,7 +103,7 @@ def _strictly(lines: Sequence[str], start: int, end: int, header: Header, *, fen
         return None
     while stop < end and lines[stop].startswith("\\ "):
         stop += 1
-    if not _text_follows(lines, stop, end, fenced=fenced):
+    if _goes_on_at(lines, stop, end, fenced=fenced) is not None:
         return None
     text = "".join(f"{line}\n" for line in lines[start:stop])
     head = f"--- a\n+++ b\n@@ -{header.start},{header.old} +1,{header.new} @@\n"
@@ -146,27 +146,31 @@ def line_of(mark: str, text: str) -> Line:
     return Line(read, text, f" {text}")
 
 
-def _text_follows(lines: Sequence[str], at: int, end: int, *, fenced: bool) -> bool:
-    """Whether nothing from line `at` on belongs to a hunk that could be over here: up to the next header no line has a
-    marker, or prose begins, which is a paragraph without one. In a fence there is no prose.
+def _goes_on_at(lines: Sequence[str], at: int, end: int, *, fenced: bool) -> int | None:
+    """The line which shows that a hunk that could be over before line `at` goes on; None when it is over.
+
+    It is over when up to the next header no line has a marker, or when prose begins, which is a paragraph without one. In a
+    fence there is no prose.
     """
     blank = text = False
-    number = at
-    while number < end:
+    for number in range(at, end):
         line = lines[number]
         if line.startswith(_SECTIONS) or _is_file_header(lines, number, end):
-            return True
+            return None
         if is_header(line):
             # Between two hunks of one file there is no text.
-            return not text
+            return number if text else None
         if line[:1] in ("+", "-", "\\") or (line[:1] == " " and line.strip()):
-            return _is_rule(lines, number, end) and _text_follows(lines, number + 1, end, fenced=fenced)
+            if not _is_rule(lines, number, end):
+                return number
+            continue
         if line.strip() and blank and not fenced:
-            paragraph = takewhile(str.strip, (lines[n] for n in range(number, end)))
-            return not any(text[:1] in ("+", "-", " ") for text in paragraph) and _only_lists_follow(lines, number, end)
+            paragraph = takewhile(lambda n: lines[n].strip() and not _is_file_header(lines, n, end), range(number, end))
+            over = not any(lines[n][:1] in ("+", "-", " ") for n in paragraph)
+            over = over and _only_lists_follow(lines, number, end)
+            return None if over else number
         blank, text = blank or not line, text or bool(line.strip())
-        number += 1
-    return True
+    return None
 
 
 def _only_lists_follow(lines: Sequence[str], at: int, end: int) -> bool:
@@ -206,6 +210,8 @@ class _Reader:
         self._marks: list[str] = []
         self._ends: list[int] = []
         self._old = self._new = 0
+        self._goes_on = -1
+        """The line up to which the hunk is known to go on."""
 
     def read(self, at: int) -> Body:
         while at < self._end and not self._is_over(at):
@@ -233,7 +239,11 @@ class _Reader:
         return self._header.old is None and not self._fenced and after_blank and unmarked and self._text_follows(at - 1)
 
     def _text_follows(self, at: int) -> bool:
-        return _text_follows(self._lines, at, self._end, fenced=self._fenced)
+        if at <= self._goes_on:
+            return False
+        goes_on = _goes_on_at(self._lines, at, self._end, fenced=self._fenced)
+        self._goes_on = -1 if goes_on is None else goes_on
+        return goes_on is None
 
     def _take(self, line: str) -> None:
         mark = line[:1]
