@@ -25,6 +25,7 @@ from kiro_lsp.executors.protocol import AgentInfo, Executor
 from kiro_lsp.executors.worker import WorkerPool
 from kiro_lsp.settings import TYPE_KEYS, AgentSettings, Secrets, Settings, Sources, load_settings
 from kiro_lsp.settings.models import MODELS, successor
+from kiro_lsp.settings.values import is_loopback, origin
 
 TRIAL = "trial"
 """The model of the built-in recording: it shows the way and does not do the task, so it never ticks one."""
@@ -255,6 +256,8 @@ def _availability(agent: AgentSettings, secrets: Secrets) -> tuple[bool, str]:
     lookup = secrets.for_agent(agent, _moved_to(agent, secrets))
     if lookup.refused is not None:
         return False, lookup.refused
+    if lookup.secret is None and _on_this_machine(agent, secrets):
+        return True, "needs no key: its address is on this machine"
     if lookup.secret is None:
         return False, f"no key: {agent.api_key_env} was not found; looked in {', '.join(lookup.looked)}"
     if agent.api_key is not None:
@@ -273,6 +276,14 @@ def _moved_to(agent: AgentSettings, secrets: Secrets) -> str | None:
     variable = _endpoint_variable(agent)
     address = secrets.lookup(variable)[0] if variable else None
     return address.reveal() if address is not None else None
+
+
+def _on_this_machine(agent: AgentSettings, secrets: Secrets) -> bool:
+    """Whether an agent's address is a local server that may need no key, as those that speak like OpenAI do."""
+    moved = _moved_to(agent, secrets)
+    address = agent.endpoint if "endpoint" in agent.origins else moved or agent.endpoint
+    where = origin(address or "")
+    return agent.type == "openai-api" and where is not None and is_loopback(where[1])
 
 
 def _spoken(kind: str) -> bool:

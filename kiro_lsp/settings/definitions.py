@@ -18,6 +18,7 @@ from kiro_lsp.settings.diagnostics import CODES, LEVELS, DiagnosticSettings
 from kiro_lsp.settings.model import (
     AgentSettings,
     AgentType,
+    ApiKind,
     BillingKind,
     CoderMode,
     CostSettings,
@@ -230,6 +231,14 @@ DEFINITIONS: tuple[Definition, ...] = (
         "The base address of the API. A key goes only to hosts that your own configuration names, or to this machine.",
         maximum=2048,
         example='"https://api.anthropic.com"',
+    ),
+    _define(
+        "agents.NAME.api",
+        "choice",
+        "T",
+        'For type "openai-api": what the endpoint speaks. Empty: "responses" with OpenAI, "chat" with others.',
+        choices=get_args(ApiKind),
+        example='"chat"',
     ),
     _define(
         "agents.NAME.command",

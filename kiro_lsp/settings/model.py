@@ -21,6 +21,7 @@ TrustClass = Literal["X", "T", "N", "S"]
 """X never from a project; T from a trusted project; N a project may only narrow; S safe from anywhere."""
 AgentType = Literal["anthropic-api", "openai-api", "google-api", "ollama", "acp", "mcp", "cli", "kiro", "replay"]
 BillingKind = Literal["metered", "subscription", "local"]
+ApiKind = Literal["responses", "chat"]
 LensMode = Literal["recommended", "all", "off"]
 CoderMode = Literal["builtin", "kiro"]
 Severity = Literal["error", "warning", "information"]
@@ -53,6 +54,8 @@ class AgentSettings:
     max_tokens: int = 16384
     """Output tokens of one answer at most."""
     endpoint: str | None = None
+    api: ApiKind | None = None
+    """For type "openai-api". None: the Responses API with OpenAI itself, Chat Completions with every other address."""
     command: str | None = None
     args: tuple[str, ...] | None = None
     env: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))

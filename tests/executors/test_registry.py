@@ -45,6 +45,24 @@ def test_with_a_key_claude_is_recommended() -> None:
     assert registry.recommended(list(listed(given).values()), given.settings) == claude
 
 
+@pytest.mark.parametrize(
+    ("toml", "environ", "available", "reason"),
+    [
+        ("", {}, False, "OPENAI_API_KEY was not found"),
+        ("", {"OPENAI_API_KEY": KEY}, True, "key found"),
+        ("[agents.codex]\nendpoint = 'http://127.0.0.1:8000/v1'", {}, True, "needs no key"),
+        ("", {"OPENAI_BASE_URL": "http://localhost:1234/v1"}, True, "needs no key"),
+        ("[agents.codex]\nendpoint = 'https://vendor.example/v1'", {}, False, "OPENAI_API_KEY was not found"),
+    ],
+)
+def test_a_server_on_this_machine_that_speaks_like_openai_needs_no_key(
+    toml: str, environ: dict[str, str], available: bool, reason: str
+) -> None:
+    codex = listed(loaded(toml, **environ))["codex"]
+    assert (codex.label, codex.model, codex.available) == ("Codex", MODELS["openai"].default, available)
+    assert reason in codex.reason
+
+
 def test_nothing_recorded_is_recommended_unless_it_was_chosen() -> None:
     given = loaded()
     infos = listed(given)
@@ -61,7 +79,7 @@ def test_nothing_recorded_is_recommended_unless_it_was_chosen() -> None:
     [
         ("[agents.claude]\nenabled = false", "claude", "enabled = false"),
         ("[agents.mine]\nmodel = 'x'", "mine", "agents.mine.type is not set"),
-        ("[agents.mine]\ntype = 'ollama'", "mine", "cannot speak 'ollama' yet"),
+        ("[agents.mine]\ntype = 'mcp'", "mine", "cannot speak 'mcp' yet"),
         ("[agents.tape]\ntype = 'replay'\nrecording = '/nowhere/a.run.jsonl'", "tape", "no recording /nowhere"),
         ("[agents.work]\ntype = 'anthropic-api'\napi_key_env = 'WORK_KEY'", "work", "WORK_KEY was not found"),
     ],
@@ -121,7 +139,7 @@ def test_an_executor_is_created_by_its_type() -> None:
     assert isinstance(registry.create(infos["recorded"], given.settings), ReplayExecutor)
     assert registry.warm_module(infos["claude"]) == SCRIPT
     assert registry.warm_module(infos["recorded"]) is None
-    for kind in ("ollama", "nonsense"):
+    for kind in ("mcp", "nonsense"):
         odd = replace(infos["claude"], type=kind)
         assert registry.warm_module(odd) is None
         with pytest.raises(ExecutorError, match=f"cannot speak '{kind}' yet"):

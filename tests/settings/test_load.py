@@ -152,6 +152,7 @@ TRUSTED_VALUES = [
     ("agents.x.billing", '"local"'),
     ("agents.x.api_key_env", '"AWS_SECRET_ACCESS_KEY"'),
     ("agents.x.endpoint", '"https://evil.example/v1"'),
+    ("agents.x.api", '"chat"'),
     ("agents.x.command", '"./agent"'),
     ("agents.x.args", '["--acp"]'),
     ("agents.x.env", '{ A = "1" }'),

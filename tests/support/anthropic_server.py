@@ -198,7 +198,9 @@ class PromptCache:
 
 
 class AnthropicServer:
-    """Runs in a thread on a free port of 127.0.0.1; use it as a context manager."""
+    """Runs in a thread on a free port of 127.0.0.1; use it as a context manager. Servers of other APIs are made from it."""
+
+    handler: type[_Handler]
 
     def __init__(self, steps: Sequence[Step] = (), faults: Sequence[Fault] = (), *, log: Path | None = None) -> None:
         self.steps = list(steps)
@@ -220,7 +222,7 @@ class AnthropicServer:
         self._log = log
         server = self
 
-        class Handler(_Handler):
+        class Handler(self.handler):  # type: ignore[name-defined,misc]
             owner = server
 
         self._http = _Http(("127.0.0.1", 0), Handler)
@@ -293,12 +295,33 @@ class _Http(ThreadingHTTPServer):
 
 
 class _Handler(BaseHTTPRequestHandler):
+    """Speaks one wire. What another one does otherwise is in the methods before `do_GET` and in `spoken`."""
+
     owner: AnthropicServer
+    spoken: Sequence[str] = ("/v1/messages",)
+    first_piece: Sequence[str] = ("content_block_delta",)
+    """Names of the events that hold something to see."""
+    last_piece: Sequence[str] = ("content_block_stop",)
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
 
     def log_message(self, *_: object) -> None:
         """Quiet: requests are kept in `requests`."""
+
+    def index_of(self, request: Json) -> int:
+        return step_index(request)
+
+    def events(self, step: Step, request: Json, index: int) -> Iterator[tuple[str, bytes]]:
+        """(name, bytes) of every event of an answer."""
+        tokens = max(1, len(json.dumps(request)) // 4)
+        return ((name, sse(name, data)) for name, data in events_of(step, request["model"], tokens, index))
+
+    def error_of(self, fault: Fault) -> Json:
+        return {"type": "error", "error": {"type": fault.type, "message": fault.message}}
+
+    def endless_piece(self) -> bytes:
+        delta = {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "more " * 200}}
+        return sse("content_block_delta", delta)
 
     def do_GET(self) -> None:
         self.owner.record(self.path, {}, None)
@@ -306,12 +329,12 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers.get("content-length", 0)))
-        if self.path.split("?")[0] != "/v1/messages":
+        if self.path.split("?")[0] not in self.spoken:
             self.owner.record(self.path, {}, None)
             self._json(404, {"type": "error", "error": {"type": "not_found_error", "message": self.path}})
             return
         request = json.loads(body)
-        index = step_index(request)
+        index = self.index_of(request)
         self.owner.record(self.path, {name.lower(): value for name, value in self.headers.items()}, request)
         if (fault := self.owner.take_fault(index)) is not None:
             self._fail(fault)
@@ -326,8 +349,7 @@ class _Handler(BaseHTTPRequestHandler):
         elif fault.body is not None:
             self._raw(fault.status, fault.body.encode(), {"content-type": "text/html"} | dict(fault.headers))
         else:
-            error = {"type": "error", "error": {"type": fault.type, "message": fault.message}}
-            self._json(fault.status, error, fault.headers)
+            self._json(fault.status, self.error_of(fault), fault.headers)
 
     def _stream(self, step: Step, request: Json, index: int) -> None:
         headers = {"content-type": step.content_type, "request-id": f"req_local_{index}"}
@@ -353,19 +375,17 @@ class _Handler(BaseHTTPRequestHandler):
     def _send_events(self, step: Step, request: Json, index: int) -> bool:
         """Whether the answer was sent to its end."""
         sent, held = 0, False
-        tokens = max(1, len(json.dumps(request)) // 4)
-        for name, data in events_of(step, request["model"], tokens, index):
+        for name, chunk in self.events(step, request, index):
             if step.stepwise and not self.owner.wait(None, self.connection):
                 return False
-            if step.endless and name == "content_block_stop":
+            if step.endless and name in self.last_piece:
                 self._send_for_ever(step.endless)
-            chunk = sse(name, data)
             if step.cut_after is not None and sent + len(chunk) > step.cut_after:
                 self._write(chunk[: step.cut_after - sent], step.write_size)
                 return self._drop(step.cut_with)
             self._write(chunk, step.write_size)
             sent += len(chunk)
-            if step.hold and not held and name == "content_block_delta":
+            if step.hold and not held and name in self.first_piece:
                 held = True
                 self.owner.holding.set()
                 if not self.owner.wait(self.owner.released, self.connection):
@@ -374,8 +394,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _send_for_ever(self, kind: str) -> None:
         """Leaves by the exception of a client that hung up."""
-        delta = {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "more " * 200}}
-        piece = sse("content_block_delta", delta) * 50 if kind == "events" else b"x" * 65536
+        piece = self.endless_piece() * 50 if kind == "events" else b"x" * 65536
         if kind == "line":
             self._write(b"data: ", None)
         while True:
@@ -407,6 +426,10 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("content-length", str(len(data)))
         self.end_headers()
         self.wfile.write(data)
+
+
+AnthropicServer.handler = _Handler
+Handler = _Handler
 
 
 def closed_port() -> int:

@@ -1,0 +1,388 @@
+"""Models by OpenAI's two APIs: translates a run's conversation to the wire of the official SDK and back.
+
+The Responses API is spoken with OpenAI, Chat Completions with every other address (vLLM, LM Studio, llama.cpp, OpenRouter …)
+unless `api` of the agent says otherwise. Nothing stays at the provider: each request brings the whole conversation, with the
+model's own reasoning as it was encrypted or given. The SDK itself runs in a worker process (openai_worker.py); this module
+imports none. What decides is toolloop.py, what is said is brief.py, what a failure means is provider_failures.py.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+
+from kiro_lsp.budget import Usage
+from kiro_lsp.events import Chunk, Phase, Thought
+from kiro_lsp.executors import brief, toolloop
+from kiro_lsp.executors.openai_failures import meaning_of
+from kiro_lsp.executors.protocol import ExecutorRequest, ExecutorResult, RunContext
+from kiro_lsp.executors.provider_failures import Reached, failure, no_key
+from kiro_lsp.executors.toolloop import Stop, ToolUse, Turn
+from kiro_lsp.executors.tools import ToolResult, all_tools
+from kiro_lsp.executors.worker import Worker, WorkerPool
+from kiro_lsp.settings import DEFAULT_ENDPOINTS, MODELS, AgentSettings
+from kiro_lsp.settings.redact import Redactor
+from kiro_lsp.settings.values import is_loopback, origin
+from kiro_lsp.spec.instructions import SYSTEM
+
+SCRIPT: Final = Path(__file__).with_name("openai_worker.py")
+
+_RETRIES: Final = 3
+_CONNECT_SECONDS: Final = 10.0
+_IDLE_SECONDS: Final = 300.0
+"""Without a single byte. These APIs send no pings, and a model may think for minutes; the run's own limit bounds the turn."""
+
+_OWN_BYTES_PER_TOKEN: Final = 3
+"""Of our own English and JSON, which no tokenizer cuts finer. Of anything else a token may be a single byte."""
+_FRAME_TOKENS: Final = 2_000
+"""What the provider adds around tools and messages."""
+
+_THINKS_NOT: Final = re.compile(r"(.*/)?(gpt-3|gpt-4|chatgpt-4)")
+"""Models that refuse a request which asks for reasoning."""
+_STOPS: Final[Mapping[str, Stop]] = {
+    "completed": "end_turn",
+    "max_output_tokens": "max_tokens",
+    "content_filter": "refusal",
+    "stop": "end_turn",
+    "tool_calls": "tool_use",
+    "length": "max_tokens",
+}
+_THOUGHTS: Final = ("reasoning_details", "reasoning_content", "reasoning")
+"""What vendors call a model's reasoning in Chat Completions; they take it back under the same name."""
+
+
+class OpenaiExecutor:
+    """`workers` keeps a warm process between runs; without it, each run starts one of its own.
+
+    `environ` is where the key is looked up when the request brings no environment of its own.
+    """
+
+    def __init__(
+        self,
+        agent: AgentSettings,
+        workers: WorkerPool | None = None,
+        environ: Mapping[str, str] | None = None,
+        *,
+        idle_seconds: float = _IDLE_SECONDS,
+    ) -> None:
+        self._agent = agent
+        self._workers = workers
+        self._environ = environ or {}
+        self._idle_seconds = idle_seconds
+
+    async def execute(self, request: ExecutorRequest, run: RunContext) -> ExecutorResult:
+        """As Executor.execute. Raises ExecutorError; "auth" when there is no key."""
+        agent = request.agent or self._agent
+        system, *documents = brief.stable_texts(request)
+        task = brief.task_text(request)
+        reached, key, responses = _reached(agent, request.environ or self._environ)
+        redactor = Redactor((key,) if key else ())
+        redact = request.redact or redactor.redact
+        order = {
+            "apiKey": key or "none",  # the SDK sends no request without one, and servers that need none ignore it
+            "baseUrl": reached.url,
+            "wire": "responses" if responses else "chat",
+            "retries": _RETRIES,
+            "connectSeconds": _CONNECT_SECONDS,
+            "idleSeconds": self._idle_seconds,
+        }
+        caches = request.settings is None or request.settings.cost.cache_prompts
+        texts = [redact(text) for text in (system, *documents)]
+        wire = _Responses if responses else _Chat
+        fixed = wire.fixed(reached, agent.max_tokens, texts, _cache_key(texts) if caches else None)
+        pool = self._workers or WorkerPool(os.environ)
+        try:
+            async with pool.worker(SCRIPT) as worker:
+                conversation = wire(worker, order, reached, fixed, redactor)
+                conversation.add_text("\n\n".join((*texts[1:], redact(task))))
+                return await toolloop.work(conversation, run, redact=redact)
+        finally:
+            if self._workers is None:
+                await asyncio.shield(pool.close())
+
+
+@dataclass(slots=True)
+class _Conversation:
+    """What both APIs share. A wire says how things are written (`fixed`, `_request`, `add_*`) and read (`_done`)."""
+
+    worker: Worker
+    order: Mapping[str, Any]
+    reached: Reached
+    fixed_part: dict[str, Any]
+    """Everything but the messages: the same bytes for every task of a spec."""
+    redactor: Redactor
+    messages: list[orjson.Fragment] = field(default_factory=list)
+    """Each encoded once."""
+    _known_tokens: int | None = None
+    """Of everything up to and including the last answer, as the provider counted it."""
+    _new_bytes: int = 0
+    """Of what was added since."""
+
+    @property
+    def model(self) -> str:
+        return self.reached.model
+
+    def at_most(self) -> Usage:
+        """What was counted for the last request and its answer, and one token for every byte that is new."""
+        known = self._known_tokens if self._known_tokens is not None else self._fixed_tokens()
+        return Usage(known + self._new_bytes + _FRAME_TOKENS, self._answer_tokens())
+
+    async def turn(self, run: RunContext) -> Turn:
+        last = await self._ask(run)
+        while last["event"] == "error" and self.fixed_part.pop(_objected(last), None) is not None:
+            last = await self._ask(run)
+        if last["event"] != "done":
+            raise failure(last, self.reached, self.redactor, meaning_of)
+        turn = self._done(last)
+        if turn.usage is not None:
+            self._known_tokens, self._new_bytes = turn.usage.input_tokens + turn.usage.output_tokens, 0
+        return turn
+
+    def add_text(self, text: str) -> None:
+        self._add({"role": "user", "content": text})
+
+    def add_results(self, results: Sequence[tuple[ToolUse, ToolResult]]) -> None:
+        for use, result in results:
+            text = result.text or "(nothing)"
+            self._add(self._result(use.id, f"Error: {text}" if result.is_error else text))
+
+    async def _ask(self, run: RunContext) -> dict[str, Any]:
+        order = {**self.order, "request": self._request()}
+        return await self.worker.ask(order, lambda line: self._show(line, run))
+
+    def _add(self, message: Mapping[str, Any]) -> None:
+        encoded = orjson.dumps(message)
+        self.messages.append(orjson.Fragment(encoded))
+        self._new_bytes += len(encoded)
+
+    def _show(self, line: Mapping[str, Any], run: RunContext) -> None:
+        match line["event"]:
+            case "text":
+                run.emit(Chunk(line["text"]))
+            case "thought":
+                run.emit(Thought(line["text"]))
+            case "tool":
+                run.emit(Phase("thinking", line["name"]))
+            case "retry":
+                run.emit(Phase("thinking", f"trying again in {line['seconds']:.0f} s: {self._why(line)}"))
+
+    def _why(self, line: Mapping[str, Any]) -> str:
+        return f"the provider answered {line['status']}" if line["status"] else f"{self.reached.url} was {line['why']}"
+
+    def _fixed_tokens(self) -> int:
+        """A bound for what every request holds: our own words by their length, all others a byte a token."""
+        everything = len(orjson.dumps(self.fixed_part))
+        own = len(orjson.dumps(self.fixed_part["tools"])) + (len(SYSTEM.encode()) if self._says_system() else 0)
+        return own // _OWN_BYTES_PER_TOKEN + max(everything - own, 0)
+
+    @staticmethod
+    def fixed(reached: Reached, max_tokens: int, texts: Sequence[str], cache_key: str | None) -> dict[str, Any]:
+        raise NotImplementedError
+
+    def _request(self) -> dict[str, Any]:
+        raise NotImplementedError
+
+    def _answer_tokens(self) -> int:
+        raise NotImplementedError
+
+    def _says_system(self) -> bool:
+        raise NotImplementedError
+
+    def _result(self, identifier: str, text: str) -> dict[str, Any]:
+        raise NotImplementedError
+
+    def _done(self, line: Mapping[str, Any]) -> Turn:
+        raise NotImplementedError
+
+
+class _Responses(_Conversation):
+    __slots__ = ()
+
+    @staticmethod
+    def fixed(reached: Reached, max_tokens: int, texts: Sequence[str], cache_key: str | None) -> dict[str, Any]:
+        found: dict[str, Any] = {
+            "model": reached.model,
+            "max_output_tokens": max_tokens,
+            "instructions": texts[0],
+            "tools": [{"type": "function", **_function(tool), "strict": False} for tool in all_tools()],
+            "store": False,
+        }
+        if not _THINKS_NOT.match(reached.model):
+            found |= {"reasoning": {"summary": "auto"}, "include": ["reasoning.encrypted_content"]}
+        return found | ({"prompt_cache_key": cache_key} if cache_key else {})
+
+    def _request(self) -> dict[str, Any]:
+        return {**self.fixed_part, "input": self.messages}
+
+    def _answer_tokens(self) -> int:
+        return int(self.fixed_part["max_output_tokens"])
+
+    def _says_system(self) -> bool:
+        return bool(self.fixed_part["instructions"] == SYSTEM)
+
+    def _result(self, identifier: str, text: str) -> dict[str, Any]:
+        return {"type": "function_call_output", "call_id": identifier, "output": text}
+
+    def _done(self, line: Mapping[str, Any]) -> Turn:
+        uses: list[ToolUse] = []
+        texts: list[str] = []
+        said = str(line["stop"] or "")
+        stop = _STOPS.get(said, "unknown")
+        for item in line["items"]:
+            if item["type"] == "function_call":
+                uses.append(_use(item["call_id"], item["name"], item.get("arguments", "")))
+            elif item["type"] == "message":
+                for part in item.get("content", ()):
+                    texts.append(str(part.get("text") or part.get("refusal") or ""))
+                    if part.get("type") == "refusal":
+                        stop = "refusal"
+            if sent := _sent_back(item):
+                self._add(sent)
+        if uses and stop == "end_turn":
+            stop = "tool_use"
+        counts = line["usage"] or {}
+        usage = _usage(counts, "input_tokens", "output_tokens", counts.get("input_tokens_details"))
+        return Turn("".join(texts), tuple(uses), stop, usage, said)
+
+
+class _Chat(_Conversation):
+    __slots__ = ()
+
+    @staticmethod
+    def fixed(reached: Reached, max_tokens: int, texts: Sequence[str], cache_key: str | None) -> dict[str, Any]:
+        openai = _is_openai(reached.url)  # others know fewer fields, and some refuse those that they do not know
+        return {
+            "model": reached.model,
+            "max_completion_tokens" if openai else "max_tokens": max_tokens,
+            "messages": [{"role": "system", "content": texts[0]}],
+            "tools": [{"type": "function", "function": _function(tool)} for tool in all_tools()],
+            "stream_options": {"include_usage": True},
+            **({"store": False} if openai else {}),
+            **({"prompt_cache_key": cache_key} if openai and cache_key else {}),
+        }
+
+    def _request(self) -> dict[str, Any]:
+        return {**self.fixed_part, "messages": [*self.fixed_part["messages"], *self.messages]}
+
+    def _answer_tokens(self) -> int:
+        return int(self.fixed_part.get("max_completion_tokens") or self.fixed_part["max_tokens"])
+
+    def _says_system(self) -> bool:
+        return bool(self.fixed_part["messages"][0]["content"] == SYSTEM)
+
+    def _result(self, identifier: str, text: str) -> dict[str, Any]:
+        return {"role": "tool", "tool_call_id": identifier, "content": text}
+
+    def _done(self, line: Mapping[str, Any]) -> Turn:
+        message = line["message"]
+        calls = message["tool_calls"]
+        text, refusal = message.get("content", ""), message.get("refusal", "")
+        sent: dict[str, Any] = {"role": "assistant", "content": text or (None if calls else "")}
+        if calls:
+            sent |= {name: message[name] for name in _THOUGHTS if name in message}
+            sent["tool_calls"] = [_sent_call(call) for call in calls]
+        self._add(sent)
+        said = str(line["stop"] or "")
+        stop: Stop = "refusal" if refusal else _STOPS.get(said, "unknown")
+        if calls and stop == "end_turn":
+            stop = "tool_use"  # some servers say so
+        counts = line["usage"] or {}
+        usage = _usage(counts, "prompt_tokens", "completion_tokens", counts.get("prompt_tokens_details"))
+        uses = tuple(_use(call["id"], call["name"], call["arguments"]) for call in calls)
+        return Turn(text + refusal, uses, stop, usage, said)
+
+
+def _reached(agent: AgentSettings, environ: Mapping[str, str]) -> tuple[Reached, str, bool]:
+    """Where the request goes, with which key ("": none), and whether by the Responses API.
+
+    Raises ExecutorError where there is no key, or none may go there. A server on this machine may need none.
+    """
+    key_name = agent.api_key_env or "OPENAI_API_KEY"
+    moved = environ.get("OPENAI_BASE_URL")
+    chosen = agent.endpoint if "endpoint" in agent.origins else moved or agent.endpoint
+    url = (chosen or DEFAULT_ENDPOINTS["openai-api"]).rstrip("/")
+    where = origin(url)
+    if where is None or not (where[0] == "https" or is_loopback(where[1])):
+        raise toolloop.NotCharged(
+            "network",
+            f"The endpoint {url!r} is neither https nor on this machine: no key is sent there.",
+            hint="Set OPENAI_BASE_URL, or endpoint of the agent, to an https address.",
+        )
+    responses = agent.api == "responses" if agent.api else _is_openai(url)
+    api = "the Responses API" if responses else "Chat Completions"
+    model = agent.model or MODELS["openai"].default
+    reached = Reached(agent.label or "OpenAI", agent.name, model, url, key_name, api, "OPENAI_BASE_URL")
+    key = environ.get(key_name, "").strip()
+    if not key and not is_loopback(where[1]):
+        raise no_key(reached)
+    return reached, key, responses
+
+
+def _is_openai(url: str) -> bool:
+    return origin(url) == origin(DEFAULT_ENDPOINTS["openai-api"])
+
+
+def _objected(line: Mapping[str, Any]) -> str:
+    """What can be left out of a request that was refused for it, "" if nothing: summaries are for some accounts only."""
+    param = str(line.get("param", "")).partition(".")[0].partition("[")[0]
+    return param if line["status"] == 400 and param in ("reasoning", "include", "prompt_cache_key") else ""
+
+
+def _cache_key(texts: Sequence[str]) -> str:
+    """Leads requests with the same beginning to the same cache; it tells nothing about them."""
+    return hashlib.sha256("\0".join(texts).encode("utf-8", "replace")).hexdigest()[:32]
+
+
+def _function(tool: Any) -> dict[str, Any]:
+    return {"name": tool.name, "description": tool.description, "parameters": tool.schema}
+
+
+def _use(identifier: str, name: str, raw: str) -> ToolUse:
+    try:
+        args: object = orjson.loads(raw) if raw.strip() else {}
+    except orjson.JSONDecodeError:
+        args = None
+    return ToolUse(identifier, name, args, raw)
+
+
+def _sent_call(call: Mapping[str, Any]) -> dict[str, Any]:
+    """A call as it goes back. Servers parse its arguments for the model's template, so they are always an object."""
+    args = _use(call["id"], call["name"], call["arguments"]).args
+    raw = call["arguments"] if isinstance(args, dict) and call["arguments"].strip() else "{}"
+    more = {"extra_content": call["extra_content"]} if "extra_content" in call else {}
+    return {"id": call["id"], "type": "function", "function": {"name": call["name"], "arguments": raw}, **more}
+
+
+def _sent_back(item: Mapping[str, Any]) -> dict[str, Any] | None:
+    """An item of an answer as it goes back, without what only its own storage at the provider would give a meaning."""
+    match item["type"]:
+        case "reasoning" if not item.get("encrypted_content"):
+            return None  # nothing is stored there that its id could name
+        case "message":
+            content = [part for part in item.get("content", ()) if part.get("text") or part.get("refusal")]
+            kept = {name: item[name] for name in ("id", "status", "phase") if name in item}
+            return {"type": "message", "role": "assistant", "content": content, **kept} if content else None
+        case _:
+            return {name: value for name, value in item.items() if name != "parsed_arguments"}
+
+
+def _usage(counts: Mapping[str, Any], input_name: str, output_name: str, details: object) -> Usage | None:
+    """None where a count is missing or none at all. Both APIs count what was read from a cache as input."""
+    given, answered = _count(counts.get(input_name)), _count(counts.get(output_name))
+    if given is None or answered is None:
+        return None
+    more = details if isinstance(details, dict) else {}
+    read, written = _count(more.get("cached_tokens")) or 0, _count(more.get("cache_write_tokens")) or 0
+    return Usage(given, answered, min(read, given), min(written, given - min(read, given)))
+
+
+def _count(value: object) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
