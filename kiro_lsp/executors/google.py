@@ -1,0 +1,259 @@
+"""Gemini by the Gemini API: translates a run's conversation to the wire of the official SDK and back.
+
+The SDK itself runs in a worker process (google_worker.py); this module imports none. What decides is toolloop.py, what is
+said is brief.py, what a failure means to a person is google_failures.py. Caching is the provider's own: it finds prefixes
+that it has seen, so what is stable stands first and has the same bytes for every task of a spec.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+
+from kiro_lsp.budget import Usage
+from kiro_lsp.errors import ExecutorError
+from kiro_lsp.events import Chunk, Phase, Thought
+from kiro_lsp.executors import brief, toolloop
+from kiro_lsp.executors.google_failures import Reached, failure, no_key
+from kiro_lsp.executors.protocol import ExecutorRequest, ExecutorResult, RunContext
+from kiro_lsp.executors.toolloop import Stop, ToolUse, Turn
+from kiro_lsp.executors.tools import ToolResult, all_tools
+from kiro_lsp.executors.worker import Worker, WorkerPool
+from kiro_lsp.settings import DEFAULT_ENDPOINTS, MODELS, AgentSettings
+from kiro_lsp.settings.redact import Redactor
+from kiro_lsp.settings.values import is_loopback, origin
+from kiro_lsp.spec.instructions import SYSTEM
+
+SCRIPT: Final = Path(__file__).with_name("google_worker.py")
+
+_RETRIES: Final = 3
+_CONNECT_SECONDS: Final = 10.0
+_IDLE_SECONDS: Final = 300.0
+"""Without a single byte; this API sends nothing while a model thinks without summaries."""
+_OWN_BYTES_PER_TOKEN: Final = 3
+"""Of our own English and JSON, which no tokenizer cuts finer. Of anything else a token may be a single byte."""
+_FRAME_TOKENS: Final = 2_000
+_NO_THOUGHTS: Final = re.compile(r"(?!gemini-)|gemini-(1|2\.0)")
+"""Models that refuse to be asked for summaries of their thoughts."""
+
+_STOPS: Final[Mapping[str, Stop]] = {
+    "STOP": "end_turn",
+    "MAX_TOKENS": "max_tokens",
+    **dict.fromkeys(
+        (
+            *("SAFETY", "RECITATION", "LANGUAGE", "BLOCKLIST", "PROHIBITED_CONTENT", "SPII", "ESCALATION"),
+            *("IMAGE_SAFETY", "IMAGE_PROHIBITED_CONTENT", "IMAGE_RECITATION", "MODEL_ARMOR", "PUP_LIMITED_DISABLED"),
+        ),
+        "refusal",
+    ),
+}
+_BROKEN_CALLS: Final = frozenset(
+    {"MALFORMED_FUNCTION_CALL", "UNEXPECTED_TOOL_CALL", "TOO_MANY_TOOL_CALLS", "MALFORMED_RESPONSE"}
+)
+
+
+class GoogleExecutor:
+    """`workers` keeps a warm process between runs; without it, each run starts one of its own.
+
+    `environ` is where the key is looked up when the request brings no environment of its own.
+    """
+
+    def __init__(
+        self,
+        agent: AgentSettings,
+        workers: WorkerPool | None = None,
+        environ: Mapping[str, str] | None = None,
+        *,
+        idle_seconds: float = _IDLE_SECONDS,
+    ) -> None:
+        self._agent = agent
+        self._workers = workers
+        self._environ = environ or {}
+        self._idle_seconds = idle_seconds
+
+    async def execute(self, request: ExecutorRequest, run: RunContext) -> ExecutorResult:
+        """As Executor.execute. Raises ExecutorError; "auth" when there is no key."""
+        agent = request.agent or self._agent
+        task = brief.task_text(request)
+        reached, key = _reached(agent, request.environ or self._environ)
+        redactor = Redactor((key,))
+        redact = request.redact or redactor.redact
+        order = {
+            "apiKey": key,
+            "baseUrl": reached.url,
+            "retries": _RETRIES,
+            "connectSeconds": _CONNECT_SECONDS,
+            "idleSeconds": self._idle_seconds,
+        }
+        texts = [redact(text) for text in brief.stable_texts(request)]
+        pool = self._workers or WorkerPool(os.environ)
+        try:
+            async with pool.worker(SCRIPT) as worker:
+                conversation = _Conversation(worker, order, reached, _config(reached.model, agent, texts), redactor)
+                conversation.add_text(redact(task))
+                return await toolloop.work(conversation, run, redact=redact)
+        finally:
+            if self._workers is None:
+                await asyncio.shield(pool.close())
+
+
+@dataclass(slots=True)
+class _Conversation:
+    worker: Worker
+    order: Mapping[str, Any]
+    reached: Reached
+    config: Mapping[str, Any]
+    """Output limit, system text, tools: the same bytes for every task of a spec."""
+    redactor: Redactor
+    contents: list[bytes] = field(default_factory=list)
+    """Each message as encoded once."""
+    _known_tokens: int | None = None
+    _new_bytes: int = 0
+    _calls: int = 0
+
+    @property
+    def model(self) -> str:
+        return self.reached.model
+
+    def at_most(self) -> Usage:
+        """What was counted for the last request and its answer, and one token for every byte that is new."""
+        known = self._known_tokens if self._known_tokens is not None else _fixed_tokens(self.config)
+        return Usage(known + self._new_bytes + _FRAME_TOKENS, int(self.config["max_output_tokens"]))
+
+    async def turn(self, run: RunContext) -> Turn:
+        contents = [orjson.Fragment(content) for content in self.contents]
+        request = {"model": self.model, "contents": contents, "config": self.config}
+        last = await self.worker.ask({**self.order, "request": request}, lambda line: self._show(line, run))
+        if last["event"] != "done":
+            raise failure(last, self.reached, self.redactor)
+        return self._done(last)
+
+    def add_text(self, text: str) -> None:
+        self._add({"role": "user", "parts": [{"text": text}]})
+
+    def add_results(self, results: Sequence[tuple[ToolUse, ToolResult]]) -> None:
+        self._add({"role": "user", "parts": [_response(use, result) for use, result in results]})
+
+    def _add(self, content: Mapping[str, Any]) -> None:
+        encoded = orjson.dumps(content)
+        self.contents.append(encoded)
+        self._new_bytes += len(encoded)
+
+    def _show(self, line: Mapping[str, Any], run: RunContext) -> None:
+        match line["event"]:
+            case "text":
+                run.emit(Chunk(line["text"]))
+            case "thought":
+                run.emit(Thought(line["text"]))
+            case "tool":
+                run.emit(Phase("thinking", line["name"]))
+            case "retry":
+                why = f"the provider answered {line['status']}" if line["status"] else f"it was {line['why']}"
+                run.emit(Phase("thinking", f"trying again in {line['seconds']:.0f} s: {why}"))
+
+    def _done(self, line: Mapping[str, Any]) -> Turn:
+        uses: list[ToolUse] = []
+        texts: list[str] = []
+        for part in line["parts"]:
+            if (call := part.get("function_call")) is not None:
+                self._calls += 1
+                # Few models name their calls; the API matches the others by their order.
+                uses.append(ToolUse(call.get("id") or f"{_OWN_ID}{self._calls}", call["name"], call.get("args") or {}))
+            elif not part.get("thought"):
+                texts.append(part.get("text", ""))
+        usage = _usage(line["usage"])
+        self._add({"role": "model", "parts": line["parts"]})
+        if usage is not None:
+            self._known_tokens, self._new_bytes = usage.input_tokens + usage.output_tokens, 0
+        text = "".join(texts)
+        stop, said = _stop(line["stop"], bool(uses)), str(line["stop"])
+        if line["stop"] in _BROKEN_CALLS:
+            # The provider itself could not read what the model called: a call that was announced and is not there.
+            return Turn(text, (), "tool_use", usage, said)
+        if stop == "refusal":
+            reason = " ".join(part for part in (said, line["said"]) if part)
+            text = f"{text}\n{reason}".strip()
+        return Turn(text, tuple(uses), stop, usage, said)
+
+
+_OWN_ID: Final = "call-"
+
+
+def _stop(word: str, calls: bool) -> Stop:
+    if word.startswith("blocked: "):
+        return "refusal"
+    stop = _STOPS.get(word, "unknown")
+    return "tool_use" if stop == "end_turn" and calls else stop
+
+
+def _response(use: ToolUse, result: ToolResult) -> dict[str, Any]:
+    named = {} if use.id.startswith(_OWN_ID) else {"id": use.id}
+    body = {"error" if result.is_error else "output": result.text or "(nothing)"}
+    return {"function_response": {**named, "name": use.name, "response": body}}
+
+
+def _reached(agent: AgentSettings, environ: Mapping[str, str]) -> tuple[Reached, str]:
+    """Where the request goes and with which key. Raises ExecutorError where there is no key, or none may go there."""
+    key_name = agent.api_key_env or "GOOGLE_API_KEY"
+    moved = environ.get("GOOGLE_GEMINI_BASE_URL")
+    chosen = agent.endpoint if "endpoint" in agent.origins else moved or agent.endpoint
+    url = (chosen or DEFAULT_ENDPOINTS["google-api"]).rstrip("/")
+    where = origin(url)
+    if where is None or not (where[0] == "https" or is_loopback(where[1])):
+        raise toolloop.NotCharged(
+            "network",
+            f"The endpoint {url!r} is neither https nor on this machine: no key is sent there.",
+            hint="Set GOOGLE_GEMINI_BASE_URL, or endpoint of the agent, to an https address.",
+        )
+    reached = Reached(agent.label or "Gemini", agent.name, agent.model or MODELS["google"].default, url, key_name)
+    key = environ.get(key_name, "").strip()
+    if not key:
+        raise no_key(reached)
+    if not re.fullmatch(r"[\w.:/@-]+", reached.model) or ".." in reached.model:
+        raise ExecutorError(
+            "agent", f"{reached.model!r} is no name of a model.", hint=f"Check model of [agents.{agent.name}]."
+        )
+    return reached, key
+
+
+def _config(model: str, agent: AgentSettings, texts: Sequence[str]) -> dict[str, Any]:
+    declared = [
+        {"name": tool.name, "description": tool.description, "parameters_json_schema": tool.schema}
+        for tool in all_tools()
+    ]
+    config: dict[str, Any] = {
+        "system_instruction": {"role": "user", "parts": [{"text": text} for text in texts]},
+        "tools": [{"function_declarations": declared}],
+        "max_output_tokens": agent.max_tokens,
+    }
+    if _NO_THOUGHTS.match(model) is None:
+        config["thinking_config"] = {"include_thoughts": True}
+    return config
+
+
+def _usage(wire: Mapping[str, int]) -> Usage | None:
+    """Prompt tokens of this API include the cache; thoughts are output beside the answer's own tokens."""
+    if "prompt_token_count" not in wire:
+        return None
+    given = wire["prompt_token_count"] + wire.get("tool_use_prompt_token_count", 0)
+    if "candidates_token_count" in wire or "thoughts_token_count" in wire:
+        output = wire.get("candidates_token_count", 0) + wire.get("thoughts_token_count", 0)
+    elif wire.get("total_token_count", -1) >= given:
+        output = wire["total_token_count"] - given  # a blocked or empty answer has no count of its own
+    else:
+        return None
+    return Usage(given, output, min(wire.get("cached_content_token_count", 0), given))
+
+
+def _fixed_tokens(config: Mapping[str, Any]) -> int:
+    """A bound for what every request holds: our own words by their length, all others a byte a token."""
+    texts = [part["text"] for part in config["system_instruction"]["parts"]]
+    own = len(orjson.dumps(config["tools"])) + len(SYSTEM.encode())
+    return own // _OWN_BYTES_PER_TOKEN + sum(len(text.encode()) for text in texts if text != SYSTEM)
