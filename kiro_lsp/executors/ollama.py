@@ -1,0 +1,344 @@
+"""A model on this machine by Ollama's HTTP API: translates a run's conversation to its wire and back.
+
+The requests are made by a worker process (ollama_worker.py). What decides is toolloop.py, what is said is brief.py, what a
+failure means to a person is ollama_failures.py. A model that cannot call tools is told to write its edits as text and to
+name the files it wants to read; the loop stages the edits of its answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+
+from kiro_lsp.budget import Usage
+from kiro_lsp.errors import ExecutorError
+from kiro_lsp.events import Chunk, Phase, Thought
+from kiro_lsp.executors import brief, toolloop
+from kiro_lsp.executors.ollama_failures import Reached, failure, no_model
+from kiro_lsp.executors.protocol import ExecutorRequest, ExecutorResult, RunContext
+from kiro_lsp.executors.toolloop import NotCharged, Stop, ToolUse, Turn
+from kiro_lsp.executors.tools import ToolResult, all_tools
+from kiro_lsp.executors.tools.textanswer import edits_in
+from kiro_lsp.executors.worker import Worker, WorkerPool
+from kiro_lsp.sandbox import paths
+from kiro_lsp.settings import DEFAULT_ENDPOINTS, AgentSettings
+from kiro_lsp.settings.redact import Redactor
+from kiro_lsp.settings.values import origin
+
+SCRIPT: Final = Path(__file__).with_name("ollama_worker.py")
+
+_RETRIES: Final = 2
+_CONNECT_SECONDS: Final = 5.0
+_IDLE_SECONDS: Final = 600.0
+"""Without a single byte: loading a large model and reading a long prompt may take minutes on a small machine."""
+_BYTES_PER_TOKEN: Final = 3
+_SMALLEST_CONTEXT: Final = 16_384
+"""Ollama's own default is a few thousand tokens, and it drops what does not fit without a word."""
+_NO_TOOLS: Final = re.compile(r"does not support tools", re.IGNORECASE)
+_STOPS: Final[Mapping[str, Stop]] = {"stop": "end_turn", "length": "max_tokens"}
+_ASKS: Final = re.compile(r"^READ:[ \t]*`?([^`\n]+?)`?[ \t]*$", re.MULTILINE)
+_ASKED_AT_MOST: Final = 16
+_LISTED_AT_MOST: Final = 400
+_GIVEN_BYTES: Final = 96 * 1024
+_OWN_ID: Final = "call-"
+
+WITHOUT_TOOLS: Final = """\
+In this conversation you have no tools: what is said above about tools is done in writing.
+
+- To read a file, answer with lines of the form `READ: path/of/the/file` and nothing else. You get the contents and go on.
+- To change files, write the edits into your answer. For each change: the file's path on a line of its own, then
+
+```
+<<<<<<< SEARCH
+the lines as they stand in the file, exactly, enough of them to be found only once
+=======
+the lines that take their place
+>>>>>>> REPLACE
+```
+
+An empty SEARCH part makes a new file. Several blocks may follow each other. Every SEARCH part is about the files as you \
+read them, before any of your edits.
+- Edits that cannot be used come back to you with the reason. An answer with edits that can be used ends your work: send all \
+of them in one answer, with a short summary after them."""
+
+
+class OllamaExecutor:
+    """`workers` keeps a warm process between runs; `environ` is where OLLAMA_HOST is looked up."""
+
+    def __init__(
+        self,
+        agent: AgentSettings,
+        workers: WorkerPool | None = None,
+        environ: Mapping[str, str] | None = None,
+        *,
+        idle_seconds: float = _IDLE_SECONDS,
+    ) -> None:
+        self._agent = agent
+        self._workers = workers
+        self._environ = environ or {}
+        self._idle_seconds = idle_seconds
+
+    async def execute(self, request: ExecutorRequest, run: RunContext) -> ExecutorResult:
+        """As Executor.execute. Raises ExecutorError."""
+        agent = request.agent or self._agent
+        task = brief.task_text(request)
+        reached = _reached(agent, request.environ or self._environ)
+        redact = request.redact or Redactor(()).redact
+        order = {
+            "baseUrl": reached.url,
+            "retries": _RETRIES,
+            "connectSeconds": _CONNECT_SECONDS,
+            "idleSeconds": self._idle_seconds,
+        }
+        pool = self._workers or WorkerPool(os.environ)
+        try:
+            async with pool.worker(SCRIPT) as worker:
+                run.emit(Phase("starting", reached.model))
+                model = await _shown(worker, order, reached)
+                conversation = _Conversation(worker, order, reached, model, agent.max_tokens)
+                for text in brief.stable_texts(request):
+                    conversation.add("system", redact(text))
+                conversation.files = redact(await _files(request, task, run))
+                conversation.add_text(redact(task))
+                return await toolloop.work(conversation, run, redact=redact)
+        finally:
+            if self._workers is None:
+                await asyncio.shield(pool.close())
+
+
+@dataclass(slots=True)
+class _Model:
+    """What Ollama says about a model."""
+
+    tools: bool
+    thinks: bool
+    context: int | None
+    """Tokens that it can take at all."""
+
+
+@dataclass(slots=True)
+class _Conversation:
+    worker: Worker
+    order: Mapping[str, Any]
+    reached: Reached
+    able: _Model
+    most_output: int
+    files: str = ""
+    """What a model without tools is shown before its task."""
+    messages: list[bytes] = field(default_factory=list)
+    """Each message as encoded once."""
+    _known_tokens: int = 0
+    _new_bytes: int = 0
+    _window: int = 0
+    _calls: int = 0
+
+    @property
+    def model(self) -> str:
+        return self.reached.model
+
+    def at_most(self) -> Usage:
+        return Usage(self._input_tokens(), self.most_output)
+
+    async def turn(self, run: RunContext) -> Turn:
+        last = await self._asked(run)
+        if last["event"] != "done" and self.able.tools and _NO_TOOLS.search(str(last["said"])):
+            self.able.tools = False  # an older version says so only when it is asked
+            last = await self._asked(run)
+        if last["event"] != "done":
+            raise failure(last, self.reached)
+        return self._done(last)
+
+    def add_text(self, text: str) -> None:
+        self.add("user", text)
+
+    def add_results(self, results: Sequence[tuple[ToolUse, ToolResult]]) -> None:
+        if not self.able.tools:
+            self.add("user", "\n\n".join(f"{_about(use)}\n{result.text or '(empty)'}" for use, result in results))
+            return
+        for use, result in results:
+            text = result.text or "(nothing)"
+            named = {} if use.id.startswith(_OWN_ID) else {"tool_call_id": use.id}
+            self.add("tool", f"Error: {text}" if result.is_error else text, tool_name=use.name, **named)
+
+    def add(self, role: str, text: str, **more: Any) -> None:
+        encoded = orjson.dumps({"role": role, "content": text, **more})
+        self.messages.append(encoded)
+        self._new_bytes += len(encoded)
+
+    async def _asked(self, run: RunContext) -> Mapping[str, Any]:
+        options = {"num_ctx": self._grown(), "num_predict": self.most_output}
+        request: dict[str, Any] = {"model": self.model, "stream": True, "options": options}
+        messages = [orjson.Fragment(message) for message in self.messages]
+        if self.able.tools:
+            request["tools"] = _declared()
+        else:
+            told = {"role": "system", "content": f"{WITHOUT_TOOLS}\n\n{self.files}".strip()}
+            messages.insert(_systems(self.messages), orjson.Fragment(orjson.dumps(told)))
+        if self.able.thinks:
+            request["think"] = True
+        order = {**self.order, "request": {**request, "messages": messages}}
+        return await self.worker.ask(order, lambda line: self._show(line, run))
+
+    def _input_tokens(self) -> int:
+        own = len(orjson.dumps(_declared())) if self.able.tools else len((WITHOUT_TOOLS + self.files).encode())
+        fixed = 0 if self._known_tokens else own // _BYTES_PER_TOKEN + 500
+        return self._known_tokens + self._new_bytes // _BYTES_PER_TOKEN + fixed
+
+    def _grown(self) -> int:
+        """The context to ask for: it grows in powers of two, because each change makes Ollama load the model again.
+
+        Raises NotCharged when the conversation is larger than the model can take.
+        """
+        needed = self._input_tokens() + min(self.most_output, 4096)
+        most = self.able.context or max(needed, 131_072)
+        if needed > most:
+            raise NotCharged(
+                "max-tokens",
+                f"The conversation needs about {needed} tokens; {self.model} takes {most}.",
+                hint="Split the task, shorten the spec's documents, or pick a model with a larger window.",
+            )
+        window = max(self._window, _SMALLEST_CONTEXT)
+        while window < needed:
+            window *= 2
+        self._window = min(window, most)
+        return self._window
+
+    def _show(self, line: Mapping[str, Any], run: RunContext) -> None:
+        match line["event"]:
+            case "text":
+                run.emit(Chunk(line["text"]))
+            case "thought":
+                run.emit(Thought(line["text"]))
+            case "tool":
+                run.emit(Phase("thinking", line["name"]))
+            case "retry":
+                why = f"Ollama answered {line['status']}" if line["status"] else f"{self.reached.url} was {line['why']}"
+                run.emit(Phase("thinking", f"trying again in {line['seconds']:.0f} s: {why}"))
+
+    def _done(self, line: Mapping[str, Any]) -> Turn:
+        text: str = line["content"]
+        uses = tuple(self._use(call) for call in line["calls"]) if self.able.tools else self._asks(text)
+        wire = line["usage"]
+        usage = None
+        if len(wire) == 2:
+            usage = Usage(wire["prompt_eval_count"], wire["eval_count"])
+        calls = [{"function": {"name": call["name"], "arguments": call["arguments"]}} for call in line["calls"]]
+        thought = {"thinking": line["thinking"]} if line["thinking"] else {}
+        self.add("assistant", text, **thought, **({"tool_calls": calls} if calls else {}))
+        # A prompt that Ollama found in its cache is counted low by some versions: a smaller count than before is no news.
+        if usage is not None and usage.input_tokens >= self._known_tokens:
+            self._known_tokens, self._new_bytes = usage.input_tokens + usage.output_tokens, 0
+        stop = _STOPS.get(line["stop"], "unknown")
+        if stop == "max_tokens" and usage is not None and usage.input_tokens + usage.output_tokens >= self._window - 1:
+            stop = "context"
+        return Turn(text, uses, "tool_use" if stop == "end_turn" and uses else stop, usage, line["stop"])
+
+    def _use(self, call: Mapping[str, Any]) -> ToolUse:
+        self._calls += 1
+        args, given = call["arguments"], call["id"]
+        raw = args if isinstance(args, str) else ""
+        if isinstance(args, str):  # some templates hand on the text that the model wrote
+            try:
+                args = orjson.loads(args or "{}")
+            except orjson.JSONDecodeError:
+                args = None
+        else:
+            args = {} if args is None else args
+        return ToolUse(
+            given if isinstance(given, str) and given else f"{_OWN_ID}{self._calls}", call["name"], args, raw
+        )
+
+    def _asks(self, text: str) -> tuple[ToolUse, ...]:
+        """The files that a model without tools wants to read; none once it has written edits."""
+        asked = list(dict.fromkeys(_ASKS.findall(text)))[:_ASKED_AT_MOST]
+        if not asked or edits_in(text) is not None:
+            return ()
+        self._calls += 1
+        return tuple(
+            ToolUse(f"{_OWN_ID}{self._calls}-{number}", "read_file", {"path": path})
+            for number, path in enumerate(asked)
+        )
+
+
+def _declared() -> list[dict[str, Any]]:
+    return [
+        {
+            "type": "function",
+            "function": {"name": tool.name, "description": tool.description, "parameters": tool.schema},
+        }
+        for tool in all_tools()
+    ]
+
+
+def _systems(messages: Sequence[bytes]) -> int:
+    """How many messages of the system stand first."""
+    found = (index for index, message in enumerate(messages) if not message.startswith(b'{"role":"system"'))
+    return next(found, len(messages))
+
+
+def _about(use: ToolUse) -> str:
+    return f"{use.args['path']}:" if isinstance(use.args, dict) and "path" in use.args else use.name
+
+
+async def _shown(worker: Worker, order: Mapping[str, Any], reached: Reached) -> _Model:
+    """What the model can do. Raises ExecutorError when Ollama does not run, or the model is not there."""
+    last = await worker.ask({**order, "show": reached.model}, lambda _line: None)
+    if last["event"] != "done":
+        raise failure(last, reached)
+    able = last["able"]
+    if able is not None and "completion" not in able:
+        raise ExecutorError(
+            "agent", f"{reached.model} cannot answer: it is no model for text.", hint="`ollama list` shows others."
+        )
+    return _Model(able is None or "tools" in able, able is not None and "thinking" in able, last["context"])
+
+
+async def _files(request: ExecutorRequest, task: str, run: RunContext) -> str:
+    """The project's files by name, and the contents of those that the task names: a model without tools sees no others."""
+    listed = await run.list("")
+    named = [
+        path for path in listed if (path in request.target_files or path in task) and not paths.holds_secrets(path)
+    ]
+    texts, room = [], _GIVEN_BYTES
+    for path in named:
+        try:
+            text = (await run.read(path)).decode()
+        except (ExecutorError, OSError, UnicodeDecodeError):
+            continue
+        room -= len(text.encode())
+        if room < 0:
+            break
+        texts.append(f'<document path="{path}">\n{text}\n</document>')
+    more = f"\n… and {len(listed) - _LISTED_AT_MOST} more" if len(listed) > _LISTED_AT_MOST else ""
+    names = "\n".join(listed[:_LISTED_AT_MOST])
+    return "\n\n".join([f"The project's files:\n{names}{more}", *texts])
+
+
+def _reached(agent: AgentSettings, environ: Mapping[str, str]) -> Reached:
+    """Whom to ask, and where: OLLAMA_HOST may lack a scheme or a port, or name every address of the machine."""
+    moved = environ.get("OLLAMA_HOST", "").strip()
+    chosen = agent.endpoint if "endpoint" in agent.origins else moved or agent.endpoint
+    url = (chosen or DEFAULT_ENDPOINTS["ollama"]).rstrip("/")
+    if "://" not in url:
+        url = f"http://{url}"
+    where = origin(url)
+    if where is None:
+        raise NotCharged(
+            "network",
+            f"{url!r} is not an address of Ollama.",
+            hint="Set OLLAMA_HOST, or endpoint of the agent, to one.",
+        )
+    if where[1] == "0.0.0.0":  # noqa: S104  # what a server listens on is no address to ask
+        url = url.replace("0.0.0.0", "127.0.0.1", 1)  # noqa: S104
+    if re.fullmatch(r"http://[^/]*[^/:\d][^/:]*|http://\d+(\.\d+){3}|http://\[[^\]]*\]", url):
+        url += ":11434"
+    if not agent.model:
+        raise no_model(agent.name)
+    return Reached(agent.name, agent.model, url)
