@@ -23,7 +23,7 @@ from kiro_lsp.errors import ExecutorError, RunRefused
 from kiro_lsp.events import Billing, Way
 from kiro_lsp.executors.protocol import AgentInfo, Executor
 from kiro_lsp.executors.worker import WorkerPool
-from kiro_lsp.settings import TYPE_KEYS, AgentSettings, Secrets, Settings, Sources, load_settings
+from kiro_lsp.settings import TYPE_KEYS, AgentSettings, KeyLookup, Secrets, Settings, Sources, load_settings
 from kiro_lsp.settings.models import MODELS, successor
 from kiro_lsp.settings.values import is_loopback, origin
 
@@ -178,7 +178,7 @@ def environ_of(agent: AgentSettings, environ: Mapping[str, str], secrets: Secret
     if moved and environ.get(moved) and "endpoint" not in agent.origins:
         found[moved] = environ[moved]
     # A key that is not bound to the address is not handed over, whoever asks.
-    secret = secrets.for_agent(agent, found.get(moved or "")).secret
+    secret = _key(agent, secrets, found.get(moved or "")).secret
     if agent.api_key_env and secret is not None:
         found[agent.api_key_env] = secret.reveal()
     return found
@@ -251,9 +251,11 @@ def _availability(agent: AgentSettings, secrets: Secrets) -> tuple[bool, str]:
         return False, _unsupported(agent.type)
     if agent.type == "replay":
         return _recording(agent)
+    if agent.type == "ollama" and not agent.model:
+        return False, f"agents.{agent.name}.model is not set; `ollama list` shows the models that are there"
     if agent.api_key_env is None:
         return True, "needs no key"
-    lookup = secrets.for_agent(agent, _moved_to(agent, secrets))
+    lookup = _key(agent, secrets, _moved_to(agent, secrets))
     if lookup.refused is not None:
         return False, lookup.refused
     if lookup.secret is None and _on_this_machine(agent, secrets):
@@ -262,7 +264,13 @@ def _availability(agent: AgentSettings, secrets: Secrets) -> tuple[bool, str]:
         return False, f"no key: {agent.api_key_env} was not found; looked in {', '.join(lookup.looked)}"
     if agent.api_key is not None:
         return True, "key in your own configuration"
-    return True, f"key found: {agent.api_key_env}"
+    return True, f"key found: {lookup.name}"
+
+
+def _key(agent: AgentSettings, secrets: Secrets, endpoint: str | None) -> KeyLookup:
+    """The key of an agent. Where nobody chose a variable, each standard one of its type is looked at."""
+    standard = "api_key_env" not in agent.origins and agent.api_key_env in TYPE_KEYS.get(agent.type or "", ())
+    return secrets.for_agent(replace(agent, api_key_env=None) if standard else agent, endpoint)
 
 
 def _endpoint_variable(agent: AgentSettings) -> str | None:

@@ -106,6 +106,29 @@ def test_a_second_agent_of_a_known_type_needs_no_code() -> None:
     }
 
 
+@pytest.mark.parametrize("variable", ["GOOGLE_API_KEY", "GEMINI_API_KEY"])
+def test_gemini_is_found_by_either_of_its_keys(variable: str) -> None:
+    given = loaded(**{variable: KEY})
+    info = listed(given)["gemini"]
+    assert (info.available, info.reason, info.label) == (True, f"key found: {variable}", "Gemini")
+    settings = registry.settings_for("gemini", given.settings)
+    assert registry.environ_of(settings, {variable: KEY}, given.secrets) == {"GOOGLE_API_KEY": KEY}
+    chosen = loaded("[agents.gemini]\napi_key_env = 'GOOGLE_API_KEY'", GEMINI_API_KEY=KEY)
+    assert not listed(chosen)["gemini"].available
+
+
+def test_ollama_waits_for_a_model_to_be_named() -> None:
+    assert "enabled = false" in listed(loaded())["ollama"].reason
+    assert "agents.ollama.model is not set" in listed(loaded("[agents.ollama]\nmax_tokens = 9"))["ollama"].reason
+    given = loaded("[agents.ollama]\nmodel = 'qwen3-coder:30b'", OLLAMA_HOST="127.0.0.1:9")
+    info = listed(given)["ollama"]
+    assert (info.available, info.billing, info.model) == (True, "local", "qwen3-coder:30b")
+    settings = registry.settings_for("ollama", given.settings)
+    assert registry.environ_of(settings, {"OLLAMA_HOST": "127.0.0.1:9"}, given.secrets) == {
+        "OLLAMA_HOST": "127.0.0.1:9"
+    }
+
+
 def test_an_address_without_https_is_said_before_a_run() -> None:
     info = listed(loaded(ANTHROPIC_API_KEY=KEY, ANTHROPIC_BASE_URL="http://gateway.example"))["claude"]
     assert not info.available
