@@ -13,6 +13,7 @@ import contextlib
 import importlib.util
 import json
 import os
+import ssl
 import sys
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
@@ -33,6 +34,9 @@ else:
     sys.modules["provider_worker"] = shared
     _spec.loader.exec_module(shared)
 
+_UNUSED: Final = httpx2.Client(transport=httpx2.MockTransport(lambda _request: httpx2.Response(503)))
+_UNUSED_TLS: Final = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+"""In the place of what the SDK would make for calls that wait and for web sockets: it loads all certificates for each client."""
 _NO_CALL: Final = types.AutomaticFunctionCallingConfig(disable=True)
 
 
@@ -168,7 +172,13 @@ def make_client(order: Mapping[str, Any], http: httpx2.AsyncClient) -> genai.Cli
         request.headers["accept-encoding"] = "identity"
 
     http.event_hooks = {"request": [limit], "response": http.event_hooks["response"]}
-    options = types.HttpOptions(base_url=order["baseUrl"], api_version="v1beta", httpx_async_client=http)
+    options = types.HttpOptions(
+        base_url=order["baseUrl"],
+        api_version="v1beta",
+        httpx_client=_UNUSED,
+        httpx_async_client=http,
+        async_client_args={"ssl": _UNUSED_TLS},
+    )
     return genai.Client(api_key=order["apiKey"], vertexai=False, http_options=options)
 
 
