@@ -96,6 +96,11 @@ class Client:
         return self._at("textDocument", "documentSymbol", "hierarchicalDocumentSymbolSupport") is True
 
     @property
+    def takes_location_links(self) -> bool:
+        """Whether a definition may say which words led to it, and how far what it leads to goes."""
+        return self._at("textDocument", "definition", "linkSupport") is True
+
+    @property
     def pulls_diagnostics(self) -> bool:
         """Whether it asks for diagnostics; then none are pushed."""
         return isinstance(self._at("textDocument", "diagnostic"), Mapping)
