@@ -101,6 +101,21 @@ class Client:
         return self._at("textDocument", "definition", "linkSupport") is True
 
     @property
+    def shows_markdown_hovers(self) -> bool:
+        """Whether it prefers Markdown to plain text where the pointer rests; one that does not say so gets plain text."""
+        named = self._at("textDocument", "hover", "contentFormat")
+        known = [kind for kind in named if kind in ("markdown", "plaintext")] if isinstance(named, list) else []
+        return known[:1] == ["markdown"]
+
+    @property
+    def shows_inlay_hints(self) -> bool:
+        return isinstance(self._at("textDocument", "inlayHint"), Mapping)
+
+    @property
+    def takes_semantic_tokens(self) -> bool:
+        return isinstance(self._at("textDocument", "semanticTokens"), Mapping)
+
+    @property
     def pulls_diagnostics(self) -> bool:
         """Whether it asks for diagnostics; then none are pushed."""
         return isinstance(self._at("textDocument", "diagnostic"), Mapping)
