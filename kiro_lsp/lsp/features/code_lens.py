@@ -1,4 +1,6 @@
-"""What stands above each task: run, stop, review, accept. The titles are made in `kiro_lsp/lsp/lenses.py`.
+"""What stands above each task: run, stop, review, accept; above each requirement how far its tasks are.
+
+The titles of tasks are made in `kiro_lsp/lsp/lenses.py`.
 
 Lenses are complete in small files, and for clients that would resolve every one (Neovim). In a large file other clients get
 lenses without commands, and ask for those of the lines that they show.
@@ -17,10 +19,11 @@ if TYPE_CHECKING:
     from kiro_lsp.lsp.surroundings import Around
     from kiro_lsp.lsp.views import View, Views
 
-NEEDS = ("kiro_lsp.lsp.lens_bytes",)
+NEEDS = ("kiro_lsp.lsp.lens_bytes", "kiro_lsp.spec.navigation.coverage")
 COMPLETE_TASKS = 300
 """Up to so many tasks every client gets complete lenses."""
 _KEPT = "code lens"
+_REQUIREMENTS = frozenset({"requirements.md", "bugfix.md", "spec.md"})
 
 
 def capabilities(client: Client) -> dict[str, Any]:
@@ -32,13 +35,29 @@ async def handle(view: View, _params: Mapping[str, Any]) -> Any:
     from kiro_lsp.lsp.lenses import now_utc
 
     if not view.is_task_file:
-        return []
+        return await _of_requirements(view)
     parsed, around = await view.parsed(), await view.around()
     style = _style(view, len(parsed.task_list.tasks), around)
     kept: LensBytes | None = view.kept.get(_KEPT)
     found = LensBytes.made(parsed, style) if kept is None else kept.carried(parsed, style)
     view.kept[_KEPT] = found
     return found.wire({run.task_key: run for run in around.runs if run.path == view.path}, now_utc())
+
+
+async def _of_requirements(view: View) -> list[dict[str, Any]]:
+    """How many tasks each requirement has and how many are done: words only, complete for every client."""
+    from kiro_lsp.spec.navigation.coverage import coverage_of
+
+    if view.path.rpartition("/")[2].lower() not in _REQUIREMENTS:
+        return []
+    found = []
+    for tasks in await view.task_views():
+        parsed, index = await tasks.parsed(), await tasks.requirements()
+        for one in coverage_of(parsed, index, view.path):
+            if one.line < len(view.lines):
+                command = {"title": one.title, "command": ""}
+                found.append({"range": view.range(one.line, 0, 0), "command": command})
+    return found
 
 
 def _style(view: View, tasks: int, around: Around) -> Style:

@@ -27,7 +27,7 @@ async def symbols(view: View, _params: Mapping[str, Any]) -> Any:
     from kiro_lsp.lsp.endpoint import Raw, dumped
 
     if "symbols" not in view.cache:
-        roots = await _tree(view)
+        roots = await tree_in(view)
         make = _nested if view.client.nests_symbols else _flat
         if len(view.lines) <= _AT_ONCE_LINES:
             view.cache["symbols"] = Raw(dumped(make(view, roots)))
@@ -43,7 +43,7 @@ async def folding(view: View, _params: Mapping[str, Any]) -> Any:
 
     if "folding" in view.cache:
         return view.cache["folding"]
-    roots, fences, last = await _tree(view), (await view.parsed()).blocks.fences, len(view.lines) - 1
+    roots, fences, last = await tree_in(view), (await view.parsed()).blocks.fences, len(view.lines) - 1
 
     def made() -> Raw:
         ends = {fence.start: fence.end - 1 for fence in fences}
@@ -55,7 +55,8 @@ async def folding(view: View, _params: Mapping[str, Any]) -> Any:
     return view.cache["folding"]
 
 
-async def _tree(view: View) -> list[Node]:
+async def tree_in(view: View) -> list[Node]:
+    """The tree of a document, made once for each text."""
     from kiro_lsp.spec.navigation.tree import tree_of
 
     if "tree" not in view.cache:
