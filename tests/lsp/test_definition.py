@@ -125,7 +125,7 @@ async def test_only_files_of_the_project_are_linked(editor: Editor) -> None:
     (root / "leading_out.md").symlink_to(root.parent / "outside.md")
     editor.rewrite(
         "- [ ] 1. 😀 `src/app.py:3`, src/none.py, src/\r\n"
-        "  - [here](design.md), [out](../../../../outside.md), leading_out.md, https://x.org/src/app.py\r\n"
+        "  - [here](design.md), [out](../../../../outside.md), leading_out.md, https://www.example.org/src/app.py\r\n"
     )
     found = await editor.speaker.ask("textDocument/documentLink", {"textDocument": {"uri": editor.uri}})
     assert [(written(editor, editor.uri, link["range"])[2], link["target"]) for link in found] == [

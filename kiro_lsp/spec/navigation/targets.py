@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import posixpath
 import re
+from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice, takewhile
 from typing import Final
 from urllib.parse import unquote
 
@@ -108,7 +110,9 @@ def _named(places: Sequence[Place], first: Mapping[str, str]) -> tuple[Named, ..
 
 def named_at(named: Sequence[Named], line: int, column: int) -> Named | None:
     """The reference at a place; a range of ids has one at each of its ends."""
-    return next((one for one in named if not one.between and one.spot.holds(line, column)), None)
+    begin = bisect_left(named, Spot(line, 0, 0), key=lambda one: one.spot)
+    here = takewhile(lambda one: one.spot.line == line, islice(named, begin, None))
+    return next((one for one in here if not one.between and one.spot.holds(line, column)), None)
 
 
 def own_at(places: TaskPlaces, line: int, column: int) -> Named | None:

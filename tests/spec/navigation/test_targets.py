@@ -137,7 +137,7 @@ def test_tasks_that_cover_a_requirement() -> None:
         ("`src/app.py#L3-L9`", [("src/app.py#L3-L9", "src/app.py", 2)]),
         ("`pytest tests/test_a.py -q`", [("tests/test_a.py", "tests/test_a.py", None)]),
         ("[it](../a%20b.md#L4)", [("../a%20b.md#L4", "../a b.md", 3)]),
-        ("[it](https://x.org/a.md) https://x.org/src/a.md", []),
+        ("[it](https://www.example.org/a.md) https://www.example.org/src/a.md", []),
         ("#[[file:api/open.yaml]]", [("api/open.yaml", "api/open.yaml", None)]),
         ("version 1.2, e.g. this", []),
         ("```\nsrc/app.py\n```", []),
