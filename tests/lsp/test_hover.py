@@ -88,6 +88,6 @@ async def test_what_a_client_announced_decides(
         about = {"textDocument": {"uri": uri}}
         found = await speaker.ask("textDocument/hover", {**about, "position": {"line": 1, "character": 0}})
         assert found["contents"]["kind"] == kind
-        assert ("](command" in found["contents"]["value"]) == (kind == "plaintext")
+        assert ("[x](command" in found["contents"]["value"]) == (kind == "plaintext")
         span = {"start": {"line": 0, "character": 0}, "end": {"line": 2, "character": 0}}
         assert bool(await speaker.ask("textDocument/inlayHint", {**about, "range": span})) == has_hints

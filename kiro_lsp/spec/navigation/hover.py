@@ -27,7 +27,7 @@ _TEXT: Final = 600
 _LINES: Final = 12
 _LONGEST_LINE: Final = 20_000
 """In a longer line no ids are looked for."""
-_SIGNS: Final = re.compile(r"[\\`*_{}\[\]()<>#&|~!$]")
+_SIGNS: Final = re.compile(r"[\\`*_\[\]<>#&|~!$]")
 
 
 class Hover(NamedTuple):

@@ -50,7 +50,12 @@ HOVERS = Hovers(FACTS)
 @pytest.mark.parametrize(
     ("line", "column", "expected", "missing"),
     [
-        (3, 8, ["1.1 Create the form — done", "1.1 of Requirement 1: Login\n", "greet them"], ["Agent", "Kind of work", "Last run"]),
+        (
+            3,
+            8,
+            ["1.1 Create the form — done", "1.1 of Requirement 1: Login\n", "greet them"],
+            ["Agent", "Kind of work", "Last run"],
+        ),
         (
             5,
             0,
@@ -77,7 +82,11 @@ HOVERS = Hovers(FACTS)
         (
             4,
             22,
-            ["1.1 of Requirement 1: Login", "greet them", "Covered by:\n- 1.1 Create the form (done)\n- 1.2 Fix the crash (open)"],
+            [
+                "1.1 of Requirement 1: Login",
+                "greet them",
+                "Covered by:\n- 1.1 Create the form (done)\n- 1.2 Fix the crash (open)",
+            ],
             [],
         ),
         (6, 22, ["Login", "As a user", "1.1 Create the form (done)", "1.2 Fix the crash (open)"], ["Agent"]),
