@@ -22,6 +22,7 @@ from kiro_lsp.engine.apply import Buffers, Outcome
 from kiro_lsp.engine.control import Control
 from kiro_lsp.engine.execute import Chosen, RunJob, StartRun, refuse_untrusted
 from kiro_lsp.engine.following import Follower, LiveRun
+from kiro_lsp.engine.pick import picked
 from kiro_lsp.engine.run import RunHandle, new_run_id, now
 from kiro_lsp.engine.settle import Settled, Settlement, no_buffers
 from kiro_lsp.engine.stage import Stage
@@ -29,7 +30,6 @@ from kiro_lsp.engine.workspace import TaskFile, Workspace, user_config_path
 from kiro_lsp.errors import KiroError, RunRefused, UnreadableFile
 from kiro_lsp.events import Envelope, EventStream
 from kiro_lsp.executors import registry
-from kiro_lsp.executors.protocol import AgentInfo
 from kiro_lsp.executors.worker import WorkerPool
 from kiro_lsp.sandbox import programs
 from kiro_lsp.settings import LoadedSettings
@@ -133,7 +133,7 @@ class Engine:
         workspace = self.workspace(start.root)
         file, task = await asyncio.to_thread(self._find, workspace, start)
         loaded = await asyncio.to_thread(self._settings_to_start_with, workspace, start)
-        agent = await asyncio.to_thread(self._pick, loaded, start)
+        agent, reason = await asyncio.to_thread(picked, loaded, start, task)
         record = RunRecord(
             run_id=new_run_id(),
             root=workspace.real_root,
@@ -150,7 +150,7 @@ class Engine:
             anchor=tasks.anchor_of(file.tasks, task),
             owner=self._control.owner,
             replay=agent.way == "replay",
-            reason="chosen by you" if start.agent else "recommended",
+            reason=reason,
             note=start.note,
         )
         handle = RunHandle(record, agent, loaded.settings, self.store, Redactor(()), self._publish)
@@ -163,7 +163,7 @@ class Engine:
             )
         faults.point("run.recorded")
         self.handles[record.run_id] = handle
-        job = self._job(workspace, handle, replace(start, path=file.path, task=tasks.selector_of_key(task.key)))
+        job = self._job(workspace, handle, replace(start, path=file.path, task=tasks.selector_of_key(task.key)), task)
         handle.job = self._group.create_task(self._carry_out(job), name=f"run {record.run_id}")
         self._changed(record.root)
         return record.run_id
@@ -228,29 +228,7 @@ class Engine:
             )
         return loaded
 
-    def _pick(self, loaded: LoadedSettings, start: StartRun) -> AgentInfo:
-        known = registry.agents(loaded.settings, loaded.secrets)
-        if start.agent is None:
-            agent = registry.recommended(known, loaded.settings)
-            if agent is None:
-                reasons = "; ".join(f"{info.label}: {info.reason}" for info in known if info.way != "replay")
-                raise RunRefused(
-                    f"No agent is available. {reasons}",
-                    code="no-agent",
-                    hint="Set a key, or try the recorded demonstration: kiro-lsp demo.",
-                )
-        else:
-            agent = registry.named(known, start.agent)
-            if not agent.available:
-                others = ", ".join(info.name for info in known if info.available) or "none"
-                raise RunRefused(
-                    f"Agent {agent.name} is not available: {agent.reason}",
-                    code="no-agent",
-                    hint=f"Available now: {others}.",
-                )
-        return replace(agent, model=start.model) if start.model else agent
-
-    def _job(self, workspace: Workspace, handle: RunHandle, start: StartRun) -> RunJob:
+    def _job(self, workspace: Workspace, handle: RunHandle, start: StartRun, task: tasks.Task) -> RunJob:
         async def mark(handle: RunHandle, status: Literal["in-progress", "open"]) -> None:
             if handle.settings.execution.mark_in_progress:
                 await self._settlement(workspace).mark(handle.record, status)
@@ -266,7 +244,7 @@ class Engine:
 
         def arm(handle: RunHandle) -> None:
             loaded = workspace.settings()
-            agent = self._pick(loaded, start)
+            agent, handle.reason = picked(loaded, start, task)
             handle.agent, handle.settings = agent, loaded.settings
             handle.agent_settings = registry.settings_for(agent.name, loaded.settings, model=agent.model)
             handle.redactor = Redactor(loaded.secrets.values())

@@ -166,7 +166,7 @@ class RunJob:
     async def _execute(self) -> None:
         handle = self.handle
         chosen = await asyncio.to_thread(self.choose)
-        reason = handle.record.reason or "chosen by you"
+        reason = handle.reason or handle.record.reason or "chosen by you"
         agent = handle.agent
         handle.emit_together(
             [

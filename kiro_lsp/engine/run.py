@@ -102,6 +102,8 @@ class RunHandle:
     stage: Stage = field(init=False)
     state: RunState = "queued"
     phase: str = "queued"
+    reason: str | None = None
+    """Why this agent, as the settings in force have it; None: as recorded."""
     cancelled_by: str | None = None
     question: Permission | None = None
     """What the run waits for, if it waits."""

@@ -8,8 +8,10 @@ from typing import Any
 from kiro_lsp import events
 from kiro_lsp.budget import from_nano
 from kiro_lsp.changes.review import Review
+from kiro_lsp.executors.choice import Choice
 from kiro_lsp.executors.protocol import AgentInfo
 from kiro_lsp.settings import Settings
+from kiro_lsp.spec.model import Task
 from kiro_lsp.store import By, RunRecord, Store
 
 
@@ -76,6 +78,25 @@ def agent_json(info: AgentInfo, recommended: AgentInfo | None) -> dict[str, obje
         "version": info.version,
         "recommended": recommended is not None and info.name == recommended.name,
         "estimate": None,
+    }
+
+
+def choice_json(task: Task, chosen: Choice | None) -> dict[str, object]:
+    """What `agents --explain --json` says of a task; without an available agent, `agent` is null."""
+    if chosen is None:
+        return {"task": task.key, "agent": None, "model": None, "reason": "no agent is available"}
+    analysis = chosen.analysis
+    return {
+        "task": task.key,
+        "agent": chosen.agent.name,
+        "model": chosen.agent.model,
+        "reason": chosen.reason,
+        "kind": analysis.kind,
+        "complexity": analysis.complexity,
+        "requiresReasoning": analysis.reasoning,
+        "hasTests": analysis.has_tests,
+        "confidence": analysis.confidence,
+        "guess": analysis.is_guess,
     }
 
 

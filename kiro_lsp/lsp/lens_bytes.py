@@ -21,6 +21,8 @@ from kiro_lsp.spec.assemble import Parsed
 from kiro_lsp.spec.model import Task
 
 _BLOCK: Final = 128
+_CHOSEN_AT_MOST: Final = 500
+"""Tasks of a file for which an agent is chosen before they are asked for; each takes about a tenth of a millisecond."""
 _LINE: Final = 987654321
 _SELECTOR: Final = "\u2063selector\u2063"
 """Stand for the line and the selector while a template is made; no file has so many lines, no id such characters."""
@@ -49,6 +51,8 @@ class LensBytes:
     _joined: list[bytes]
     """The pieces of every `_BLOCK` tasks as one."""
     _template: tuple[bytes, ...]
+    _by_agent: dict[str, tuple[bytes, ...]]
+    """Templates for the agents that tasks were given; empty where there is nothing to choose."""
     _repeated: frozenset[str]
     """Ids of more than one task."""
 
@@ -59,7 +63,7 @@ class LensBytes:
             for identifier, carriers in Counter(task.id for task in parsed.task_list.tasks).items()
             if identifier is not None and carriers > 1
         )
-        found = cls(style, parsed, [], [], _template(style), repeated)
+        found = cls(style, parsed, [], [], _template(_plain(style)), {}, repeated)
         found._pieces = [found._piece(task) for task in parsed.task_list.tasks]
         found._joined = [_joined(found._pieces, start) for start in range(0, len(found._pieces), _BLOCK)]
         return found
@@ -101,7 +105,20 @@ class LensBytes:
         if not self._template or task.criterion or task.withdrawn or task.status in ("done", "blocked"):
             return b""
         selector, line = dumped(self._selector(task)), b"%d" % task.line
-        return b"".join([line if part == b"L" else selector if part == b"S" else part for part in self._template])
+        template = self._template_of(task)
+        return b"".join([line if part == b"L" else selector if part == b"S" else part for part in template])
+
+    def _template_of(self, task: Task) -> tuple[bytes, ...]:
+        """Lenses that are resolved later carry no name yet; of very long files only the recommended agent is named."""
+        offer = self.style.offer
+        if offer.settings is None or not self.style.complete or len(self.parsed.task_list.tasks) > _CHOSEN_AT_MOST:
+            return self._template
+        agent = offer.agent_for(task)
+        name = agent.name if agent is not None else ""
+        if name not in self._by_agent:
+            plain = _plain(self.style)
+            self._by_agent[name] = _template(replace(plain, offer=replace(plain.offer, recommended=agent)))
+        return self._by_agent[name]
 
     def _selector(self, task: Task) -> str:
         """As `tasks.selectors` has it."""
@@ -117,6 +134,11 @@ def _joined_again(joined: Sequence[bytes], pieces: Sequence[bytes], changed: Seq
     for block in {number // _BLOCK for number in changed}:
         found[block] = _joined(pieces, block * _BLOCK)
     return found
+
+
+def _plain(style: Style) -> Style:
+    """Without a choice by task."""
+    return replace(style, offer=replace(style.offer, settings=None))
 
 
 def _template(style: Style) -> tuple[bytes, ...]:

@@ -11,7 +11,10 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from kiro_lsp.engine.engine import LiveRun
+from kiro_lsp.errors import RunRefused
+from kiro_lsp.executors import choice
 from kiro_lsp.executors.protocol import AgentInfo
+from kiro_lsp.settings import Settings
 from kiro_lsp.spec import tasks
 from kiro_lsp.spec.model import Task, TaskList
 
@@ -43,6 +46,18 @@ class Offer:
     enabled: bool
     why_not: str = ""
     """Why nothing can be run here (restricted mode); shown instead of a run lens."""
+    settings: Settings | None = None
+    """What the choice of an agent for a task follows; None where there is nothing to choose from."""
+
+    def agent_for(self, task: Task) -> AgentInfo | None:
+        """The agent that a plain click runs this task with, as the engine would choose it."""
+        if self.settings is None:
+            return self.recommended
+        try:
+            chosen = choice.choose(task, self.agents, self.settings)
+        except RunRefused:
+            return self.recommended  # the click says what the task asks for and why it cannot be had
+        return chosen.agent if chosen is not None else None
 
 
 def lenses(uri: str, task_list: TaskList, runs: Mapping[str, LiveRun], offer: Offer, now: datetime) -> list[Lens]:
@@ -100,15 +115,16 @@ def _to_run(task: Task, run: LiveRun | None, about: Mapping[str, str], offer: Of
         return []
     if offer.why_not:
         return [Lens(task.line, f"▶ {offer.why_not}", "kiroLsp.trustWorkspace", {})]
-    if offer.recommended is None:
+    recommended = offer.agent_for(task)
+    if recommended is None:
         recorded = next((agent for agent in offer.agents if agent.way == "replay" and agent.available), None)
         pair = [Lens(task.line, f"▶ Run with {_everyday(offer)} (set up)", "kiroLsp.doctor", {})]
         if recorded is not None:
             pair.append(Lens(task.line, "▶ Try it (recorded)", "kiroLsp.runTask", {**about, "agent": recorded.name}))
         return pair
-    found = [Lens(task.line, f"▶ Run with {offer.recommended.label}", "kiroLsp.runTask", about)]
+    found = [Lens(task.line, f"▶ Run with {recommended.label}", "kiroLsp.runTask", about)]
     if offer.mode == "all":
-        others = [agent for agent in offer.agents if agent.available and agent.name != offer.recommended.name]
+        others = [agent for agent in offer.agents if agent.available and agent.name != recommended.name]
         found += [
             Lens(task.line, f"▶ {agent.label}", "kiroLsp.runTask", {**about, "agent": agent.name})
             for agent in others[: SHOWN_AGENTS - 1]

@@ -20,6 +20,7 @@ from typing import Any, Final, TypeVar, cast
 from kiro_lsp.engine.engine import Engine, LiveRun
 from kiro_lsp.engine.workspace import DOCUMENT_LIMIT, Workspace
 from kiro_lsp.errors import PathRefused, UnreadableFile
+from kiro_lsp.executors import choice
 from kiro_lsp.lsp.lenses import Offer
 from kiro_lsp.sandbox import files, listing, paths
 from kiro_lsp.settings import Settings
@@ -181,6 +182,7 @@ class Surroundings:
             str(loaded.settings.kiro.lenses),
             loaded.settings.kiro.enabled,
             "Not run here: the folder is not trusted in the editor" if workspace.restricted else "",
+            loaded.settings if choice.can_differ(known) else None,
         )
         return Around(loaded.settings, offer, self._engine.live(root))
 

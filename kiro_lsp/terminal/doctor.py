@@ -17,11 +17,13 @@ from pathlib import Path
 from typing import Literal
 
 from kiro_lsp import __version__
-from kiro_lsp.engine.wire import agent_json
+from kiro_lsp.engine.wire import agent_json, choice_json
 from kiro_lsp.engine.workspace import PROJECT_CONFIG, Workspace, user_config_path
 from kiro_lsp.errors import KiroError, StoreError
+from kiro_lsp.executors import choice
 from kiro_lsp.sandbox import programs
 from kiro_lsp.settings.definitions import STANDARD_KEYS
+from kiro_lsp.spec import tasks
 from kiro_lsp.store import state_dir
 from kiro_lsp.terminal.console import Console
 from kiro_lsp.terminal.project import open_project
@@ -82,7 +84,7 @@ def _machine() -> Iterator[Check]:
     yield Check("kiro-lsp", "ok", f"{__version__}, run by {sys.executable}")
     yield Check("Python", "ok", f"{platform.python_version()} on {platform.system()} {platform.machine()}")
     yield _state_folder()
-    for package in ("pygls", "lsprotocol", "anthropic"):
+    for package in ("pygls", "lsprotocol", "anthropic", "openai"):
         yield _package(package)
     yield _program(
         "git", "warning", "Without it accepted changes cannot be committed, and ignore rules are read by us."
@@ -208,6 +210,9 @@ def _agents(workspace: Workspace) -> Iterator[Check]:
 
 def agents(args: argparse.Namespace, console: Console) -> int:
     """List every way to run a task here, whether it is available, and why."""
+    if args.explain is not None:
+        path, selector = args.explain
+        return explain(path, selector, console)
     with open_project(args.root) as project:
         known = project.workspace.agents()
         recommended = project.workspace.recommended()
@@ -223,3 +228,21 @@ def agents(args: argparse.Namespace, console: Console) -> int:
     if recommended is None:
         console.say("No agent is available here. What to do: kiro-lsp doctor. Without a key: kiro-lsp demo")
     return 0
+
+
+def explain(path: str, selector: str, console: Console) -> int:
+    """Which agent a task would get and why; 1 when none is available. Nothing is started."""
+    with open_project(path) as project:
+        task = tasks.find(project.read_tasks(path).tasks, selector)
+        chosen = choice.choose(task, project.workspace.agents(), project.workspace.settings().settings)
+    if console.json:
+        console.value(choice_json(task, chosen))
+    elif chosen is not None:
+        guess = " (guess)" if chosen.analysis.is_guess else ""
+        console.line(f"{task.key} {task.title}")
+        console.line(f"  agent   {chosen.agent.name} {chosen.agent.model}".rstrip())
+        console.line(f"  because {chosen.reason}")
+        console.line(f"  kind    {chosen.analysis.kind}, {chosen.analysis.complexity}{guess}")
+    if chosen is None:
+        console.say("No agent is available here. What to do: kiro-lsp doctor. Without a key: kiro-lsp demo")
+    return 0 if chosen is not None else 1

@@ -183,6 +183,7 @@ def _reviews(verbs: Any) -> None:
 def _project(verbs: Any) -> None:
     agents = _verb(verbs, "agents", "list the agents and whether they can run here", json=True)
     agents.add_argument("--root", metavar="DIR", help="the project (default: the one around this folder)")
+    agents.add_argument("--explain", nargs=2, metavar=("PATH", "TASK"), help="which agent this task would get, and why")
     doctor = _verb(verbs, "doctor", "what is found, missing and wrong, and what to do about it", json=True)
     doctor.add_argument("--root", metavar="DIR", help="the project (default: the one around this folder)")
     doctor.add_argument("--live", metavar="AGENT", help="make one smallest real call; its price is shown first")

@@ -178,6 +178,20 @@ def test_agents_json_has_the_shape_of_the_contract(project: Path, capsys: pytest
     assert not any(agent["recommended"] for agent in listed if agent["way"] != "replay")
 
 
+def test_agents_explain_says_which_agent_a_task_would_get_and_why(
+    project: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task_file = project / "tasks.md"
+    task_file.write_text("- [ ] 1. Document the settings\n- [ ] 2. Xyzzy\n", "utf-8")
+    assert run_json(capsys, "agents", "--explain", str(task_file), "1", code=1)["agent"] is None
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-ant-test-0123456789abcdef")
+    told = run_json(capsys, "agents", "--explain", str(task_file), "1")
+    assert (told["agent"], told["kind"], told["guess"]) == ("claude", "documentation", False)
+    assert "'Document'" in told["reason"]
+    assert main(["agents", "--explain", str(task_file), "2"]) == 0
+    assert "guess" in capsys.readouterr().out
+
+
 def test_costs_json_has_the_shape_of_the_contract(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     body = run_json(capsys, "costs")
     assert set(body) == {"day", "spent", "reserved", "unknown", "cap", "warnAt", "rows"}

@@ -10,6 +10,7 @@ import pytest
 
 from kiro_lsp.lsp.lens_bytes import LensBytes, Style, resolved
 from kiro_lsp.lsp.lenses import Offer, lenses, to_wire
+from kiro_lsp.settings import Settings
 from kiro_lsp.spec.assemble import Parsed, drafted
 from kiro_lsp.spec.incremental import updated
 from kiro_lsp.spec.lines import split_lines
@@ -62,3 +63,17 @@ def test_a_lens_of_a_task_that_is_gone_is_none() -> None:
     style = Style(URI, 7, OFFERS[0], complete=False)
     assert resolved(style, parsed, [7, "2", 0], NOW) is None
     assert resolved(style, parsed, [7, "1", 9], NOW) is None
+
+
+def test_each_task_names_the_agent_that_a_click_would_choose() -> None:
+    text = "- [ ] 1. Document the settings in `docs/a.md`\n- [ ] 2. Implement the parser\n- [ ] 3. Xyzzy\n"
+    parsed = drafted(split_lines(text), "/p/.kiro/specs/a/tasks.md").parsed
+    agents = [CLAUDE, agent("gemini", "Gemini")]
+    offered = Offer(agents, agents[0], "recommended", True, settings=Settings())
+    lazy, complete = Style(URI, 7, offered, complete=False), Style(URI, 7, offered, complete=True)
+    sent = json.loads(bytes(LensBytes.made(parsed, complete).wire({}, NOW)))
+    assert sent == to_wire(lenses(URI, parsed.task_list, {}, offered, NOW))
+    titles = ["▶ Run with Gemini", "▶ Run with Claude", "▶ Run with Claude"]
+    assert [lens["command"]["title"] for lens in sent if "Run" in lens["command"]["title"]] == titles
+    asked = json.loads(bytes(LensBytes.made(parsed, lazy).wire({}, NOW)))
+    assert [resolved(lazy, parsed, lens["data"], NOW) for lens in asked] == sent
