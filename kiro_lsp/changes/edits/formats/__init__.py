@@ -205,7 +205,11 @@ class Driver:
         """The edit with the file it is about; a block without a name is about that of the block before it."""
         inherited = self._last_named if edit.format == "search-replace" else ()
         default = (self.default,) if self.default is not None else ()
-        named = replace(edit, names=edit.names or inherited or default)
+        names = edit.names or inherited or default
+        if edit.action == "edit":
+            # A line above a block is easily taken for a name; lines to find decide by themselves where they can be.
+            names = tuple(dict.fromkeys((*names, *default)))
+        named = replace(edit, names=names)
         if edit.format == "search-replace":
             self._last_named = named.names
         return named
