@@ -281,7 +281,7 @@ def provider(chunks: int, folder: Path) -> Iterator[str]:
     with subprocess.Popen(argv, stdin=subprocess.PIPE, cwd=REPO, env=environ(folder)) as process:
         assert process.stdin is not None
         while not address.exists():
-            time.sleep(0.01)
+            time.sleep(0.01)  # a program says that it is ready by writing this file; nothing is measured yet
         try:
             yield address.read_text()
         finally:

@@ -129,7 +129,7 @@ def server() -> Any:
         command = [sys.executable, "-m", "tests.support.anthropic_server", "--script", script, "--port-file", port]
         with subprocess.Popen(list(map(str, command)), cwd=REPO, stdin=subprocess.PIPE) as program:
             while not port.exists():
-                time.sleep(0.01)
+                time.sleep(0.01)  # a program says that it is ready by writing this file; nothing is measured yet
             yield port.read_text("utf-8")
             assert program.stdin is not None
             program.stdin.close()

@@ -12,6 +12,7 @@ import asyncio
 import hashlib
 import os
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -110,7 +111,7 @@ class OpenaiExecutor:
 
 
 @dataclass(slots=True)
-class _Conversation:
+class _Conversation(ABC):
     """What both APIs share. A wire says how things are written (`fixed`, `_request`, `add_*`) and read (`_done`)."""
 
     worker: Worker
@@ -184,23 +185,23 @@ class _Conversation:
         return own // _OWN_BYTES_PER_TOKEN + max(everything - own, 0)
 
     @staticmethod
-    def fixed(reached: Reached, max_tokens: int, texts: Sequence[str], cache_key: str | None) -> dict[str, Any]:
-        raise NotImplementedError
+    @abstractmethod
+    def fixed(reached: Reached, max_tokens: int, texts: Sequence[str], cache_key: str | None) -> dict[str, Any]: ...
 
-    def _request(self) -> dict[str, Any]:
-        raise NotImplementedError
+    @abstractmethod
+    def _request(self) -> dict[str, Any]: ...
 
-    def _answer_tokens(self) -> int:
-        raise NotImplementedError
+    @abstractmethod
+    def _answer_tokens(self) -> int: ...
 
-    def _says_system(self) -> bool:
-        raise NotImplementedError
+    @abstractmethod
+    def _says_system(self) -> bool: ...
 
-    def _result(self, identifier: str, text: str) -> dict[str, Any]:
-        raise NotImplementedError
+    @abstractmethod
+    def _result(self, identifier: str, text: str) -> dict[str, Any]: ...
 
-    def _done(self, line: Mapping[str, Any]) -> Turn:
-        raise NotImplementedError
+    @abstractmethod
+    def _done(self, line: Mapping[str, Any]) -> Turn: ...
 
 
 class _Responses(_Conversation):

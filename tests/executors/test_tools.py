@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 from kiro_lsp.errors import BudgetExceeded, StoreError
 from kiro_lsp.executors.local import LocalRun
 from kiro_lsp.executors.tools import Toolbox, ToolResult, all_tools, list_files, run_command
-from kiro_lsp.executors.tools.text import FileText
 
 FILES: dict[str, bytes] = {
     "src/app.py": b"import os\n\n\ndef main():\n    print(1)\n\n\ndef other():\n    print(1)\n",
@@ -386,35 +385,6 @@ async def test_an_edit_made_twice_is_told_that_it_was_made(toolbox: Toolbox) -> 
     args = {"path": "src/app.py", "old_text": "import os\n", "new_text": "import sys, json\n"}
     await check(toolbox, "edit", args)
     await check(toolbox, "edit", args, "already, at line 1", error=True)
-
-
-@settings(max_examples=200, deadline=None)
-@given(
-    pieces=st.lists(st.sampled_from(["a", "b", "\r\n", "\n", "é", "x y"]), max_size=14),
-    bom=st.booleans(),
-    where=st.tuples(st.integers(0, 14), st.integers(0, 14)),
-    new=st.text(alphabet="ab\n", max_size=5),
-)
-def test_replacing_a_range_keeps_every_byte_outside_of_it(
-    pieces: list[str], bom: bool, where: tuple[int, int], new: str
-) -> None:
-    raw = "".join(pieces)
-    data = (b"\xef\xbb\xbf" if bom else b"") + raw.encode()
-    text = FileText.of(data, "f")
-    start, end = sorted(min(index, len(text.text)) for index in where)
-    changed = text.replaced(start, end, new)
-    again = FileText.of(changed, "f")
-    assert again.bom == bom
-    assert again.text == text.text[:start] + new + text.text[end:]
-    before, after = text.text[:start], text.text[end:]
-    first = next(cut for cut in range(len(raw) + 1) if raw[:cut].replace("\r\n", "\n") == before)
-    last = next(
-        cut
-        for cut in range(len(raw), -1, -1)
-        if raw[cut:].replace("\r\n", "\n") == after and not raw[:cut].endswith("\r")
-    )
-    assert again.raw.startswith(raw[:first])
-    assert again.raw.endswith(raw[last:])
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,6 @@ search result, so that a line number means the same everywhere.
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from dataclasses import dataclass
 
 from kiro_lsp.errors import UnreadableFile
@@ -44,16 +43,6 @@ class FileText:
         lines = self.text.split("\n")
         return lines[:-1] if lines[-1] == "" else lines
 
-    def replaced(self, start: int, end: int, new: str) -> bytes:
-        """The file's bytes with `text[start:end]` replaced by `new`; every byte outside that range stays.
-
-        Line ends inside `new` become those of the replaced range, else the ones that most lines of the file have.
-        """
-        ends = [index - count for count, index in enumerate(_indices(self.raw, "\r\n"))]
-        first, last = start + bisect_left(ends, start), end + bisect_left(ends, end)
-        eol = _dominant(self.raw[first:last]) or _dominant(self.raw) or "\n"
-        return self.encoded(self.raw[:first] + _with_ends(new, eol) + self.raw[last:])
-
     def rewritten(self, new: str) -> bytes:
         """The bytes of a whole new content in this file's own style: `\\r\\n` if it has no other end, and its mark."""
         only_crlf = "\r\n" in self.raw and self.raw.count("\n") == self.raw.count("\r\n")
@@ -63,24 +52,9 @@ class FileText:
         return ((_BOM if self.bom and not raw.startswith(_BOM) else "") + raw).encode("utf-8")
 
 
-def _indices(text: str, wanted: str) -> list[int]:
-    found, index = [], text.find(wanted)
-    while index >= 0:
-        found.append(index)
-        index = text.find(wanted, index + len(wanted))
-    return found
-
-
 def _with_ends(text: str, eol: str) -> str:
     text = text.replace("\r\n", "\n")
     return text if eol == "\n" else text.replace("\n", eol)
-
-
-def _dominant(raw: str) -> str | None:
-    both, crlf = raw.count("\n"), raw.count("\r\n")
-    if not both:
-        return None
-    return "\r\n" if crlf * 2 > both else "\n"
 
 
 def numbered(lines: list[str], first: int, *, widest: int = 2000) -> str:

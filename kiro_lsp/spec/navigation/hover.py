@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
 from kiro_lsp.spec.editing.requirement_ids import entry_of, requirement_target
 from kiro_lsp.spec.facts import Facts, RunFact
 from kiro_lsp.spec.model import Task
+from kiro_lsp.spec.navigation.targets import tasks_by_requirement
 from kiro_lsp.spec.order import order_of
 from kiro_lsp.spec.requirements import Requirement, RequirementIndex
 from kiro_lsp.spec.selection import analyse
@@ -52,7 +53,7 @@ class Hovers:
             if task.id is not None:
                 self.by_id.setdefault(task.id, task)
         self.defined = _defined(facts.requirements)
-        self.covering = _covering(facts)
+        self.covering = tasks_by_requirement(facts.tasks.tasks, facts.requirements)
 
     def in_tasks(self, line: int, column: int, *, markdown: bool) -> Hover | None:
         """The answer for a place of the task file; None where there is nothing to say."""
@@ -240,31 +241,3 @@ def _defined(index: RequirementIndex) -> dict[str, tuple[list[int], list[Require
     for entry in (*index.entries.values(), *(entry for entry in index.names.values() if entry.named)):
         found.setdefault(entry.path, {}).setdefault(entry.line, entry)
     return {path: (sorted(at), [at[line] for line in sorted(at)]) for path, at in found.items()}
-
-
-def _covering(facts: Facts) -> dict[tuple[str, int], list[Task]]:
-    """(path, line) of a requirement → the tasks that refer to it, to all of its requirement, or to one of its criteria."""
-    index = facts.requirements
-    owners = {(entry.path, entry.ref): entry for entry in index.entries.values() if not entry.owner}
-    inside: dict[tuple[str, str], list[Requirement]] = {}
-    for entry in index.entries.values():
-        if entry.owner:
-            inside.setdefault((entry.path, entry.owner), []).append(entry)
-
-    def reached(ref: str) -> Iterator[tuple[str, int]]:
-        for hit in index.resolve([ref])[0]:
-            owner = owners.get((hit.path, hit.owner)) if hit.owner else None
-            related = [owner] if owner is not None else inside.get((hit.path, hit.ref), [])
-            yield from ((entry.path, entry.line) for entry in (hit, *related))
-
-    known: dict[str, tuple[tuple[str, int], ...]] = {}
-    covering: dict[tuple[str, int], list[Task]] = {}
-    for task in facts.tasks.tasks:
-        places: dict[tuple[str, int], None] = {}
-        for ref in task.requirements:
-            if ref not in known:
-                known[ref] = tuple(dict.fromkeys(reached(ref)))
-            places.update(dict.fromkeys(known[ref]))
-        for place in places:
-            covering.setdefault(place, []).append(task)
-    return covering

@@ -5,7 +5,7 @@ from __future__ import annotations
 import posixpath
 import re
 from bisect import bisect_left
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice, takewhile
 from typing import Final
@@ -173,7 +173,7 @@ def definition_in(lines: Sequence[str], entry: Requirement) -> Spot:
     return Spot(entry.line, len(text) - len(text.lstrip()), len(text.rstrip()) or len(text))
 
 
-def tasks_by_requirement(parsed: Parsed, index: RequirementIndex) -> dict[tuple[str, int], list[Task]]:
+def tasks_by_requirement(tasks: Iterable[Task], index: RequirementIndex) -> dict[tuple[str, int], list[Task]]:
     """(Path, line) of a requirement → the tasks that cover it, in their order.
 
     A task that refers to a criterion covers its requirement too, one that refers to a requirement each of its criteria.
@@ -183,14 +183,22 @@ def tasks_by_requirement(parsed: Parsed, index: RequirementIndex) -> dict[tuple[
     for entry in index.entries.values():
         if entry.owner:
             criteria.setdefault((entry.path, entry.owner), []).append(entry)
-    found: dict[tuple[str, int], list[Task]] = {}
-    for task in parsed.task_list.tasks:
-        covered: dict[tuple[str, int], None] = {}
-        for entry in index.resolve(task.requirements)[0]:
+
+    def reached(ref: str) -> Iterator[tuple[str, int]]:
+        for entry in index.resolve([ref])[0]:
             owner = owners.get((entry.path, entry.owner)) if entry.owner else None
             below = () if entry.owner else criteria.get((entry.path, entry.ref), ())
             for other in (entry, *below, *(() if owner is None else (owner,))):
-                covered[other.path, other.line] = None
+                yield other.path, other.line
+
+    known: dict[str, tuple[tuple[str, int], ...]] = {}
+    found: dict[tuple[str, int], list[Task]] = {}
+    for task in tasks:
+        covered: dict[tuple[str, int], None] = {}
+        for ref in task.requirements:
+            if ref not in known:
+                known[ref] = tuple(reached(ref))
+            covered |= dict.fromkeys(known[ref])
         for place in covered:
             found.setdefault(place, []).append(task)
     return found

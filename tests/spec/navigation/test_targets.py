@@ -118,7 +118,7 @@ def test_definition_of_a_requirement(ref: str, expected: str) -> None:
 def test_tasks_that_cover_a_requirement() -> None:
     text = "- [ ] 1. a\n  - _Requirements: 1.1_\n- [ ] 2. b\n  - _Requirements: 1_\n- [ ] 3. c (FR-007)\n"
     facts = facts_of(text, documents={"requirements.md": REQUIREMENTS})
-    covering = tasks_by_requirement(facts.parsed, facts.requirements)
+    covering = tasks_by_requirement(facts.tasks.tasks, facts.requirements)
     lines = {
         entry.ref: [task.key for task in covering.get((entry.path, entry.line), [])]
         for entry in facts.requirements.entries.values()

@@ -90,13 +90,13 @@ def read_answer(text: str, format: str = AUTO, *, file: str | None = None) -> An
 
 
 def _unwrapped(lines: list[str], text: str) -> list[str]:
-    """The lines of the answer, without the shell or JSON around a patch."""
-    if text.lstrip().startswith(("{", "[")) and "*** Begin Patch" in text:
-        from kiro_lsp.changes.edits.formats.calls import patch_inside
+    """The lines of the answer; where all of it is JSON that carries one, of that."""
+    if not text.lstrip().startswith(("{", "[")):
+        return lines
+    from kiro_lsp.changes.edits.formats.calls import answer_inside
 
-        inside = patch_inside(text)
-        return lines if inside is None else answer_lines(inside)
-    return lines
+    inside = answer_inside(text)
+    return lines if inside is None else answer_lines(inside)
 
 
 @dataclass(slots=True)

@@ -95,13 +95,12 @@ def _is_broken_call(text: str, error: Exception) -> bool:
     return '"path"' in text[:at] and text.rstrip().count("\n", at) == 0
 
 
-def patch_inside(text: str) -> str | None:
-    """The patch text in a JSON call of apply_patch ({"input": "*** Begin Patch…"} and the like); None when there is none."""
+def answer_inside(text: str) -> str | None:
+    """The answer that a text of JSON carries ({"input": "*** Begin Patch…"} and the like); None when it carries none."""
     try:
-        value = json.loads(text)
+        return _text_inside(json.loads(text))
     except (ValueError, RecursionError):
         return None
-    return next((found for found in _strings(value, 0) if "*** Begin Patch" in found), None)
 
 
 def _text_inside(value: object) -> str | None:
