@@ -7,9 +7,9 @@ same, the tasks with the text, the rest as `surroundings.py` says. What is known
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple, Protocol, TypeVar
 
 from kiro_lsp.engine.engine import Engine
 from kiro_lsp.errors import KiroError
@@ -27,6 +27,10 @@ from kiro_lsp.spec.facts import AgentFact, Facts, RunFact
 from kiro_lsp.spec.model import TaskList
 from kiro_lsp.spec.requirements import RequirementIndex
 
+Value = TypeVar("Value")
+
+_DERIVED_AT_ONCE_LINES: Final = 1000
+"""What features derive from a parsed text of up to so many lines is not worth a thread."""
 AT_ONCE_LINES: Final = 150
 """A text of up to so many lines is parsed on the loop: that takes less than a pause would."""
 SPEC_DOCUMENTS: Final = frozenset({"requirements.md", "design.md", "spec.md", "bugfix.md", "plan.md", "proposal.md"})
@@ -100,6 +104,17 @@ class View:
         return convert.span_in(self.lines, start, end, self.encoding)
 
     # What it says
+
+    async def made(self, make: Callable[[], Value]) -> Value:
+        """What is derived from the text; of a large one in a thread."""
+        return make() if len(self.lines) <= _DERIVED_AT_ONCE_LINES else await asyncio.to_thread(make)
+
+    async def once(self, name: str, make: Callable[[], Value]) -> Value:
+        """The same, made once for each text and kept in `cache` under the name."""
+        if name not in self.cache:
+            self.cache[name] = await self.made(make)
+        found: Value = self.cache[name]
+        return found
 
     async def parsed(self) -> Parsed:
         """Lines, blocks and tasks, found once for each text, from the edit on where that is possible.

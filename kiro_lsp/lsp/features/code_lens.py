@@ -9,6 +9,7 @@ lenses without commands, and ask for those of the lines that they show.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from kiro_lsp.lsp.client import Client
@@ -53,7 +54,7 @@ async def _of_requirements(view: View) -> list[dict[str, Any]]:
     found = []
     for tasks in await view.task_views():
         parsed, index = await tasks.parsed(), await tasks.requirements()
-        for one in coverage_of(parsed, index, view.path):
+        for one in await tasks.made(partial(coverage_of, parsed, index, view.path)):
             if one.line < len(view.lines):
                 command = {"title": one.title, "command": ""}
                 found.append({"range": view.range(one.line, 0, 0), "command": command})

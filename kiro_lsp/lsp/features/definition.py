@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, cast
 
 from kiro_lsp.lsp import convert
 from kiro_lsp.lsp.client import Client
@@ -15,9 +14,7 @@ if TYPE_CHECKING:
     from kiro_lsp.spec.requirements import Requirement
 
 NEEDS = ("kiro_lsp.spec.navigation.targets", "kiro_lsp.lsp.features.links")
-_AT_ONCE_LINES: Final = 1000
 
-Value = TypeVar("Value")
 Goal = tuple[str, dict[str, Any], dict[str, Any]]
 """URI, range of the whole, range of the name in it."""
 
@@ -98,18 +95,13 @@ async def task_view(view: View) -> View | None:
     return next(iter(await view.task_views()), None)
 
 
-async def made(view: View, make: Callable[[], Value]) -> Value:
-    """A value that is derived from a document, in a thread if the document is large."""
-    return make() if len(view.lines) <= _AT_ONCE_LINES else await asyncio.to_thread(make)
-
-
 async def task_places(tasks: View) -> TaskPlaces:
     """Where a task file defines and names its tasks, found once for each text."""
     from kiro_lsp.spec.navigation.targets import task_places as find
 
     if "task places" not in tasks.cache:
         parsed = await tasks.parsed()
-        tasks.cache["task places"] = await made(tasks, lambda: find(parsed))
+        tasks.cache["task places"] = await tasks.made(lambda: find(parsed))
     return cast("TaskPlaces", tasks.cache["task places"])
 
 
@@ -122,7 +114,7 @@ async def named_in(view: View, tasks: View) -> Sequence[Named]:
         return places.named
     kept = view.cache.get("mentions of tasks")
     if kept is None or kept[0] is not places:
-        kept = (places, await made(view, lambda: mentions_of_tasks(view.lines, places)))
+        kept = (places, await view.made(lambda: mentions_of_tasks(view.lines, places)))
         view.cache["mentions of tasks"] = kept
     return cast("Sequence[Named]", kept[1])
 

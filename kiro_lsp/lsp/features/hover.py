@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from kiro_lsp.lsp.client import Client
 
@@ -13,7 +12,6 @@ if TYPE_CHECKING:
     from kiro_lsp.spec.navigation.hover import Hovers
 
 NEEDS = ("kiro_lsp.spec.navigation.hover",)
-_AT_ONCE_LINES: Final = 1000
 
 
 def capabilities(_client: Client) -> dict[str, Any]:
@@ -51,7 +49,7 @@ async def _hovers(view: View) -> Hovers:
     kept: Hovers | None = view.cache.get("hover")
     if kept is not None and kept.facts is facts:
         return kept
-    made = Hovers(facts) if len(view.lines) <= _AT_ONCE_LINES else await asyncio.to_thread(Hovers, facts)
+    made = await view.made(lambda: Hovers(facts))
     view.cache["hover"] = made
     return made
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 from bisect import bisect_left, bisect_right
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from kiro_lsp.lsp.client import Client
 
@@ -14,7 +13,6 @@ if TYPE_CHECKING:
     from kiro_lsp.spec.navigation.progress import Progress
 
 NEEDS = ("kiro_lsp.spec.navigation.progress",)
-_AT_ONCE_LINES: Final = 1000
 
 
 def capabilities(client: Client) -> dict[str, Any]:
@@ -51,14 +49,8 @@ def _between(found: list[Progress], first: int, last: int) -> list[Progress]:
 async def _progress(view: View) -> list[Progress]:
     from kiro_lsp.spec.navigation.progress import progress_of
 
-    if "progress" not in view.cache:
-        parsed = await view.parsed()
-        if len(view.lines) <= _AT_ONCE_LINES:
-            view.cache["progress"] = progress_of(parsed)
-        else:
-            view.cache["progress"] = await asyncio.to_thread(progress_of, parsed)
-    found: list[Progress] = view.cache["progress"]
-    return found
+    parsed = await view.parsed()
+    return await view.once("progress", lambda: progress_of(parsed))
 
 
 METHODS = {"textDocument/inlayHint": hints}

@@ -6,7 +6,7 @@ import asyncio
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from kiro_lsp.lsp import convert
 from kiro_lsp.lsp.client import Client
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from kiro_lsp.spec.navigation.targets import PathPlace
 
 NEEDS = ("kiro_lsp.spec.navigation.targets",)
-_AT_ONCE_LINES: Final = 1000
 
 
 def capabilities(_client: Client) -> dict[str, Any]:
@@ -36,14 +35,8 @@ async def links(view: View, _params: Mapping[str, Any]) -> list[dict[str, Any]]:
 async def _places(view: View) -> Sequence[PathPlace]:
     from kiro_lsp.spec.navigation.targets import path_places
 
-    if "path places" not in view.cache:
-        parsed = await view.parsed()
-        if len(view.lines) <= _AT_ONCE_LINES:
-            view.cache["path places"] = path_places(parsed)
-        else:
-            view.cache["path places"] = await asyncio.to_thread(path_places, parsed)
-    places: Sequence[PathPlace] = view.cache["path places"]
-    return places
+    parsed = await view.parsed()
+    return await view.once("path places", lambda: path_places(parsed))
 
 
 async def files_of(view: View, places: Sequence[PathPlace]) -> list[tuple[PathPlace, str]]:

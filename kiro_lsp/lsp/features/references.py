@@ -77,7 +77,7 @@ async def _covering(tasks: View) -> Mapping[tuple[str, int], list[Task]]:
     index, parsed = await tasks.requirements(), await tasks.parsed()
     kept = tasks.cache.get("covering")
     if kept is None or kept[0] is not index:
-        kept = (index, await definition.made(tasks, lambda: tasks_by_requirement(parsed.task_list.tasks, index)))
+        kept = (index, await tasks.made(lambda: tasks_by_requirement(parsed.task_list.tasks, index)))
         tasks.cache["covering"] = kept
     covering: Mapping[tuple[str, int], list[Task]] = kept[1]
     return covering

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
@@ -13,7 +12,6 @@ if TYPE_CHECKING:
     from kiro_lsp.spec.navigation.tree import Node
 
 NEEDS = ("kiro_lsp.spec.navigation.tree",)
-_AT_ONCE_LINES: Final = 1000
 _HEADING: Final = 3
 _TASK: Final = 17
 
@@ -26,14 +24,9 @@ async def symbols(view: View, _params: Mapping[str, Any]) -> Any:
     """Nested where the client takes that, else a flat list. Encoded once for each text, of a large one in a thread."""
     from kiro_lsp.lsp.endpoint import Raw, dumped
 
-    if "symbols" not in view.cache:
-        roots = await tree_in(view)
-        make = _nested if view.client.nests_symbols else _flat
-        if len(view.lines) <= _AT_ONCE_LINES:
-            view.cache["symbols"] = Raw(dumped(make(view, roots)))
-        else:
-            view.cache["symbols"] = await asyncio.to_thread(lambda: Raw(dumped(make(view, roots))))
-    return view.cache["symbols"]
+    roots = await tree_in(view)
+    make = _nested if view.client.nests_symbols else _flat
+    return await view.once("symbols", lambda: Raw(dumped(make(view, roots))))
 
 
 async def folding(view: View, _params: Mapping[str, Any]) -> Any:
@@ -41,8 +34,6 @@ async def folding(view: View, _params: Mapping[str, Any]) -> Any:
     from kiro_lsp.lsp.endpoint import Raw, dumped
     from kiro_lsp.spec.navigation.tree import walk
 
-    if "folding" in view.cache:
-        return view.cache["folding"]
     roots, fences, last = await tree_in(view), (await view.parsed()).blocks.fences, len(view.lines) - 1
 
     def made() -> Raw:
@@ -51,22 +42,15 @@ async def folding(view: View, _params: Mapping[str, Any]) -> Any:
         folds = ((start, min(end, last)) for start, end in sorted(ends.items()))
         return Raw(dumped([{"startLine": start, "endLine": end} for start, end in folds if end > start]))
 
-    view.cache["folding"] = made() if last < _AT_ONCE_LINES else await asyncio.to_thread(made)
-    return view.cache["folding"]
+    return await view.once("folding", made)
 
 
 async def tree_in(view: View) -> list[Node]:
     """The tree of a document, made once for each text."""
     from kiro_lsp.spec.navigation.tree import tree_of
 
-    if "tree" not in view.cache:
-        parsed, with_tasks = await view.parsed(), view.is_task_file
-        if len(view.lines) <= _AT_ONCE_LINES:
-            view.cache["tree"] = tree_of(parsed, with_tasks=with_tasks)
-        else:
-            view.cache["tree"] = await asyncio.to_thread(lambda: tree_of(parsed, with_tasks=with_tasks))
-    roots: list[Node] = view.cache["tree"]
-    return roots
+    parsed, with_tasks = await view.parsed(), view.is_task_file
+    return await view.once("tree", lambda: tree_of(parsed, with_tasks=with_tasks))
 
 
 def _nested(view: View, roots: list[Node]) -> list[dict[str, Any]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import itertools
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
@@ -25,7 +24,6 @@ _WIRE: Final = {
     "dependency": (0, 0),
 }
 """Meaning → (number of the type, bits of the modifiers)."""
-_AT_ONCE_LINES: Final = 1000
 _KEPT: Final = "tokens"
 _EACH: Final = 5
 _NUMBERS: Final = itertools.count(1)
@@ -74,14 +72,8 @@ async def _result(view: View) -> tuple[str, list[int]]:
 
 
 async def _placed(view: View) -> list[Placed]:
-    if "tokens" not in view.cache:
-        parsed = await view.parsed()
-        if len(view.lines) <= _AT_ONCE_LINES:
-            view.cache["tokens"] = _make(view, parsed)
-        else:
-            view.cache["tokens"] = await asyncio.to_thread(_make, view, parsed)
-    placed: list[Placed] = view.cache["tokens"]
-    return placed
+    parsed = await view.parsed()
+    return await view.once("tokens", lambda: _make(view, parsed))
 
 
 def _make(view: View, parsed: Parsed) -> list[Placed]:

@@ -38,11 +38,8 @@ async def find(views: Views, params: Mapping[str, Any]) -> Any:
 async def _names(view: View) -> list[Entry]:
     from kiro_lsp.spec.navigation.search import entries
 
-    if _KEPT not in view.cache:
-        parsed = await view.parsed()
-        view.cache[_KEPT] = await asyncio.to_thread(entries, parsed)
-    names: list[Entry] = view.cache[_KEPT]
-    return names
+    parsed = await view.parsed()
+    return await view.once(_KEPT, lambda: entries(parsed))
 
 
 def _symbol(view: View, entry: Entry) -> dict[str, Any]:
