@@ -6,8 +6,6 @@ is said is brief.py, what a failure means to a person is provider_failures.py.
 
 from __future__ import annotations
 
-import asyncio
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,14 +14,14 @@ from typing import Any, Final
 import orjson
 
 from kiro_lsp.budget import Usage
-from kiro_lsp.events import Chunk, Phase, Thought
 from kiro_lsp.executors import brief, toolloop
 from kiro_lsp.executors.anthropic_failures import meaning_of
 from kiro_lsp.executors.protocol import ExecutorRequest, ExecutorResult, RunContext
+from kiro_lsp.executors.provider import ProviderExecutor, show
 from kiro_lsp.executors.provider_failures import Reached, failure, no_key
 from kiro_lsp.executors.toolloop import Stop, ToolUse, Turn
 from kiro_lsp.executors.tools import ToolResult, all_tools
-from kiro_lsp.executors.worker import Worker, WorkerPool
+from kiro_lsp.executors.worker import Worker
 from kiro_lsp.settings import DEFAULT_ENDPOINTS, MODELS, AgentSettings
 from kiro_lsp.settings.redact import Redactor
 from kiro_lsp.settings.values import is_loopback, origin
@@ -54,24 +52,8 @@ _STOPS: Final[Mapping[str, Stop]] = {
 _CACHED: Final = {"cache_control": {"type": "ephemeral"}}
 
 
-class AnthropicExecutor:
-    """`workers` keeps a warm process between runs; without it, each run starts one of its own.
-
-    `environ` is where the key is looked up when the request brings no environment of its own.
-    """
-
-    def __init__(
-        self,
-        agent: AgentSettings,
-        workers: WorkerPool | None = None,
-        environ: Mapping[str, str] | None = None,
-        *,
-        idle_seconds: float = _IDLE_SECONDS,
-    ) -> None:
-        self._agent = agent
-        self._workers = workers
-        self._environ = environ or {}
-        self._idle_seconds = idle_seconds
+class AnthropicExecutor(ProviderExecutor):
+    IDLE_SECONDS = _IDLE_SECONDS
 
     async def execute(self, request: ExecutorRequest, run: RunContext) -> ExecutorResult:
         """As Executor.execute. Raises ExecutorError; "auth" when there is no key."""
@@ -90,15 +72,10 @@ class AnthropicExecutor:
         }
         caches = request.settings is None or request.settings.cost.cache_prompts
         fixed = _fixed(agent, [redact(text) for text in brief.stable_texts(request)], caches)
-        pool = self._workers or WorkerPool(os.environ)
-        try:
-            async with pool.worker(SCRIPT) as worker:
-                conversation = _Conversation(worker, order, reached, fixed, caches, redactor)
-                conversation.add_user([{"type": "text", "text": redact(task)}])
-                return await toolloop.work(conversation, run, redact=redact)
-        finally:
-            if self._workers is None:
-                await asyncio.shield(pool.close())
+        async with self._worker(SCRIPT) as worker:
+            conversation = _Conversation(worker, order, reached, fixed, caches, redactor)
+            conversation.add_user([{"type": "text", "text": redact(task)}])
+            return await toolloop.work(conversation, run, redact=redact)
 
 
 @dataclass(slots=True)
@@ -135,7 +112,7 @@ class _Conversation:
 
     async def turn(self, run: RunContext) -> Turn:
         order = {**self.order, "request": {**self.fixed, "messages": self._on_the_wire()}}
-        last = await self.worker.ask(order, lambda line: self._show(line, run))
+        last = await self.worker.ask(order, lambda line: show(line, run, self.reached.url))
         if last["event"] != "done":
             raise failure(last, self.reached, self.redactor, meaning_of)
         return self._done(last)
@@ -173,20 +150,6 @@ class _Conversation:
             orjson.Fragment(message.marked if index in points and message.marked else message.plain)
             for index, message in enumerate(self.messages)
         ]
-
-    def _show(self, line: Mapping[str, Any], run: RunContext) -> None:
-        match line["event"]:
-            case "text":
-                run.emit(Chunk(line["text"]))
-            case "thought":
-                run.emit(Thought(line["text"]))
-            case "tool":
-                run.emit(Phase("thinking", line["name"]))
-            case "retry":
-                run.emit(Phase("thinking", f"trying again in {line['seconds']:.0f} s: {self._why(line)}"))
-
-    def _why(self, line: Mapping[str, Any]) -> str:
-        return f"the provider answered {line['status']}" if line["status"] else f"{self.reached.url} was {line['why']}"
 
     def _done(self, line: Mapping[str, Any]) -> Turn:
         uses: list[ToolUse] = []

@@ -7,8 +7,6 @@ that it has seen, so what is stable stands first and has the same bytes for ever
 
 from __future__ import annotations
 
-import asyncio
-import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,13 +17,13 @@ import orjson
 
 from kiro_lsp.budget import Usage
 from kiro_lsp.errors import ExecutorError
-from kiro_lsp.events import Chunk, Phase, Thought
 from kiro_lsp.executors import brief, toolloop
 from kiro_lsp.executors.google_failures import Reached, failure, no_key
 from kiro_lsp.executors.protocol import ExecutorRequest, ExecutorResult, RunContext
+from kiro_lsp.executors.provider import ProviderExecutor, show
 from kiro_lsp.executors.toolloop import Stop, ToolUse, Turn
 from kiro_lsp.executors.tools import ToolResult, all_tools
-from kiro_lsp.executors.worker import Worker, WorkerPool
+from kiro_lsp.executors.worker import Worker
 from kiro_lsp.settings import DEFAULT_ENDPOINTS, MODELS, AgentSettings
 from kiro_lsp.settings.redact import Redactor
 from kiro_lsp.settings.values import is_loopback, origin
@@ -59,24 +57,8 @@ _BROKEN_CALLS: Final = frozenset(
 )
 
 
-class GoogleExecutor:
-    """`workers` keeps a warm process between runs; without it, each run starts one of its own.
-
-    `environ` is where the key is looked up when the request brings no environment of its own.
-    """
-
-    def __init__(
-        self,
-        agent: AgentSettings,
-        workers: WorkerPool | None = None,
-        environ: Mapping[str, str] | None = None,
-        *,
-        idle_seconds: float = _IDLE_SECONDS,
-    ) -> None:
-        self._agent = agent
-        self._workers = workers
-        self._environ = environ or {}
-        self._idle_seconds = idle_seconds
+class GoogleExecutor(ProviderExecutor):
+    IDLE_SECONDS = _IDLE_SECONDS
 
     async def execute(self, request: ExecutorRequest, run: RunContext) -> ExecutorResult:
         """As Executor.execute. Raises ExecutorError; "auth" when there is no key."""
@@ -93,15 +75,10 @@ class GoogleExecutor:
             "idleSeconds": self._idle_seconds,
         }
         texts = [redact(text) for text in brief.stable_texts(request)]
-        pool = self._workers or WorkerPool(os.environ)
-        try:
-            async with pool.worker(SCRIPT) as worker:
-                conversation = _Conversation(worker, order, reached, _config(reached.model, agent, texts), redactor)
-                conversation.add_text(redact(task))
-                return await toolloop.work(conversation, run, redact=redact)
-        finally:
-            if self._workers is None:
-                await asyncio.shield(pool.close())
+        async with self._worker(SCRIPT) as worker:
+            conversation = _Conversation(worker, order, reached, _config(reached.model, agent, texts), redactor)
+            conversation.add_text(redact(task))
+            return await toolloop.work(conversation, run, redact=redact)
 
 
 @dataclass(slots=True)
@@ -130,7 +107,7 @@ class _Conversation:
     async def turn(self, run: RunContext) -> Turn:
         contents = [orjson.Fragment(content) for content in self.contents]
         request = {"model": self.model, "contents": contents, "config": self.config}
-        last = await self.worker.ask({**self.order, "request": request}, lambda line: self._show(line, run))
+        last = await self.worker.ask({**self.order, "request": request}, lambda line: show(line, run, "it"))
         if last["event"] != "done":
             raise failure(last, self.reached, self.redactor)
         return self._done(last)
@@ -145,18 +122,6 @@ class _Conversation:
         encoded = orjson.dumps(content)
         self.contents.append(encoded)
         self._new_bytes += len(encoded)
-
-    def _show(self, line: Mapping[str, Any], run: RunContext) -> None:
-        match line["event"]:
-            case "text":
-                run.emit(Chunk(line["text"]))
-            case "thought":
-                run.emit(Thought(line["text"]))
-            case "tool":
-                run.emit(Phase("thinking", line["name"]))
-            case "retry":
-                why = f"the provider answered {line['status']}" if line["status"] else f"it was {line['why']}"
-                run.emit(Phase("thinking", f"trying again in {line['seconds']:.0f} s: {why}"))
 
     def _done(self, line: Mapping[str, Any]) -> Turn:
         uses: list[ToolUse] = []

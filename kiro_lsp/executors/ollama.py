@@ -7,8 +7,6 @@ name the files it wants to read; the loop stages the edits of its answer.
 
 from __future__ import annotations
 
-import asyncio
-import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,14 +17,15 @@ import orjson
 
 from kiro_lsp.budget import Usage
 from kiro_lsp.errors import ExecutorError
-from kiro_lsp.events import Chunk, Phase, Thought
+from kiro_lsp.events import Phase
 from kiro_lsp.executors import brief, toolloop
 from kiro_lsp.executors.ollama_failures import Reached, failure, no_model
 from kiro_lsp.executors.protocol import ExecutorRequest, ExecutorResult, RunContext
+from kiro_lsp.executors.provider import ProviderExecutor, show
 from kiro_lsp.executors.toolloop import NotCharged, Stop, ToolUse, Turn
 from kiro_lsp.executors.tools import ToolResult, all_tools
 from kiro_lsp.executors.tools.textanswer import edits_in
-from kiro_lsp.executors.worker import Worker, WorkerPool
+from kiro_lsp.executors.worker import Worker
 from kiro_lsp.sandbox import paths
 from kiro_lsp.settings import DEFAULT_ENDPOINTS, AgentSettings
 from kiro_lsp.settings.redact import Redactor
@@ -69,21 +68,8 @@ read them, before any of your edits.
 of them in one answer, with a short summary after them."""
 
 
-class OllamaExecutor:
-    """`workers` keeps a warm process between runs; `environ` is where OLLAMA_HOST is looked up."""
-
-    def __init__(
-        self,
-        agent: AgentSettings,
-        workers: WorkerPool | None = None,
-        environ: Mapping[str, str] | None = None,
-        *,
-        idle_seconds: float = _IDLE_SECONDS,
-    ) -> None:
-        self._agent = agent
-        self._workers = workers
-        self._environ = environ or {}
-        self._idle_seconds = idle_seconds
+class OllamaExecutor(ProviderExecutor):
+    IDLE_SECONDS = _IDLE_SECONDS
 
     async def execute(self, request: ExecutorRequest, run: RunContext) -> ExecutorResult:
         """As Executor.execute. Raises ExecutorError."""
@@ -97,20 +83,15 @@ class OllamaExecutor:
             "connectSeconds": _CONNECT_SECONDS,
             "idleSeconds": self._idle_seconds,
         }
-        pool = self._workers or WorkerPool(os.environ)
-        try:
-            async with pool.worker(SCRIPT) as worker:
-                run.emit(Phase("starting", reached.model))
-                model = await _shown(worker, order, reached)
-                conversation = _Conversation(worker, order, reached, model, agent.max_tokens)
-                for text in brief.stable_texts(request):
-                    conversation.add("system", redact(text))
-                conversation.files = redact(await _files(request, task, run))
-                conversation.add_text(redact(task))
-                return await toolloop.work(conversation, run, redact=redact)
-        finally:
-            if self._workers is None:
-                await asyncio.shield(pool.close())
+        async with self._worker(SCRIPT) as worker:
+            run.emit(Phase("starting", reached.model))
+            model = await _shown(worker, order, reached)
+            conversation = _Conversation(worker, order, reached, model, agent.max_tokens)
+            for text in brief.stable_texts(request):
+                conversation.add("system", redact(text))
+            conversation.files = redact(await _files(request, task, run))
+            conversation.add_text(redact(task))
+            return await toolloop.work(conversation, run, redact=redact)
 
 
 @dataclass(slots=True)
@@ -184,7 +165,7 @@ class _Conversation:
         if self.able.thinks:
             request["think"] = True
         order = {**self.order, "request": {**request, "messages": messages}}
-        return await self.worker.ask(order, lambda line: self._show(line, run))
+        return await self.worker.ask(order, lambda line: show(line, run, self.reached.url, "Ollama"))
 
     def _input_tokens(self) -> int:
         own = len(orjson.dumps(_declared())) if self.able.tools else len((WITHOUT_TOOLS + self.files).encode())
@@ -209,18 +190,6 @@ class _Conversation:
             window *= 2
         self._window = min(window, most)
         return self._window
-
-    def _show(self, line: Mapping[str, Any], run: RunContext) -> None:
-        match line["event"]:
-            case "text":
-                run.emit(Chunk(line["text"]))
-            case "thought":
-                run.emit(Thought(line["text"]))
-            case "tool":
-                run.emit(Phase("thinking", line["name"]))
-            case "retry":
-                why = f"Ollama answered {line['status']}" if line["status"] else f"{self.reached.url} was {line['why']}"
-                run.emit(Phase("thinking", f"trying again in {line['seconds']:.0f} s: {why}"))
 
     def _done(self, line: Mapping[str, Any]) -> Turn:
         text: str = line["content"]

@@ -8,9 +8,7 @@ imports none. What decides is toolloop.py, what is said is brief.py, what a fail
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
-import os
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -21,14 +19,14 @@ from typing import Any, Final
 import orjson
 
 from kiro_lsp.budget import Usage
-from kiro_lsp.events import Chunk, Phase, Thought
 from kiro_lsp.executors import brief, toolloop
 from kiro_lsp.executors.openai_failures import meaning_of
 from kiro_lsp.executors.protocol import ExecutorRequest, ExecutorResult, RunContext
+from kiro_lsp.executors.provider import ProviderExecutor, show
 from kiro_lsp.executors.provider_failures import Reached, failure, no_key
 from kiro_lsp.executors.toolloop import Stop, ToolUse, Turn
 from kiro_lsp.executors.tools import ToolResult, all_tools
-from kiro_lsp.executors.worker import Worker, WorkerPool
+from kiro_lsp.executors.worker import Worker
 from kiro_lsp.settings import DEFAULT_ENDPOINTS, MODELS, AgentSettings
 from kiro_lsp.settings.redact import Redactor
 from kiro_lsp.settings.values import is_loopback, origin
@@ -60,24 +58,8 @@ _THOUGHTS: Final = ("reasoning_details", "reasoning_content", "reasoning")
 """What vendors call a model's reasoning in Chat Completions; they take it back under the same name."""
 
 
-class OpenaiExecutor:
-    """`workers` keeps a warm process between runs; without it, each run starts one of its own.
-
-    `environ` is where the key is looked up when the request brings no environment of its own.
-    """
-
-    def __init__(
-        self,
-        agent: AgentSettings,
-        workers: WorkerPool | None = None,
-        environ: Mapping[str, str] | None = None,
-        *,
-        idle_seconds: float = _IDLE_SECONDS,
-    ) -> None:
-        self._agent = agent
-        self._workers = workers
-        self._environ = environ or {}
-        self._idle_seconds = idle_seconds
+class OpenaiExecutor(ProviderExecutor):
+    IDLE_SECONDS = _IDLE_SECONDS
 
     async def execute(self, request: ExecutorRequest, run: RunContext) -> ExecutorResult:
         """As Executor.execute. Raises ExecutorError; "auth" when there is no key."""
@@ -99,15 +81,10 @@ class OpenaiExecutor:
         texts = [redact(text) for text in (system, *documents)]
         wire = _Responses if responses else _Chat
         fixed = wire.fixed(reached, agent.max_tokens, texts, _cache_key(texts) if caches else None)
-        pool = self._workers or WorkerPool(os.environ)
-        try:
-            async with pool.worker(SCRIPT) as worker:
-                conversation = wire(worker, order, reached, fixed, redactor)
-                conversation.add_text("\n\n".join((*texts[1:], redact(task))))
-                return await toolloop.work(conversation, run, redact=redact)
-        finally:
-            if self._workers is None:
-                await asyncio.shield(pool.close())
+        async with self._worker(SCRIPT) as worker:
+            conversation = wire(worker, order, reached, fixed, redactor)
+            conversation.add_text("\n\n".join((*texts[1:], redact(task))))
+            return await toolloop.work(conversation, run, redact=redact)
 
 
 @dataclass(slots=True)
@@ -157,26 +134,12 @@ class _Conversation(ABC):
 
     async def _ask(self, run: RunContext) -> dict[str, Any]:
         order = {**self.order, "request": self._request()}
-        return await self.worker.ask(order, lambda line: self._show(line, run))
+        return await self.worker.ask(order, lambda line: show(line, run, self.reached.url))
 
     def _add(self, message: Mapping[str, Any]) -> None:
         encoded = orjson.dumps(message)
         self.messages.append(orjson.Fragment(encoded))
         self._new_bytes += len(encoded)
-
-    def _show(self, line: Mapping[str, Any], run: RunContext) -> None:
-        match line["event"]:
-            case "text":
-                run.emit(Chunk(line["text"]))
-            case "thought":
-                run.emit(Thought(line["text"]))
-            case "tool":
-                run.emit(Phase("thinking", line["name"]))
-            case "retry":
-                run.emit(Phase("thinking", f"trying again in {line['seconds']:.0f} s: {self._why(line)}"))
-
-    def _why(self, line: Mapping[str, Any]) -> str:
-        return f"the provider answered {line['status']}" if line["status"] else f"{self.reached.url} was {line['why']}"
 
     def _fixed_tokens(self) -> int:
         """A bound for what every request holds: our own words by their length, all others a byte a token."""
