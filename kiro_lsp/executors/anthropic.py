@@ -17,7 +17,7 @@ from kiro_lsp.budget import Usage
 from kiro_lsp.executors import brief, toolloop
 from kiro_lsp.executors.anthropic_failures import meaning_of
 from kiro_lsp.executors.protocol import ExecutorRequest, ExecutorResult, RunContext
-from kiro_lsp.executors.provider import ProviderExecutor, show
+from kiro_lsp.executors.provider import WorkerBacked, show
 from kiro_lsp.executors.provider_failures import Reached, failure, no_key
 from kiro_lsp.executors.toolloop import Stop, ToolUse, Turn
 from kiro_lsp.executors.tools import ToolResult, all_tools
@@ -52,7 +52,7 @@ _STOPS: Final[Mapping[str, Stop]] = {
 _CACHED: Final = {"cache_control": {"type": "ephemeral"}}
 
 
-class AnthropicExecutor(ProviderExecutor):
+class AnthropicExecutor(WorkerBacked):
     IDLE_SECONDS = _IDLE_SECONDS
 
     async def execute(self, request: ExecutorRequest, run: RunContext) -> ExecutorResult:

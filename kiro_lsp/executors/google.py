@@ -20,7 +20,7 @@ from kiro_lsp.errors import ExecutorError
 from kiro_lsp.executors import brief, toolloop
 from kiro_lsp.executors.google_failures import Reached, failure, no_key
 from kiro_lsp.executors.protocol import ExecutorRequest, ExecutorResult, RunContext
-from kiro_lsp.executors.provider import ProviderExecutor, show
+from kiro_lsp.executors.provider import WorkerBacked, show
 from kiro_lsp.executors.toolloop import Stop, ToolUse, Turn
 from kiro_lsp.executors.tools import ToolResult, all_tools
 from kiro_lsp.executors.worker import Worker
@@ -57,7 +57,7 @@ _BROKEN_CALLS: Final = frozenset(
 )
 
 
-class GoogleExecutor(ProviderExecutor):
+class GoogleExecutor(WorkerBacked):
     IDLE_SECONDS = _IDLE_SECONDS
 
     async def execute(self, request: ExecutorRequest, run: RunContext) -> ExecutorResult:

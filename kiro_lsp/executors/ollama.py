@@ -21,7 +21,7 @@ from kiro_lsp.events import Phase
 from kiro_lsp.executors import brief, toolloop
 from kiro_lsp.executors.ollama_failures import Reached, failure, no_model
 from kiro_lsp.executors.protocol import ExecutorRequest, ExecutorResult, RunContext
-from kiro_lsp.executors.provider import ProviderExecutor, show
+from kiro_lsp.executors.provider import WorkerBacked, show
 from kiro_lsp.executors.toolloop import NotCharged, Stop, ToolUse, Turn
 from kiro_lsp.executors.tools import ToolResult, all_tools
 from kiro_lsp.executors.tools.textanswer import edits_in
@@ -68,7 +68,7 @@ read them, before any of your edits.
 of them in one answer, with a short summary after them."""
 
 
-class OllamaExecutor(ProviderExecutor):
+class OllamaExecutor(WorkerBacked):
     IDLE_SECONDS = _IDLE_SECONDS
 
     async def execute(self, request: ExecutorRequest, run: RunContext) -> ExecutorResult:

@@ -22,7 +22,7 @@ from kiro_lsp.budget import Usage
 from kiro_lsp.executors import brief, toolloop
 from kiro_lsp.executors.openai_failures import meaning_of
 from kiro_lsp.executors.protocol import ExecutorRequest, ExecutorResult, RunContext
-from kiro_lsp.executors.provider import ProviderExecutor, show
+from kiro_lsp.executors.provider import WorkerBacked, show
 from kiro_lsp.executors.provider_failures import Reached, failure, no_key
 from kiro_lsp.executors.toolloop import Stop, ToolUse, Turn
 from kiro_lsp.executors.tools import ToolResult, all_tools
@@ -58,7 +58,7 @@ _THOUGHTS: Final = ("reasoning_details", "reasoning_content", "reasoning")
 """What vendors call a model's reasoning in Chat Completions; they take it back under the same name."""
 
 
-class OpenaiExecutor(ProviderExecutor):
+class OpenaiExecutor(WorkerBacked):
     IDLE_SECONDS = _IDLE_SECONDS
 
     async def execute(self, request: ExecutorRequest, run: RunContext) -> ExecutorResult:

@@ -15,7 +15,7 @@ from kiro_lsp.executors.worker import Worker, WorkerPool
 from kiro_lsp.settings import AgentSettings
 
 
-class ProviderExecutor:
+class WorkerBacked:
     """`workers` keeps a warm process between runs; without it, each run starts one of its own.
 
     `environ` is where keys and addresses are looked up when the request brings no environment of its own.
