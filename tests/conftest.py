@@ -1,4 +1,4 @@
-"""What every test gets: homes of its own, no keys of this machine, no network but loopback."""
+"""What every test gets: homes of its own, no keys of this machine but planted ones, no network but loopback."""
 
 from __future__ import annotations
 
@@ -9,6 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.support import planted
+from tests.support.artefacts import looked_through, pytest_configure, tmp_path
+
+__all__ = ["looked_through", "pytest_configure", "tmp_path"]
 
 REPO = Path(__file__).resolve().parent.parent
 SHARED = REPO.parent / "shared"
@@ -35,7 +40,7 @@ def shared() -> Path:
 
 @pytest.fixture(autouse=True)
 def own_homes(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A home of its own for each test, and none of this machine's keys or settings."""
+    """A home of its own for each test, none of this machine's keys or settings, and keys that must appear nowhere."""
     home = tmp_path_factory.mktemp("home")
     for name in list(os.environ):
         if name.startswith(_PROVIDER_PREFIXES) and name not in _KEPT:
@@ -44,6 +49,8 @@ def own_homes(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monk
         monkeypatch.setenv(name, str(home))
     for name in ("STATE", "CONFIG", "DATA", "CACHE"):
         monkeypatch.setenv(f"XDG_{name}_HOME", str(home / name.lower()))
+    for name, key in planted.ENVIRON.items():
+        monkeypatch.setenv(name, key)
     monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
     monkeypatch.setenv("GIT_CONFIG_SYSTEM", os.devnull)
     return home
