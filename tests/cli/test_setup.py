@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from kiro_lsp.cli import main
+from tests.support import planted
 
 ASKING = """\
 [execution]
@@ -129,7 +130,7 @@ def test_doctor_without_a_key_says_what_to_do(project: Path, capsys: pytest.Capt
 def test_doctor_prints_no_key(
     project: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-ant-test-0123456789abcdef")
+    monkeypatch.setenv("ANTHROPIC_API_KEY", planted.KEYS["anthropic"])
     assert main(["doctor"]) == 0
     out, err = capsys.readouterr()
     assert "ANTHROPIC_API_KEY is set" in out
@@ -184,7 +185,7 @@ def test_agents_explain_says_which_agent_a_task_would_get_and_why(
     task_file = project / "tasks.md"
     task_file.write_text("- [ ] 1. Document the settings\n- [ ] 2. Xyzzy\n", "utf-8")
     assert run_json(capsys, "agents", "--explain", str(task_file), "1", code=1)["agent"] is None
-    monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-ant-test-0123456789abcdef")
+    monkeypatch.setenv("ANTHROPIC_API_KEY", planted.KEYS["anthropic"])
     told = run_json(capsys, "agents", "--explain", str(task_file), "1")
     assert (told["agent"], told["kind"], told["guess"]) == ("claude", "documentation", False)
     assert "'Document'" in told["reason"]

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from kiro_lsp.cli import main
+from tests.support import planted
 from tests.support.anthropic_server import AnthropicServer, Fault, Step, edits
 
 if sys.platform == "win32":
@@ -42,7 +43,7 @@ def provider(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) ->
     steps, faults = request.param
     with AnthropicServer(steps, faults) as server:
         monkeypatch.setenv("ANTHROPIC_BASE_URL", server.url)
-        monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-ant-test-0123456789")
+        monkeypatch.setenv("ANTHROPIC_API_KEY", planted.KEYS["anthropic"])
         yield server
 
 

@@ -12,6 +12,7 @@ import pytest
 
 from kiro_lsp.cli import main
 from kiro_lsp.demo.driver import TASK_FILE
+from tests.support import planted
 
 CHANGED = ["README.md", "fairshare/split.py", "tests/test_left_over_cents.py"]
 
@@ -56,7 +57,7 @@ def played(tmp_path: Path) -> tuple[Path, str]:
         text=True,
         encoding="utf-8",
         start_new_session=True,
-        env=os.environ | {"ANTHROPIC_API_KEY": "sk-ant-test-0123456789abcdef"},
+        env=os.environ | {"ANTHROPIC_API_KEY": planted.KEYS["anthropic"]},
     )
     assert result.returncode == 0, result.stdout + result.stderr
     assert result.stderr == ""

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tests.support import planted
 from tests.support.anthropic_server import AnthropicServer, Fault, Step, closed_port
 from tests.support.program import BEFORE, Project, nobody_left
 
@@ -26,7 +27,7 @@ def check(project: Project, kind: str, *, staged: Sequence[str] = (), state: str
     assert error["kind"] == kind, error
     assert error["message"]
     assert error["hint"]
-    assert "sk-ant-local" not in done.stdout + done.stderr
+    assert not planted.found_in(done.stdout + done.stderr)
     assert not [event for event in events if event["type"] in ("complete", "cancelled")]
     record = project.run_record()
     assert record["state"] == state

@@ -19,6 +19,7 @@ from lsprotocol import types
 from pytest_lsp import ClientServerConfig, LanguageClient, client_capabilities, make_test_lsp_client
 
 from kiro_lsp.changes.textedits import TextEdit, apply_edits
+from tests.support import planted
 from tests.support.anthropic_server import AnthropicServer, Fault, Step, edits
 
 SECONDS = 60
@@ -133,7 +134,8 @@ def server_environ(tmp_path: Path, provider: AnthropicServer) -> dict[str, str]:
         "PATH": os.environ["PATH"],
         "HOME": str(tmp_path / "home"),
         "PYTHONPATH": str(Path(__file__).parents[2]),
-        "ANTHROPIC_API_KEY": "sk-ant-local-0123456789",
+        "ANTHROPIC_API_KEY": planted.KEYS["anthropic"],
+        **planted.ENVIRON,
         "ANTHROPIC_BASE_URL": provider.url,
         **homes,
     }

@@ -18,12 +18,12 @@ from kiro_lsp.executors.openai import OpenaiExecutor
 from kiro_lsp.executors.protocol import ExecutorRequest
 from kiro_lsp.executors.worker import WorkerPool
 from kiro_lsp.settings import AgentSettings
-from tests.support import anthropic_server, openai_server
+from tests.support import anthropic_server, openai_server, planted
 from tests.support.anthropic_server import AnthropicServer, Step
 from tests.support.claude import CountingRun, Ended
 from tests.support.openai_server import OpenaiServer
 
-KEY = "local-key-2f9d77e1c0"
+KEY = planted.KEYS["bearer"]
 
 
 @dataclass(frozen=True)

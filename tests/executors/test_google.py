@@ -21,6 +21,7 @@ from kiro_lsp.executors.google import SCRIPT, GoogleExecutor
 from kiro_lsp.executors.protocol import ExecutorRequest
 from kiro_lsp.executors.worker import WorkerPool
 from kiro_lsp.settings import AgentSettings
+from tests.support import planted
 from tests.support.anthropic_server import closed_port
 from tests.support.claude import CountingRun, Ended
 from tests.support.google_server import GoogleServer, Reply, Step, error_of, stream_of
@@ -28,7 +29,7 @@ from tests.support.tree import snapshot
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-KEY = "local-key-7c1d0a44e9"
+KEY = planted.KEYS["bearer"]
 AGENT = AgentSettings("gemini", type="google-api", label="Gemini", model="gemini-3.8-flash", max_tokens=4096)
 FILE = "src/number.py"
 EDIT = {"path": FILE, "old_text": "1", "new_text": "2"}

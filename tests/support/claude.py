@@ -17,9 +17,10 @@ from kiro_lsp.executors.protocol import ExecutorRequest, ExecutorResult, Spend
 from kiro_lsp.executors.worker import WorkerPool
 from kiro_lsp.settings import AgentSettings, Settings
 from kiro_lsp.spec.prompt import Prompt
+from tests.support import planted
 from tests.support.anthropic_server import AnthropicServer
 
-KEY = "local-key-2f9d77e1c0"
+KEY = planted.KEYS["bearer"]
 AGENT = AgentSettings("claude", type="anthropic-api", label="Claude", model="claude-sonnet-5-5", max_tokens=4096)
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from kiro_lsp.engine import faults
-from tests.support import procs
+from tests.support import planted, procs
 from tests.support.anthropic_server import AnthropicServer
 
 TASK_FILE = ".kiro/specs/greeter/tasks.md"
@@ -51,9 +51,10 @@ class Project:
             "KIRO_LSP_STATE_DIR": str(tmp_path / "state"),
             "KIRO_LSP_CONFIG": str(config),
             "PYTHONPATH": str(Path(__file__).parents[2]),
-            "ANTHROPIC_API_KEY": "sk-ant-local-0123456789",
+            "ANTHROPIC_API_KEY": planted.KEYS["anthropic"],
             "ANTHROPIC_BASE_URL": provider.url,
             procs.NAME: self.mark,
+            **planted.ENVIRON,
         }
 
     def call(self, *arguments: str, fault: str = "") -> subprocess.CompletedProcess[str]:
