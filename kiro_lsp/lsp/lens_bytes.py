@@ -6,11 +6,12 @@ filled into a template. Tasks with a run are few, and their lenses show seconds:
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import orjson
 
@@ -23,6 +24,7 @@ from kiro_lsp.spec.model import Task
 _BLOCK: Final = 128
 _CHOSEN_AT_MOST: Final = 500
 """Tasks of a file for which an agent is chosen before they are asked for; each takes about a tenth of a millisecond."""
+_OVER: Final = frozenset({"done", "blocked"})
 _LINE: Final = 987654321
 _SELECTOR: Final = "\u2063selector\u2063"
 """Stand for the line and the selector while a template is made; no file has so many lines, no id such characters."""
@@ -39,6 +41,26 @@ class Style:
     complete: bool
     """With commands; else only with what `resolve` needs."""
 
+    def chooses(self, tasks: int) -> bool:
+        """Whether each of so many tasks is given an agent of its own, for which it is looked at whole.
+
+        Lenses that are resolved later carry no name yet; of very long files only the recommended agent is named.
+        """
+        return self.offer.settings is not None and self.complete and tasks <= _CHOSEN_AT_MOST
+
+
+class Template(NamedTuple):
+    """The lenses of a task nothing is going on with, as bytes with gaps for its line and its quoted selector."""
+
+    text: bytes
+    """For the operator %, empty where nothing stands above a task."""
+    gaps: tuple[int, ...]
+    """What goes into each gap: 0 the line, 1 the selector."""
+
+    def filled(self, line: int, selector: bytes) -> bytes:
+        parts = (b"%d" % line, selector)
+        return self.text % tuple([parts[gap] for gap in self.gaps])
+
 
 @dataclass(slots=True)
 class LensBytes:
@@ -50,22 +72,22 @@ class LensBytes:
     """One a task, as if it had no run; empty where nothing stands above it."""
     _joined: list[bytes]
     """The pieces of every `_BLOCK` tasks as one."""
-    _template: tuple[bytes, ...]
-    _by_agent: dict[str, tuple[bytes, ...]]
+    _template: Template
+    _by_agent: dict[str, Template]
     """Templates for the agents that tasks were given; empty where there is nothing to choose."""
     _repeated: frozenset[str]
     """Ids of more than one task."""
 
     @classmethod
     def made(cls, parsed: Parsed, style: Style) -> LensBytes:
-        repeated = frozenset(
-            identifier
-            for identifier, carriers in Counter(task.id for task in parsed.task_list.tasks).items()
-            if identifier is not None and carriers > 1
-        )
+        ids = parsed.rows.ids
+        repeated: frozenset[str] = frozenset()
+        if len(set(ids)) < len(ids):
+            carriers = Counter(identifier for identifier in ids if identifier is not None)
+            repeated = frozenset(identifier for identifier, count in carriers.items() if count > 1)
         found = cls(style, parsed, [], [], _template(_plain(style)), {}, repeated)
-        found._pieces = [found._piece(task) for task in parsed.task_list.tasks]
-        found._joined = [_joined(found._pieces, start) for start in range(0, len(found._pieces), _BLOCK)]
+        found._pieces = [found._piece(number) for number in range(len(ids))]
+        found._joined = [_joined(found._pieces, start) for start in range(0, len(ids), _BLOCK)]
         return found
 
     def carried(self, parsed: Parsed, style: Style) -> LensBytes:
@@ -76,23 +98,24 @@ class LensBytes:
             return self
         if parsed.base != self.parsed.serial:
             return LensBytes.made(parsed, style)
-        pieces = list(self._pieces)
+        new = replace(self, parsed=parsed, _pieces=list(self._pieces))
         for number in parsed.touched:
-            pieces[number] = self._piece(parsed.task_list.tasks[number])
-        changed = [number for number in parsed.touched if pieces[number] != self._pieces[number]]
-        return replace(self, parsed=parsed, _pieces=pieces, _joined=_joined_again(self._joined, pieces, changed))
+            new._pieces[number] = new._piece(number)
+        changed = [number for number in parsed.touched if new._pieces[number] != self._pieces[number]]
+        new._joined = _joined_again(self._joined, new._pieces, changed)
+        return new
 
     def wire(self, runs: Mapping[str, LiveRun], now: datetime) -> Raw:
         """The answer: lenses of all tasks, those of tasks with a run as they are at this moment."""
         joined = self._joined
         if runs:
             pieces, changed = list(self._pieces), []
-            for number, task in enumerate(self.parsed.task_list.tasks):
-                if task.key in runs:
-                    about = {"uri": self.style.uri, "task": self._selector(task)}
-                    pieces[number] = dumped(to_wire(lenses_of(task, runs[task.key], about, self.style.offer, now)))[
-                        1:-1
-                    ]
+            tasks = self.parsed.task_list.tasks
+            for number, key in enumerate(self.parsed.rows.keys):
+                if key in runs:
+                    about = {"uri": self.style.uri, "task": self._selector(key)}
+                    found = lenses_of(tasks[number], runs[key], about, self.style.offer, now)
+                    pieces[number] = dumped(to_wire(found))[1:-1]
                     changed.append(number)
             joined = _joined_again(joined, pieces, changed)
         parts = [b"["]
@@ -101,28 +124,27 @@ class LensBytes:
         parts[max(1, len(parts) - 1) :] = [b"]"]
         return Raw(*parts)
 
-    def _piece(self, task: Task) -> bytes:
-        if not self._template or task.criterion or task.withdrawn or task.status in ("done", "blocked"):
+    def _piece(self, number: int) -> bytes:
+        rows = self.parsed.rows
+        if rows.criteria[number] or rows.withdrawn[number] or rows.statuses[number] in _OVER:
             return b""
-        selector, line = dumped(self._selector(task)), b"%d" % task.line
-        template = self._template_of(task)
-        return b"".join([line if part == b"L" else selector if part == b"S" else part for part in template])
+        template = self._template_of(number) if self.style.chooses(len(rows.keys)) else self._template
+        if not template.text:
+            return b""
+        return template.filled(rows.lines[number], dumped(self._selector(rows.keys[number])))
 
-    def _template_of(self, task: Task) -> tuple[bytes, ...]:
-        """Lenses that are resolved later carry no name yet; of very long files only the recommended agent is named."""
+    def _template_of(self, number: int) -> Template:
         offer = self.style.offer
-        if offer.settings is None or not self.style.complete or len(self.parsed.task_list.tasks) > _CHOSEN_AT_MOST:
-            return self._template
-        agent = offer.agent_for(task)
+        agent = offer.agent_for(self.parsed.task_list.tasks[number])
         name = agent.name if agent is not None else ""
         if name not in self._by_agent:
             plain = _plain(self.style)
             self._by_agent[name] = _template(replace(plain, offer=replace(plain.offer, recommended=agent)))
         return self._by_agent[name]
 
-    def _selector(self, task: Task) -> str:
+    def _selector(self, key: str) -> str:
         """As `tasks.selectors` has it."""
-        return f"{task.key}~1" if task.key in self._repeated else task.key
+        return f"{key}~1" if key in self._repeated else key
 
 
 def _joined(pieces: Sequence[bytes], start: int) -> bytes:
@@ -141,17 +163,20 @@ def _plain(style: Style) -> Style:
     return replace(style, offer=replace(style.offer, settings=None))
 
 
-def _template(style: Style) -> tuple[bytes, ...]:
-    """The lenses of an open task as fixed bytes, with `L` for the line and `S` for the quoted selector between them."""
+def _template(style: Style) -> Template:
     task = Task(_SELECTOR, None, "", "open", " ", _LINE, 3, _LINE + 1, 0)
     found = lenses_of(task, None, {"uri": style.uri, "task": _SELECTOR}, style.offer, datetime.min)
+    if not found:
+        return Template(b"", ())
     wire = to_wire(found) if style.complete else [_unresolved(style, lens, at) for at, lens in enumerate(found)]
-    parts: list[bytes] = []
-    for between in dumped(wire)[1:-1].split(orjson.dumps(_SELECTOR)):
-        for piece in between.split(b"%d" % _LINE):
-            parts += [piece, b"L"]
-        parts[-1] = b"S"
-    return tuple(parts[:-1]) if found else ()
+    selector, line = orjson.dumps(_SELECTOR), b"%d" % _LINE
+    text = dumped(wire)[1:-1].replace(b"%", b"%%")
+    gaps = sorted([(at, 0) for at in _places(text, line)] + [(at, 1) for at in _places(text, selector)])
+    return Template(text.replace(line, b"%b").replace(selector, b"%b"), tuple(gap for _at, gap in gaps))
+
+
+def _places(text: bytes, part: bytes) -> list[int]:
+    return [match.start() for match in re.finditer(re.escape(part), text)]
 
 
 def _unresolved(style: Style, lens: Lens, at: int) -> dict[str, Any]:
@@ -162,8 +187,10 @@ def resolved(style: Style, parsed: Parsed, data: Sequence[Any], now: datetime) -
     """The lens that `data` stands for, None when its task is gone or has no such lens any more."""
     _number, selector, at = data
     # Not by `find`, which would take a number for a line: only the very task that was meant.
-    task = next((task for task in parsed.task_list.tasks if selector in (task.key, f"{task.key}~1")), None)
-    if task is None:
+    keys = parsed.rows.keys
+    number = next((number for number, key in enumerate(keys) if selector in (key, f"{key}~1")), None)
+    if number is None:
         return None
+    task = parsed.task_list.tasks[number]
     found = lenses_of(task, None, {"uri": style.uri, "task": selector}, style.offer, now)
     return to_wire(found)[at] if at < len(found) else None

@@ -117,9 +117,18 @@ class View:
         return found
 
     async def parsed(self) -> Parsed:
-        """Lines, blocks and tasks, found once for each text, from the edit on where that is possible.
+        """Lines, blocks and tasks, made once for each text; what takes long is done in a thread.
 
-        What takes long is done in a thread. Raises ResponseError (ContentModified) when the text was edited meanwhile.
+        Raises ResponseError (ContentModified) when the text was edited meanwhile.
+        """
+        parsed = await self.read()
+        await self.once("tasks", lambda: parsed.task_list)
+        return parsed
+
+    async def read(self) -> Parsed:
+        """The same with the rows of the tasks only: of a large text `task_list` must not be asked for on the loop.
+
+        Found once for each text, from the edit on where that is possible.
         """
         if self._parsed is None:
             history, lines = self._document.history, self.lines
@@ -152,14 +161,15 @@ class View:
             else:
                 draft = await asyncio.to_thread(assemble.drafted, lines, str(self.root / self.path))
             self._take(draft, base, count)
-            return draft.parsed
+            return draft
 
     def _take(self, draft: Draft, base: object, count: int) -> None:
-        self._parsed = draft.parsed
+        self._parsed = draft
         self._document.history.parsed(draft, base, count, is_current=self.is_current)
 
     async def task_list(self) -> TaskList:
-        return (await self.parsed()).task_list
+        parsed = await self.read()
+        return await self.once("tasks", lambda: parsed.task_list)
 
     # What stands around it
 

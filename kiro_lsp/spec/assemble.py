@@ -1,19 +1,23 @@
 """From a reading to the tasks of a file: what its boxes mean together, in the whole file's light.
 
 A `Draft` keeps everything that was found on the way, so that the next version of the text can go on from it
-(`incremental.py`). Whatever one box says by itself is found in reading.py and details.py.
+(`incremental.py`). What is shown of all tasks at once is found first (`Rows`), the
+tasks themselves when they are asked for. Whatever one box says by itself is found in reading.py and details.py.
 """
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import count
-from typing import Final
+from operator import or_
+from threading import Lock
+from typing import Final, NamedTuple, TypeVar
 
 from kiro_lsp.spec import graph, outline
-from kiro_lsp.spec.blocks import CODE, CONTINUATION, Blocks
-from kiro_lsp.spec.details import dependencies_of, files_of, read_metadata, requirements_of
+from kiro_lsp.spec.blocks import CODE, CONTINUATION, Blocks, Box
+from kiro_lsp.spec.details import dependencies_of, files_of, requirements_of
 from kiro_lsp.spec.dialects import Signs, detect, is_legend_heading, is_withdrawn, legend_of, status_of
 from kiro_lsp.spec.fallbacks import heading_boxes, heading_tasks, table_tasks
 from kiro_lsp.spec.finding import keys_for
@@ -26,28 +30,72 @@ _NO_TASKS: Final = (
     "No task was found in this file. A task is a list item with a box, such as “- [ ] 1. Set up the project”."
 )
 Legend = Mapping[str, TaskStatus | None]
+Value = TypeVar("Value")
 serials: Final = count(1)
 
 
-@dataclass(frozen=True, slots=True)
-class Parsed:
-    """A file's lines (with their ends), its blocks and its tasks: what features read of one text.
+class Rows(NamedTuple):
+    """The tasks of a file column by column, in the order of their lines: as much of them as is shown of all at once.
 
-    Whoever keeps something made of each task can tell what is still good: where `base` is the `serial` it was made for, all
-    tasks but those at the `touched` indices are the same objects, in the same places.
+    One entry a task in each. Everything else about a task costs more, and is made when somebody asks for it (`task_list`).
+    """
+
+    lines: Sequence[int]
+    keys: Sequence[str]
+    ids: Sequence[str | None]
+    titles: Sequence[str]
+    statuses: Sequence[TaskStatus]
+    parents: Sequence[int]
+    """Index of the task above, -1 without one."""
+    criteria: Sequence[bool]
+    withdrawn: Sequence[bool]
+
+
+class Finished(NamedTuple):
+    """What is made of a draft when its tasks are asked for."""
+
+    task_list: TaskList
+    needs: graph.Needs
+    structural: Sequence[Problem]
+    """Problems of the file's structure and its waves."""
+
+
+class Earlier(NamedTuple):
+    """What the tasks of a version can be made from: those of the version before, and what stood around them."""
+
+    tasks: Sequence[Task | None]
+    """For each box its task, if the box itself did not change."""
+    dialect: Dialect
+    legend: Legend
+    known: Mapping[str, None]
+    needs: graph.Needs
+
+
+@dataclass(slots=True, eq=False)
+class Parsed(ABC):
+    """A file's lines (with their ends), its blocks and its tasks: what features read of one text. Never changed once made.
+
+    Whoever keeps something made of each row can tell what is still good: where `base` is the `serial` it was made for, all
+    rows but those at the `touched` indices are as they were, and in the same places; so are tasks, if they were made already.
     """
 
     lines: Sequence[str]
     blocks: Blocks
-    task_list: TaskList
-    serial: int = field(default_factory=serials.__next__, compare=False)
-    base: int = field(default=0, compare=False)
-    touched: tuple[int, ...] = field(default=(), compare=False)
+    rows: Rows
+    dialect: Dialect
+    serial: int = field(default_factory=serials.__next__, kw_only=True)
+    base: int = field(default=0, kw_only=True)
+    touched: tuple[int, ...] = field(default=(), kw_only=True)
+
+    @property
+    @abstractmethod
+    def task_list(self) -> TaskList:
+        """The tasks and the problems. Takes longer than all the rest, once; any thread may ask."""
 
 
-@dataclass(slots=True)
-class Draft:
-    """Everything found in one version of a text. Never changed once it is made."""
+@dataclass(slots=True, eq=False)
+class Draft(Parsed):
+    """Everything found in one version of a text, so that the next version can go on from it."""
 
     path: str
     scanned: Scanned
@@ -62,29 +110,41 @@ class Draft:
     legend: Legend
     known: Mapping[str, None]
     """The ids of the file."""
-    needs: graph.Needs
     waves: tuple[tuple[str, ...], ...]
-    structural: Sequence[Problem]
-    """Problems of the file's structure and its waves."""
-    parsed: Parsed
-    may_go_on: bool
+    wave_problems: Sequence[Problem]
+    may_go_on: bool = False
     """Whether the tasks are the boxes one by one, so that an edited text can go on from here."""
+    earlier: Earlier | None = None
+    finished: Finished | None = None
+    making: Lock = field(default_factory=Lock)
+
+    @property
+    def task_list(self) -> TaskList:
+        return self.whole().task_list
+
+    def whole(self) -> Finished:
+        """Tasks, problems, and what the file says about order outside its tasks; made once."""
+        if self.finished is None:
+            with self.making:
+                if self.finished is None:
+                    self.finished, self.earlier = _finished(self), None
+        return self.finished
 
 
 def drafted(lines: Sequence[str], path: str) -> Draft:
     """The draft of a whole text."""
     if lines and lines[0].startswith("\ufeff"):
         draft = drafted([*([lines[0][1:]] if len(lines[0]) > 1 else []), *lines[1:]], path)
-        draft.parsed = Parsed(lines, draft.parsed.blocks, _moved(draft.parsed.task_list))
+        whole = draft.whole()
+        draft.finished = whole._replace(task_list=_moved(whole.task_list))
+        draft.lines = lines
         draft.may_go_on = False
         return draft
     scanned = scan_marked(lines)
     reading = Reading(lines, scanned.blocks)
     reading.read()
-    metadata: list[Mapping[str, str]] = [
-        read_metadata(reading.detail_lines(number)) for number in range(len(reading.boxes))
-    ]
-    return assembled(path, scanned, reading, metadata, ())
+    metadata = [reading.metadata(number) for number in range(len(reading.boxes))]
+    return assembled(path, scanned, reading, metadata)
 
 
 def _moved(task_list: TaskList) -> TaskList:
@@ -105,50 +165,96 @@ def assembled(
     scanned: Scanned,
     reading: Reading,
     metadata: list[Mapping[str, str]],
-    earlier: Sequence[Task | None],
-    *,
-    before: Draft | None = None,
+    earlier: Earlier | None = None,
 ) -> Draft:
-    """The draft from a reading. `earlier`: for each box its task in the version `before`, if the box itself did not change."""
+    """The draft from a reading, its tasks not made yet; `earlier` saves what it can of making them."""
     lines, blocks, titles = reading.lines, reading.blocks, reading.titles
     sections = outline.Sections(blocks.headings)
     waves, wave_problems = graph.waves_of(lines, blocks)
+    ids = [title.id for title in titles]
+    parents = outline.parents_of(ids, reading.parents)
+    keys = keys_for((title.id, title.title) for title in titles)
     legend = _legend(reading)
     dialect = detect(path, _signs(reading, metadata, sections, waves=bool(waves)))
-    parents = outline.parents_of([title.id for title in titles], reading.parents)
+    criteria = _criteria(reading, parents)
+    rows = Rows(
+        [box.line for box in reading.boxes],
+        keys,
+        ids,
+        [title.title for title in titles],
+        _by_mark(reading.boxes, lambda mark: status_of(dialect, mark, legend)),
+        parents,
+        criteria,
+        _withdrawn(reading, dialect, legend),
+    )
     draft = Draft(
+        lines,
+        blocks,
+        rows,
+        dialect,
         path,
         scanned,
         reading,
         metadata,
-        keys_for((title.id, title.title) for title in titles),
+        keys,
         parents,
         outline.depths_of(parents),
-        _criteria(reading, parents),
+        criteria,
         sections,
         legend,
-        dict.fromkeys(title.id for title in titles if title.id is not None),
-        {},
+        dict.fromkeys(identifier for identifier in ids if identifier is not None),
         waves,
-        [*wave_problems, *of_file(reading)],
-        Parsed(lines, blocks, TaskList(dialect, (), ())),
-        may_go_on=False,
+        wave_problems,
+        earlier=earlier,
     )
-    _finish(draft, dialect, earlier, before)
+    draft.may_go_on = some_to_do(rows) and not any(is_legend_heading(heading.text) for heading in blocks.headings)
+    if not some_to_do(rows):
+        _take_fallback(draft)
     return draft
 
 
-def _finish(draft: Draft, dialect: Dialect, earlier: Sequence[Task | None], before: Draft | None) -> None:
-    """Make the tasks of a draft, and their problems."""
-    reading, lines, blocks = draft.reading, draft.reading.lines, draft.reading.blocks
-    alike = before is not None and _means_the_same(before, draft, dialect)
+def some_to_do(rows: Rows) -> bool:
+    """Whether there is a task that is neither criterion nor withdrawn, without which boxes mean something else."""
+    return not all(map(or_, rows.criteria, rows.withdrawn))
+
+
+def _by_mark(boxes: Sequence[Box], meaning: Callable[[str], Value]) -> list[Value]:
+    """What the mark of each box means; there are few marks and many boxes."""
+    known = {mark: meaning(mark) for mark in {box.mark for box in boxes}}
+    return [known[box.mark] for box in boxes]
+
+
+def _withdrawn(reading: Reading, dialect: Dialect, legend: Legend) -> list[bool]:
+    by_mark = _by_mark(reading.boxes, lambda mark: is_withdrawn(dialect, mark, legend))
+    return [marked or title.withdrawn for marked, title in zip(by_mark, reading.titles, strict=True)]
+
+
+def _take_fallback(draft: Draft) -> None:
+    """Where nothing in lists is to be done, what the rows are depends on tasks in headings and tables: made at once."""
+    task_list = draft.whole().task_list
+    tasks, places = task_list.tasks, {task.key: number for number, task in enumerate(task_list.tasks)}
+    draft.dialect = task_list.dialect
+    draft.rows = Rows(
+        [task.line for task in tasks],
+        [task.key for task in tasks],
+        [task.id for task in tasks],
+        [task.title for task in tasks],
+        [task.status for task in tasks],
+        [places.get(task.parent or "", -1) for task in tasks],
+        [task.criterion for task in tasks],
+        [task.withdrawn for task in tasks],
+    )
+
+
+def _finished(draft: Draft) -> Finished:
+    """The tasks of a draft, and their problems."""
+    reading, lines, blocks, dialect = draft.reading, draft.reading.lines, draft.reading.blocks, draft.dialect
+    earlier = draft.earlier
+    alike = earlier is not None and _means_the_same(earlier, draft)
     tasks = [
-        task_at(draft, number, dialect, earlier[number] if earlier else None, alike=alike)
+        task_at(draft, number, dialect, earlier.tasks[number] if earlier is not None else None, alike=alike)
         for number in range(len(reading.boxes))
     ]
-    draft.may_go_on = any(not task.criterion and not task.withdrawn for task in tasks) and not any(
-        is_legend_heading(heading.text) for heading in blocks.headings
-    )
     extra: list[Task] = []
     if not tasks:
         extra = heading_boxes(lines, blocks, dialect, draft.legend)
@@ -158,33 +264,40 @@ def _finish(draft: Draft, dialect: Dialect, earlier: Sequence[Task | None], befo
             extra = table_tasks(lines, blocks)
     if extra:
         tasks, dialect = _with_fallback(tasks, extra, dialect, draft.path, draft.sections)
-    elif tasks and all(task.criterion or task.withdrawn for task in tasks):
+    elif tasks and not some_to_do(draft.rows):
         # Nothing else to do in this file: its criteria are its tasks.
         tasks = [replace(task, criterion=False) for task in tasks]
+    structural = structural_of(draft)
     if not tasks and not is_blank(lines):
-        draft.structural = [*draft.structural, Problem(0, 0, "no-tasks", "information", _NO_TASKS)]
+        structural.append(Problem(0, 0, "no-tasks", "information", _NO_TASKS))
     known = {task.id: None for task in tasks if task.id is not None}
-    draft.needs = graph.needs_of(known, lines, blocks, {task.line for task in tasks})
-    if draft.needs:
-        tasks = [graph.with_needs(task, draft.needs) for task in tasks]
-    problems = problems_of(draft, tasks, dialect)
-    task_list = TaskList(dialect, tuple(tasks), problems, draft.waves, draft.legend)
-    draft.parsed = Parsed(lines, blocks, task_list)
+    needs = graph.needs_of(known, lines, blocks, {task.line for task in tasks})
+    if needs:
+        tasks = [graph.with_needs(task, needs) for task in tasks]
+    problems = problems_of(draft, structural, tasks, dialect)
+    return Finished(TaskList(dialect, tuple(tasks), problems, draft.waves, draft.legend), needs, structural)
 
 
-def _means_the_same(before: Draft, draft: Draft, dialect: Dialect) -> bool:
+def _means_the_same(earlier: Earlier, draft: Draft) -> bool:
     """Whether marks mean what they meant, and ids in the words of a task what they were, in the version before."""
     return (
-        dialect == before.parsed.task_list.dialect
-        and draft.legend == before.legend
-        and list(draft.known) == list(before.known)
-        and not before.needs
+        draft.dialect == earlier.dialect
+        and draft.legend == earlier.legend
+        and list(draft.known) == list(earlier.known)
+        and not earlier.needs
     )
 
 
-def problems_of(draft: Draft, tasks: Sequence[Task], dialect: Dialect) -> tuple[Problem, ...]:
+def structural_of(draft: Draft) -> list[Problem]:
+    """Problems of the file's structure and its waves."""
+    return [*draft.wave_problems, *of_file(draft.reading)]
+
+
+def problems_of(
+    draft: Draft, structural: Sequence[Problem], tasks: Sequence[Task], dialect: Dialect
+) -> tuple[Problem, ...]:
     """All problems, in the order of their places."""
-    problems = [*draft.structural, *of_tasks(tasks, draft.reading, dialect, draft.path)]
+    problems = [*structural, *of_tasks(tasks, draft.reading, dialect, draft.path)]
     problems.sort(key=lambda problem: (problem.line, problem.column, problem.code))
     return tuple(problems)
 
@@ -221,7 +334,7 @@ def _signs(
             for title in titles
             if title.story is not None or (title.parallel and title.id is not None and title.id[0] == "T")
         ),
-        keys=frozenset(key.lower() for found in metadata for key in found),
+        keys=frozenset(key.lower() for found in metadata if found for key in found),
         waves=waves,
         optional_stars=any(reading.optional),
         numbered_sections=sections.numbered(zip(reading.boxes, titles, strict=True)),

@@ -15,6 +15,8 @@ from kiro_lsp.spec.titles import ID
 _KEY: Final = r"[^\W\d_](?:[^_*:：`|\[\]\r\n]|_(?=\w)){0,39}"
 _BULLET: Final = re.compile(r"(?:[-*+]|\d{1,3}[.)])[ \t]+")
 _ITALIC: Final = re.compile(rf"_({_KEY}?)\s{{0,4}}[:：]")
+_SIMPLE: Final = re.compile(r"_([A-Z][a-z]+): ([^_\n]*[^\s_])_\Z")
+"""The entry that is by far the most frequent; what it finds is what the general way finds."""
 _ITALIC_INNER: Final = re.compile(rf"(?<![\w_])_({_KEY}?)\s{{0,4}}[:：]")
 _BOLD: Final = re.compile(
     rf"(?:\*\*|__)_?({_KEY}?)_?\s{{0,4}}(?:[:：]\s{{0,4}}(?:\*\*|__)|(?:\*\*|__)\s{{0,4}}[:：])(.*)$", re.DOTALL
@@ -131,12 +133,15 @@ def read_metadata(lines: Sequence[str]) -> dict[str, str]:
     while at < count:
         line = lines[at]
         at += 1
-        text = line.strip()
-        if ":" not in text and "：" not in text:
+        if ":" not in line and "：" not in line:
             continue
+        text = line.strip()
         bullet = _BULLET.match(text)
         if bullet is not None:
             text = text[bullet.end() :]
+        if (simple := _SIMPLE.match(text)) and simple[1] != "Prompt":
+            found.setdefault(simple[1], []).append(simple[2].strip())
+            continue
         if text.startswith("_") and not text.startswith("__") and _ITALIC.match(text):
             text, at = _joined(text, lines, at)
             (key, value), *more = _italics(text)
@@ -155,6 +160,8 @@ def read_metadata(lines: Sequence[str]) -> dict[str, str]:
             value, at = _below(line, lines, at)
         found.setdefault(key, []).append(value)
     metadata = {key: "\n".join(value for value in values if value) for key, values in found.items()}
+    if not inside_prompt:
+        return metadata
     present = {key.lower() for key in metadata}
     return metadata | {key: value for key, value in inside_prompt.items() if key.lower() not in present}
 

@@ -13,15 +13,28 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from threading import Lock
 
 from kiro_lsp.spec import graph
-from kiro_lsp.spec.assemble import Draft, Parsed, assembled, drafted, legend_candidates, problems_of, task_at
+from kiro_lsp.spec.assemble import (
+    Draft,
+    Earlier,
+    Finished,
+    Rows,
+    assembled,
+    drafted,
+    legend_candidates,
+    problems_of,
+    serials,
+    some_to_do,
+    structural_of,
+    task_at,
+)
 from kiro_lsp.spec.blocks import Box
-from kiro_lsp.spec.details import read_metadata
-from kiro_lsp.spec.dialects import is_legend_heading
+from kiro_lsp.spec.dialects import is_legend_heading, is_withdrawn, status_of
 from kiro_lsp.spec.lines import Edit, spliced
 from kiro_lsp.spec.model import Task
-from kiro_lsp.spec.oddities import of_file, of_lines, of_task
+from kiro_lsp.spec.oddities import of_lines, of_task
 from kiro_lsp.spec.reading import Reading
 from kiro_lsp.spec.rescan import Region, Scanned, rescan
 from kiro_lsp.spec.titles import DOUBTFUL, Title, settle, without_id
@@ -105,7 +118,14 @@ class _Update:
         reading.parents = [box.parent for box in reading.boxes]
         reading.titles = settle(reading.raw)
         metadata = self._metadata(reading, region, affected)
-        tasks, titles = self.old.parsed.task_list.tasks, self.old.reading.titles
+        return assembled(self.old.path, scanned, reading, metadata, self._earlier(reading, region, affected))
+
+    def _earlier(self, reading: Reading, region: Region, affected: Sequence[int]) -> Earlier | None:
+        """The tasks of the boxes that did not change; None where the old ones were never made."""
+        old = self.old
+        if old.finished is None:
+            return None
+        tasks, titles = old.task_list.tasks, old.reading.titles
         earlier: list[Task | None] = [*tasks[: region.box], *([None] * (region.box_end - region.box))]
         earlier += tasks[region.old_box_end :]
         before = [*titles[: region.box], *reading.titles[region.box : region.box_end], *titles[region.old_box_end :]]
@@ -114,13 +134,13 @@ class _Update:
         for number, title in enumerate(reading.titles):
             if title is not before[number] and title != before[number]:
                 earlier[number] = None
-        return assembled(self.old.path, scanned, reading, metadata, earlier, before=self.old)
+        return Earlier(earlier, old.dialect, old.legend, old.known, old.finished.needs)
 
     def _metadata(self, reading: Reading, region: Region, affected: Sequence[int]) -> list[Mapping[str, str]]:
         blank: list[Mapping[str, str]] = [{}] * (region.box_end - region.box)
         found = spliced(self.old.metadata, region.box, region.old_box_end, blank)
         for number in affected:
-            found[number] = read_metadata(reading.detail_lines(number))
+            found[number] = reading.metadata(number)
         return found
 
     # Only some tasks are made again
@@ -135,7 +155,7 @@ class _Update:
         reading = self._edited_reading(scanned, region, affected)
         metadata = self.old.metadata.copy()
         for number in affected:
-            metadata[number] = read_metadata(reading.detail_lines(number))
+            metadata[number] = reading.metadata(number)
         titles = self._settled(reading, affected)
         if titles is None:
             return None
@@ -257,38 +277,63 @@ class _Update:
         metadata: list[Mapping[str, str]],
         affected: Sequence[int],
     ) -> Draft | None:
-        """The old draft with those tasks made again."""
-        old, task_list = self.old, self.old.parsed.task_list
-        new = replace(old, scanned=scanned, reading=reading, metadata=metadata)
-        tasks = list(task_list.tasks)
-        for number in affected:
-            tasks[number] = graph.with_needs(task_at(new, number, task_list.dialect, None), old.needs)
-        changed = [number for number in affected if tasks[number] != task_list.tasks[number]]
-        if not self._still_goes_on(tasks, changed):
+        """The old draft with those tasks made again; they are not made where the others never were."""
+        old = self.old
+        rows = self._rows(reading, affected)
+        if not self._still_goes_on(rows, affected):
             return None
-        problems = task_list.problems
-        if not self._same_structure(reading, region):
-            new.structural = [*(found for found in old.structural if found.code == "waves"), *of_file(reading)]
-            problems = problems_of(new, tasks, task_list.dialect)
-        elif not all(self._same_standing(task_list.tasks[number], tasks[number]) for number in changed):
-            problems = problems_of(new, tasks, task_list.dialect)
-        for number in set(affected).difference(changed):
-            tasks[number] = task_list.tasks[number]
-        new.parsed = Parsed(
-            self.lines,
-            scanned.blocks,
-            replace(task_list, tasks=tuple(tasks), problems=problems),
-            base=old.parsed.serial,
-            touched=tuple(changed),
+        new = replace(
+            old,
+            lines=self.lines,
+            blocks=scanned.blocks,
+            rows=rows,
+            scanned=scanned,
+            reading=reading,
+            metadata=metadata,
+            earlier=None,
+            finished=None,
+            making=Lock(),
+            serial=next(serials),
+            base=old.serial,
+            touched=tuple(affected),
         )
+        if old.finished is not None:
+            new.finished, new.touched = self._finished(new, old.finished, region, affected)
         return new
 
-    def _still_goes_on(self, tasks: Sequence[Task], changed: Sequence[int]) -> bool:
-        """Whether there is a task left that is neither criterion nor withdrawn, without which boxes mean something else."""
-        before = self.old.parsed.task_list.tasks
-        if all(tasks[number].withdrawn <= before[number].withdrawn for number in changed):
-            return True
-        return any(not task.criterion and not task.withdrawn for task in tasks)
+    def _rows(self, reading: Reading, affected: Sequence[int]) -> Rows:
+        old, dialect, legend = self.old.rows, self.old.dialect, self.old.legend
+        titles, statuses, withdrawn = list(old.titles), list(old.statuses), list(old.withdrawn)
+        for number in affected:
+            mark, title = reading.boxes[number].mark, reading.titles[number]
+            titles[number] = title.title
+            statuses[number] = status_of(dialect, mark, legend)
+            withdrawn[number] = title.withdrawn or is_withdrawn(dialect, mark, legend)
+        return old._replace(titles=titles, statuses=statuses, withdrawn=withdrawn)
+
+    def _finished(
+        self, new: Draft, old: Finished, region: Region, affected: Sequence[int]
+    ) -> tuple[Finished, tuple[int, ...]]:
+        """(the tasks and problems of the new text, which tasks are not as they were)."""
+        before = old.task_list.tasks
+        tasks = list(before)
+        for number in affected:
+            task = graph.with_needs(task_at(new, number, new.dialect, None), old.needs)
+            if task != before[number]:
+                tasks[number] = task
+        changed = tuple(number for number in affected if tasks[number] is not before[number])
+        structural, problems = old.structural, old.task_list.problems
+        if not self._same_structure(new.reading, region):
+            structural = structural_of(new)
+            problems = problems_of(new, structural, tasks, new.dialect)
+        elif not all(self._same_standing(before[number], tasks[number]) for number in changed):
+            problems = problems_of(new, structural, tasks, new.dialect)
+        task_list = replace(old.task_list, tasks=tuple(tasks), problems=problems)
+        return Finished(task_list, old.needs, structural), changed
+
+    def _still_goes_on(self, rows: Rows, affected: Sequence[int]) -> bool:
+        before = self.old.rows.withdrawn
+        return all(rows.withdrawn[number] <= before[number] for number in affected) or some_to_do(rows)
 
     def _same_structure(self, reading: Reading, region: Region) -> bool:
         """Whether the structure has the same problems: those of the edited lines, and boxes that something unclosed hides."""
@@ -301,7 +346,7 @@ class _Update:
 
     def _same_standing(self, before: Task, task: Task) -> bool:
         """Whether a task has the same problems, and gives its sub-tasks the same."""
-        dialect, path = self.old.parsed.task_list.dialect, self.old.path
+        dialect, path = self.old.dialect, self.old.path
         return (task.status, task.withdrawn) == (before.status, before.withdrawn) and of_task(
             task, dialect, path
         ) == of_task(before, dialect, path)

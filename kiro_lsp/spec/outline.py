@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+import sys
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
+from operator import lt
 from typing import Final
 
 from kiro_lsp.spec.blocks import Box, Heading
@@ -32,11 +34,15 @@ class Sections:
         return self._paths[at] if at >= 0 else ()
 
     def numbered(self, items: Iterable[tuple[Box, Title]]) -> int:
-        """How many tasks `N.M` stand under a heading `N. …`, as OpenSpec groups them."""
-        count = 0
+        """How many tasks `N.M` stand under a heading `N. …`, as OpenSpec groups them; `items` in the order of their lines."""
+        numbers = [_NUMBERED.match(path[-1]) for path in self._paths]
+        if not any(numbers):
+            return 0
+        starts, at, count = [*self._starts, sys.maxsize], -1, 0
         for box, title in items:
-            path = self.path(box.line)
-            if path and title.id is not None and (match := _NUMBERED.match(path[-1])):
+            while starts[at + 1] <= box.line:
+                at += 1
+            if at >= 0 and title.id is not None and (match := numbers[at]):
                 count += title.id.startswith(f"{match[1]}.")
         return count
 
@@ -66,6 +72,8 @@ def parents_of(ids: Sequence[str | None], around: Sequence[int]) -> list[int]:
 
 def _without_cycles(parents: list[int], around: Sequence[int]) -> list[int]:
     """The same without rings: a task inside its own sub-task (`1.` below `1.1`) is not that one's child."""
+    if all(map(lt, parents, range(len(parents)))):
+        return parents  # everyone's parent is above: nothing can go round
     done = bytearray(len(parents))
     for start in range(len(parents)):
         trail: list[int] = []
@@ -84,6 +92,10 @@ def _without_cycles(parents: list[int], around: Sequence[int]) -> list[int]:
 def depths_of(parents: Sequence[int]) -> list[int]:
     """How many tasks are above each one."""
     depths = [-1] * len(parents)
+    if all(map(lt, parents, range(len(parents)))):
+        for number, parent in enumerate(parents):
+            depths[number] = depths[parent] + 1 if parent >= 0 else 0
+        return depths
     for start in range(len(parents)):
         trail = []
         number = start

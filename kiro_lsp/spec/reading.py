@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from itertools import count
 from typing import Final
 
 from kiro_lsp.spec.blocks import BLANK, BREAK, CONTINUATION, HEADING, ITEM, TEXT, Blocks, Box, Heading
-from kiro_lsp.spec.details import begins_metadata
+from kiro_lsp.spec.details import begins_metadata, read_metadata
 from kiro_lsp.spec.dialects import explains_mark, is_legend_heading
 from kiro_lsp.spec.titles import Title, read_title, settle
 
@@ -25,10 +26,12 @@ CRITERIA: Final = re.compile(
     r"|完了(?:条件|基準)|완료\s?조건|수락\s?기준|수용\s?기준",
     re.IGNORECASE,
 )
+NO_METADATA: Final[Mapping[str, str]] = {}
 _LABEL: Final = re.compile(
     r"(?:[-*+][ \t]+|\d+[.)][ \t]+)?(?:\*\*|__)?[^\r\n]{1,80}?[:：]?(?:\*\*|__)?[ \t]*[:：]?[ \t]*$"
 )
 _DOUBLED: Final = re.compile(r"[ \t]+[-*+][ \t]+\[(?:[^\r\n\]\w]|[xX ]|)\](?![(\[:])")
+_STARS: Final = ("*", "\\*")
 _OPTIONAL: Final = re.compile(r"(?:\*|\\\*)(?=[ \t]|$)")
 
 
@@ -57,23 +60,24 @@ class Reading:
 
     def read(self) -> None:
         """Titles, bodies and nesting of every box."""
+        found = self.blocks.boxes
         legend = set(self._legend_boxes())
-        self.legend_lines = {self.blocks.boxes[number].line for number in legend}
-        renumber: list[int] = []
-        for number, box in enumerate(self.blocks.boxes):
-            if number in legend:
-                renumber.append(-1)
-                continue
-            renumber.append(len(self.boxes))
-            parent = box.parent
-            self.parents.append(renumber[parent] if parent >= 0 else -1)
-            self.boxes.append(box)
-            title, end, optional = self.title_at(number, box)
-            self.raw.append(title)
-            self.optional.append(optional)
-            self.title_ends.append(end)
-            self.own_lines.append([])
-        self.titles = settle(self.raw)
+        renumber: Sequence[int] = range(len(found))
+        if legend:
+            self.legend_lines = {found[number].line for number in legend}
+            places = count()
+            renumber = [-1 if number in legend else next(places) for number in range(len(found))]
+        self.boxes = [box for box in found if box.line not in self.legend_lines] if legend else found
+        self.parents = [renumber[box.parent] if box.parent >= 0 else -1 for box in self.boxes]
+        raw, optional, ends = self.raw, self.optional, self.title_ends
+        for number, box in enumerate(found):
+            if number not in legend:
+                title, end, is_optional = self.title_at(number, box)
+                raw.append(title)
+                optional.append(is_optional)
+                ends.append(end)
+        self.own_lines = [[] for _ in self.boxes]
+        self.titles = settle(raw)
         self._collect_bodies(renumber)
 
     def title_at(self, number: int, box: Box) -> tuple[Title, int, bool]:
@@ -84,26 +88,27 @@ class Reading:
 
     def _title_text(self, number: int, box: Box) -> tuple[str, int, bool]:
         """(text of the title with its wrapped lines, first line behind it, whether a star makes it optional)."""
-        line = self.lines[box.line]
-        start = box.after
+        at, start = box.line, box.after
+        line, end = self.lines[at], at + 1
         optional = False
-        if line.startswith(("*", "\\*"), start) and (star := _OPTIONAL.match(line, start)):
+        if line.startswith(_STARS, start) and (star := _OPTIONAL.match(line, start)):
             optional, start = True, star.end()
         if box.mark and line.find("[", start) > 0 and (second := _DOUBLED.match(line, start)):
-            self.doubled.append(box.line)
+            self.doubled.append(at)
             start = second.end()
         text = line[start:].strip()
-        end = box.line + 1
-        kinds, owners, count = self.blocks.kinds, self.blocks.owners, len(self.lines)
-        if end < count and kinds[end] == CONTINUATION and owners[end] == number:
+        kinds = self.blocks.kinds
+        if end < len(kinds) and kinds[end] == CONTINUATION:
+            owners = self.blocks.owners
             parts = [text]
-            while end < count and kinds[end] == CONTINUATION and owners[end] == number:
+            while end < len(kinds) and kinds[end] == CONTINUATION and owners[end] == number:
                 more = self.lines[end].strip().lstrip(">").strip()
                 if begins_metadata(more):
                     break
                 parts.append(more)
                 end += 1
-            text = " ".join(part for part in parts if part)
+            if len(parts) > 1:
+                text = " ".join(part for part in parts if part)
         return text, end, optional
 
     def _collect_bodies(self, renumber: Sequence[int]) -> None:
@@ -136,15 +141,21 @@ class Reading:
 
     def body(self, number: int) -> str:
         """The lines of a task's own body, without the indentation that all share and without trailing blanks."""
-        return dedented([self.lines[line] for line in self.own(number)])
+        return dedented([self.lines[line] for line in self.own(number)]) if self.own_lines[number] else ""
 
     def detail_lines(self, number: int) -> list[str]:
         """Body lines that can hold metadata: code blocks, comments and wrapped titles of other items excluded."""
         kinds = self.blocks.kinds
         return [self.lines[line] for line in self.own(number) if kinds[line] in (TEXT, CONTINUATION, ITEM, BLANK)]
 
+    def metadata(self, number: int) -> Mapping[str, str]:
+        """What the body says in entries with a key."""
+        return read_metadata(self.detail_lines(number)) if self.own_lines[number] else NO_METADATA
+
     def end_line(self, number: int) -> int:
         """First line behind the title and the part of the body that follows it directly."""
+        if not self.own_lines[number]:
+            return self.title_ends[number]
         end = self.title_ends[number]
         kinds = self.blocks.kinds
         for line in self.own(number):
@@ -167,14 +178,17 @@ class Reading:
             under[at] = (bool(stack) and stack[-1][1]) or CRITERIA.search(heading.text) is not None
             stack.append((heading.level, under[at]))
         found: list[bool] = []
-        starts = [heading.line for heading in headings]
+        starts = [*(heading.line for heading in headings), len(self.lines)]
         labelled = False
-        previous = 0
+        previous, at = 0, -1
         for box in self.boxes:
-            labelled = self.label_state(labelled, previous, box.line)
-            previous = box.line + 1
+            line = box.line
+            if previous < line:
+                labelled = self.label_state(labelled, previous, line)
+                while starts[at + 1] <= line:
+                    at += 1
+            previous = line + 1
             self.labelled.append(labelled)
-            at = bisect_right(starts, box.line) - 1
             found.append(labelled or (at >= 0 and under[at]))
         return found
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from kiro_lsp.spec.blocks import (
     CONTINUATION,
@@ -33,8 +33,7 @@ from kiro_lsp.spec.lines import Edit, spliced
 _EVERY: Final = 16
 
 
-@dataclass(frozen=True, slots=True)
-class Mark:
+class Mark(NamedTuple):
     """The state of a scan before a line, and how much it had found."""
 
     line: int
@@ -276,7 +275,10 @@ def _mark(state: Scan, line: int) -> Mark:
 
 
 def _restore(state: Scan, mark: Mark) -> None:
-    state.stack = [Container(width, owner) for width, owner in mark.stack]
+    content = 0
+    for width, owner in mark.stack:
+        content += max(width, 0)
+        state.stack.append(Container(width, owner, content))
     state.quotes, state.leaf, state.leaf_start = mark.quotes, mark.leaf, mark.leaf_start
     state.empty_item, state.folded = mark.empty_item, mark.folded
     if mark.leaf == FENCED:

@@ -60,7 +60,7 @@ def parse(text: str, path: str = "") -> TaskList:
 
 def parsed(text: str, path: str = "") -> Parsed:
     """The same with lines and blocks. Behind a byte order mark the columns of the blocks' line 0 do not count it."""
-    return drafted(split_lines(text), path).parsed
+    return drafted(split_lines(text), path)
 
 
 def summary(task_list: TaskList) -> Summary:

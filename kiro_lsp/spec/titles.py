@@ -9,9 +9,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from functools import lru_cache
-from typing import Final
+from typing import Final, NamedTuple
 
 _T: Final = r"T\d{1,5}(?:\.\d+)*[A-Za-z]?"
 _NUMBER: Final = r"\d{1,6}[A-Za-z]?(?:\.\d{1,6}[A-Za-z]?){0,12}"
@@ -60,8 +58,7 @@ DOUBTFUL: Final = 1
 NONE: Final = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Title:
+class Title(NamedTuple):
     """What a title line says. `certainty` tells whether `id` still needs the file's word (`settle`)."""
 
     id: str | None
@@ -75,12 +72,8 @@ class Title:
     """The title if the id is none after all."""
 
 
-@lru_cache(maxsize=4096)
 def read_title(text: str) -> Title:
-    """Read what stands behind a box, in one line without its end. Takes any text; linear in its length.
-
-    Remembered, since between two keystrokes nearly all titles of a file stay what they were.
-    """
+    """Read what stands behind a box, in one line without its end. Takes any text; linear in its length."""
     return _plain_title(text.strip()) or _any_title(text)
 
 
@@ -96,6 +89,8 @@ def _plain_title(text: str) -> Title | None:
 
 
 def _is_withdrawn(title: str) -> bool:
+    if title.isascii() and title[1:].islower() and "(" not in title and "[" not in title and "*" not in title:
+        return False
     return _MAY_BE_WITHDRAWN.search(title) is not None and _WITHDRAWN_WORD.search(title) is not None
 
 
@@ -242,7 +237,7 @@ def settle(titles: Sequence[Title]) -> list[Title]:
 
 def without_id(title: Title) -> Title:
     """A title whose doubtful id is none after all."""
-    return replace(title, id=None, title=title.plain, certainty=NONE)
+    return title._replace(id=None, title=title.plain, certainty=NONE)
 
 
 def _letters(identifier: str) -> str:

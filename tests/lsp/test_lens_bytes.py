@@ -37,19 +37,19 @@ def test_carried_from_edit_to_edit_they_stay_the_lenses(seed: int) -> None:
     random = Random(seed)
     text, offered = text_of(random), random.choice(OFFERS)
     draft = drafted(split_lines(text), "")
-    kept = LensBytes.made(draft.parsed, Style(URI, 0, offered, complete=True))
+    kept = LensBytes.made(draft, Style(URI, 0, offered, complete=True))
     for lines, edit in edits_of(random, text, 10):
         draft = updated(draft, lines, edit)
-        kept = kept.carried(draft.parsed, Style(URI, 0, offered, complete=True))
-        keys = [task.key for task in draft.parsed.task_list.tasks]
+        kept = kept.carried(draft, Style(URI, 0, offered, complete=True))
+        keys = [task.key for task in draft.task_list.tasks]
         runs = {random.choice(keys): run("review", files=1)} if keys and random.random() < 0.3 else {}
-        assert json.loads(bytes(kept.wire(runs, NOW))) == expected(draft.parsed, offered, runs)
+        assert json.loads(bytes(kept.wire(runs, NOW))) == expected(draft, offered, runs)
 
 
 @pytest.mark.parametrize("offered", OFFERS)
 def test_a_resolved_lens_is_the_complete_one(offered: Offer) -> None:
     text = "- [ ] 1. One\n- [x] 2. Two\n- [ ] 1. One again\n- [ ] no id\n"
-    parsed = drafted(split_lines(text), "").parsed
+    parsed = drafted(split_lines(text), "")
     lazy, complete = Style(URI, 7, offered, complete=False), Style(URI, 7, offered, complete=True)
     asked = json.loads(bytes(LensBytes.made(parsed, lazy).wire({}, NOW)))
     wanted = json.loads(bytes(LensBytes.made(parsed, complete).wire({}, NOW)))
@@ -59,7 +59,7 @@ def test_a_resolved_lens_is_the_complete_one(offered: Offer) -> None:
 
 
 def test_a_lens_of_a_task_that_is_gone_is_none() -> None:
-    parsed = drafted(["- [ ] 1. One\n"], "").parsed
+    parsed = drafted(["- [ ] 1. One\n"], "")
     style = Style(URI, 7, OFFERS[0], complete=False)
     assert resolved(style, parsed, [7, "2", 0], NOW) is None
     assert resolved(style, parsed, [7, "1", 9], NOW) is None
@@ -67,7 +67,7 @@ def test_a_lens_of_a_task_that_is_gone_is_none() -> None:
 
 def test_each_task_names_the_agent_that_a_click_would_choose() -> None:
     text = "- [ ] 1. Document the settings in `docs/a.md`\n- [ ] 2. Implement the parser\n- [ ] 3. Xyzzy\n"
-    parsed = drafted(split_lines(text), "/p/.kiro/specs/a/tasks.md").parsed
+    parsed = drafted(split_lines(text), "/p/.kiro/specs/a/tasks.md")
     agents = [CLAUDE, agent("gemini", "Gemini")]
     offered = Offer(agents, agents[0], "recommended", True, settings=Settings())
     lazy, complete = Style(URI, 7, offered, complete=False), Style(URI, 7, offered, complete=True)

@@ -50,5 +50,5 @@ async def test_tasks_of_open_and_closed_files_are_found(editor: Editor) -> None:
 )
 def test_names_have_the_letters_in_their_order(query: str, names: list[str]) -> None:
     files = [entries(parsed("# Plan\n\n- [ ] 1. Add users\n- [ ] 2. Use adders\n- [ ] 3. Other\n", "tasks.md"))]
-    assert [entry.node.name for _number, entry in matching(query, files, 10)] == names
+    assert [entry.name for _number, entry in matching(query, files, 10)] == names
     assert len(matching(query, files, 1)) <= 1

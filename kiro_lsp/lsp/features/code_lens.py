@@ -37,12 +37,18 @@ async def handle(view: View, _params: Mapping[str, Any]) -> Any:
 
     if not view.is_task_file:
         return await _of_requirements(view)
-    parsed, around = await view.parsed(), await view.around()
-    style = _style(view, len(parsed.task_list.tasks), around)
+    parsed, around = await view.read(), await view.around()
+    style = _style(view, len(parsed.rows.keys), around)
+    runs = {run.task_key: run for run in around.runs if run.path == view.path}
+    if runs or style.chooses(len(parsed.rows.keys)):
+        await view.task_list()
     kept: LensBytes | None = view.kept.get(_KEPT)
-    found = LensBytes.made(parsed, style) if kept is None else kept.carried(parsed, style)
+    if kept is None:
+        found = await view.made(lambda: LensBytes.made(parsed, style))
+    else:
+        found = kept.carried(parsed, style)
     view.kept[_KEPT] = found
-    return found.wire({run.task_key: run for run in around.runs if run.path == view.path}, now_utc())
+    return found.wire(runs, now_utc())
 
 
 async def _of_requirements(view: View) -> list[dict[str, Any]]:
@@ -79,7 +85,7 @@ async def resolve(views: Views, params: Mapping[str, Any]) -> Any:
     view = await views.of_number(data[0])
     if view is not None:
         parsed, around = await view.parsed(), await view.around()
-        lens = resolved(_style(view, len(parsed.task_list.tasks), around), parsed, data, now_utc())
+        lens = resolved(_style(view, len(parsed.rows.keys), around), parsed, data, now_utc())
         if lens is not None:
             return {**params, "command": lens["command"]}
     raise ResponseError(CONTENT_MODIFIED, "the task of this lens is gone")

@@ -22,12 +22,12 @@ async def handle(view: View, params: Mapping[str, Any]) -> Any:
     from kiro_lsp.lsp.features.symbols import tree_in
     from kiro_lsp.spec.navigation.selection import grown
 
-    parsed, roots = await view.parsed(), await tree_in(view)
+    parsed, tree = await view.parsed(), await tree_in(view)
     asked = params.get("positions")
     found = []
     for wire in asked if isinstance(asked, list) else ():
         chain: dict[str, Any] | None = None
-        for start, end in reversed(grown(parsed, roots, *view.position(wire))):
+        for start, end in reversed(grown(parsed, tree, *view.position(wire))):
             one = {"range": view.span(start, end)}
             chain = one if chain is None else {**one, "parent": chain}
         found.append(chain)

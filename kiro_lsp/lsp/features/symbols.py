@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from kiro_lsp.lsp.client import Client
 
 if TYPE_CHECKING:
     from kiro_lsp.lsp.views import View
-    from kiro_lsp.spec.navigation.tree import Node
+    from kiro_lsp.spec.assemble import Parsed
+    from kiro_lsp.spec.navigation.tree import Tree
 
 NEEDS = ("kiro_lsp.spec.navigation.tree",)
-_HEADING: Final = 3
-_TASK: Final = 17
+# Written as bytes at once: to build an object for each and have it encoded takes ten times as long, after every keystroke.
+_PLACE: Final = b'{"start":{"line":%d,"character":0},"end":{"line":%d,"character":%d}}'
+_NAMED: Final = b'{"name":%b,"kind":%b'
+_NESTED: Final = _NAMED + b',"range":' + _PLACE + b',"selectionRange":' + _PLACE
+_FLAT: Final = _NAMED + b',"location":{"uri":%b,"range":' + _PLACE + b"}"
+_HEADING: Final = b"3"
+_TASK: Final = b"17"
 
 
 def capabilities(_client: Client) -> dict[str, Any]:
@@ -21,76 +27,92 @@ def capabilities(_client: Client) -> dict[str, Any]:
 
 
 async def symbols(view: View, _params: Mapping[str, Any]) -> Any:
-    """Nested where the client takes that, else a flat list. Encoded once for each text, of a large one in a thread."""
-    from kiro_lsp.lsp.endpoint import Raw, dumped
+    """Nested where the client takes that, else a flat list. Made once for each text, of a large one in a thread."""
+    from kiro_lsp.lsp.endpoint import Raw
 
-    roots = await tree_in(view)
+    tree, parsed = await tree_in(view), await view.read()
     make = _nested if view.client.nests_symbols else _flat
-    return await view.once("symbols", lambda: Raw(dumped(make(view, roots))))
+    return await view.once("symbols", lambda: Raw(make(view, tree, parsed)))
 
 
 async def folding(view: View, _params: Mapping[str, Any]) -> Any:
     """Whole lines only, which every client folds."""
     from kiro_lsp.lsp.endpoint import Raw, dumped
-    from kiro_lsp.spec.navigation.tree import walk
 
-    roots, fences, last = await tree_in(view), (await view.parsed()).blocks.fences, len(view.lines) - 1
+    tree, fences, last = await tree_in(view), (await view.read()).blocks.fences, len(view.lines) - 1
 
     def made() -> Raw:
         ends = {fence.start: fence.end - 1 for fence in fences}
-        ends.update((node.line, node.end_line - 1) for node, _above in walk(roots))
+        ends.update((line, end - 1) for line, end in zip(tree.lines, tree.ends, strict=True))
         folds = ((start, min(end, last)) for start, end in sorted(ends.items()))
         return Raw(dumped([{"startLine": start, "endLine": end} for start, end in folds if end > start]))
 
     return await view.once("folding", made)
 
 
-async def tree_in(view: View) -> list[Node]:
+async def tree_in(view: View) -> Tree:
     """The tree of a document, made once for each text."""
     from kiro_lsp.spec.navigation.tree import tree_of
 
-    parsed, with_tasks = await view.parsed(), view.is_task_file
+    parsed, with_tasks = await view.read(), view.is_task_file
     return await view.once("tree", lambda: tree_of(parsed, with_tasks=with_tasks))
 
 
-def _nested(view: View, roots: list[Node]) -> list[dict[str, Any]]:
-    from kiro_lsp.spec.navigation.tree import walk
-
-    made: dict[int, dict[str, Any]] = {}
-    outermost: list[dict[str, Any]] = []
-    for node, above in walk(roots):
-        symbol = {**_named(node), "range": _range(view, node), "selectionRange": _line(view, node.line)}
-        if node.task is not None:
-            symbol["detail"] = node.task.status
-        made[id(node)] = symbol
-        (outermost if above is None else made[id(above)].setdefault("children", [])).append(symbol)
-    return outermost
-
-
-def _flat(view: View, roots: list[Node]) -> list[dict[str, Any]]:
-    from kiro_lsp.spec.navigation.tree import walk
-
-    return [
-        {
-            **_named(node),
-            "location": {"uri": view.uri, "range": _range(view, node)},
-            **({} if above is None else {"containerName": above.name}),
-        }
-        for node, above in walk(roots)
-    ]
+def _nested(view: View, tree: Tree, parsed: Parsed) -> bytes:
+    """The nodes in each other: each is closed when the next one is no longer in it."""
+    names, widths, statuses = _names(tree), _widths(view), parsed.rows.statuses
+    parts = [b"["]
+    previous = -1
+    for node, (line, row, above, end) in enumerate(zip(tree.lines, tree.rows, tree.above, tree.ends, strict=True)):
+        if previous >= 0:
+            parts.append(b',"children":[' if above == previous else _closed(tree, previous, above) + b",")
+        width = widths(line)
+        last = width if end == line + 1 else widths(end - 1)
+        parts.append(_NESTED % (names[node], _TASK if row >= 0 else _HEADING, line, end - 1, last, line, line, width))
+        if row >= 0:
+            parts.append(b',"detail":"%b"' % statuses[row].encode())
+        previous = node
+    parts.append(_closed(tree, previous, -1) + b"]" if previous >= 0 else b"]")
+    return b"".join(parts)
 
 
-def _named(node: Node) -> dict[str, Any]:
-    return {"name": node.name or "(untitled)", "kind": _HEADING if node.task is None else _TASK}
+def _closed(tree: Tree, node: int, above: int) -> bytes:
+    """The end of a node and of all that it is in, up to the one `above`."""
+    closing = b"}"
+    while tree.above[node] != above:
+        node = tree.above[node]
+        closing += b"]}"
+    return closing
 
 
-def _range(view: View, node: Node) -> dict[str, Any]:
-    last = node.end_line - 1
-    return view.span((node.line, 0), (last, len(view.lines[last].rstrip("\r\n"))))
+def _flat(view: View, tree: Tree, _parsed: Parsed) -> bytes:
+    from kiro_lsp.lsp.endpoint import dumped
+
+    names, widths, uri = _names(tree), _widths(view), dumped(view.uri)
+    found = []
+    for name, line, row, above, end in zip(names, tree.lines, tree.rows, tree.above, tree.ends, strict=True):
+        symbol = _FLAT % (name, _TASK if row >= 0 else _HEADING, uri, line, end - 1, widths(end - 1))
+        found.append(symbol + (b"}" if above < 0 else b',"containerName":%b}' % names[above]))
+    return b"[%b]" % b",".join(found)
 
 
-def _line(view: View, line: int) -> dict[str, Any]:
-    return view.range(line, 0, len(view.lines[line].rstrip("\r\n")))
+def _names(tree: Tree) -> list[bytes]:
+    from kiro_lsp.lsp.endpoint import dumped
+
+    return [dumped(name or "(untitled)") for name in tree.names]
+
+
+def _widths(view: View) -> Callable[[int], int]:
+    """How long a line is without its end, in the client's units."""
+    from kiro_lsp.lsp.documents import units_in
+
+    lines, encoding = view.lines, view.encoding
+
+    def width(line: int) -> int:
+        text = lines[line].rstrip("\r\n")
+        return len(text) if text.isascii() else units_in(text, len(text), encoding)
+
+    return width
 
 
 METHODS = {"textDocument/documentSymbol": symbols, "textDocument/foldingRange": folding}

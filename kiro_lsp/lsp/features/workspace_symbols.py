@@ -38,18 +38,17 @@ async def find(views: Views, params: Mapping[str, Any]) -> Any:
 async def _names(view: View) -> list[Entry]:
     from kiro_lsp.spec.navigation.search import entries
 
-    parsed = await view.parsed()
+    parsed = await view.read()
     return await view.once(_KEPT, lambda: entries(parsed))
 
 
 def _symbol(view: View, entry: Entry) -> dict[str, Any]:
-    node = entry.node
-    last = min(node.line, len(view.lines) - 1)
+    last = min(entry.line, len(view.lines) - 1)
     inside = f"{view.path} › {entry.inside}" if entry.inside else view.path
     return {
-        "name": node.name or "(untitled)",
-        "kind": _HEADING if node.task is None else _TASK,
-        "containerName": inside if node.task is None else f"{inside} · {node.task.status}",
+        "name": entry.name or "(untitled)",
+        "kind": _HEADING if entry.status is None else _TASK,
+        "containerName": inside if entry.status is None else f"{inside} · {entry.status}",
         "location": {"uri": view.uri, "range": view.range(last, 0, len(view.lines[last].rstrip("\r\n")))},
     }
 

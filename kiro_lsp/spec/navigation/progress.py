@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from kiro_lsp.spec.assemble import Parsed
-from kiro_lsp.spec.model import Task
-from kiro_lsp.spec.navigation.tree import tree_of, walk
+from kiro_lsp.spec.assemble import Parsed, Rows
+from kiro_lsp.spec.navigation.tree import tree_of
 
 
 class Progress(NamedTuple):
@@ -28,29 +27,30 @@ def progress_of(parsed: Parsed) -> list[Progress]:
     What is counted are the tasks that have none inside, without those that were dropped; acceptance criteria only for the
     task or heading that they belong to, and only where it has no tasks.
     """
+    tree, rows = tree_of(parsed), parsed.rows
     counts: dict[int, _Counts] = {}
     found: list[Progress] = []
-    nodes = walk(tree_of(parsed))
-    for node, above in reversed(nodes):
-        own = counts.pop(id(node), None) or _Counts()
+    for node in reversed(range(len(tree.lines))):
+        own = counts.pop(node, None) or _Counts()
         done, total = (own.done, own.total) if own.total else (own.criteria_done, own.criteria)
         if total:
-            found.append(Progress(node.line, done, total))
-        if above is not None:
-            _add(counts.setdefault(id(above), _Counts()), own, node.task)
+            found.append(Progress(tree.lines[node], done, total))
+        if tree.above[node] >= 0:
+            _add(counts.setdefault(tree.above[node], _Counts()), own, rows, tree.rows[node])
     found.reverse()
     return found
 
 
-def _add(outer: _Counts, inner: _Counts, task: Task | None) -> None:
-    if task is None or (inner.total and not task.withdrawn and not task.criterion):
+def _add(outer: _Counts, inner: _Counts, rows: Rows, row: int) -> None:
+    """`row` of what `inner` counts, -1 for a heading."""
+    if row < 0 or (inner.total and not rows.withdrawn[row] and not rows.criteria[row]):
         outer.done += inner.done
         outer.total += inner.total
-    elif task.withdrawn:
+    elif rows.withdrawn[row]:
         return
-    elif task.criterion:
+    elif rows.criteria[row]:
         outer.criteria += 1
-        outer.criteria_done += task.status == "done"
+        outer.criteria_done += rows.statuses[row] == "done"
     else:
         outer.total += 1
-        outer.done += task.status == "done"
+        outer.done += rows.statuses[row] == "done"

@@ -7,25 +7,33 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from kiro_lsp.spec.navigation.tree import Node, tree_of, walk
+from kiro_lsp.spec.model import TaskStatus
+from kiro_lsp.spec.navigation.tree import tree_of
 from kiro_lsp.spec.tasks import Parsed
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A node of a file's tree with what it stands in."""
+    """A task or heading with what it stands in."""
 
-    node: Node
+    line: int
+    name: str
     inside: str
+    status: TaskStatus | None
+    """None for a heading."""
 
     @cached_property
     def folded(self) -> str:
-        return self.node.name.casefold()
+        return self.name.casefold()
 
 
 def entries(parsed: Parsed) -> list[Entry]:
     """The tasks and headings of a file, in its order."""
-    return [Entry(node, above.name if above is not None else "") for node, above in walk(tree_of(parsed))]
+    tree, statuses = tree_of(parsed), parsed.rows.statuses
+    return [
+        Entry(line, name, tree.names[above] if above >= 0 else "", statuses[row] if row >= 0 else None)
+        for line, name, row, above in zip(tree.lines, tree.names, tree.rows, tree.above, strict=True)
+    ]
 
 
 def matching(query: str, files: Sequence[Sequence[Entry]], most: int) -> list[tuple[int, Entry]]:

@@ -2,93 +2,95 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Final
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from typing import Final, NamedTuple
 
-from kiro_lsp.spec.model import Task
-from kiro_lsp.spec.tasks import Parsed
+from kiro_lsp.spec.assemble import Parsed
 
 _DEEPEST: Final = 50
 """Below so many levels nodes stand beside each other, so that no reader of the answer meets its own limit."""
 
 
-@dataclass(slots=True)
-class Node:
-    line: int
-    name: str
-    task: Task | None
-    """None for a heading."""
-    level: int = 0
+class Tree(NamedTuple):
+    """The nodes column by column, in the order of the file: an outline is asked for after every keystroke."""
+
+    lines: list[int]
+    names: list[str]
+    rows: list[int]
+    """Index of the task among the tasks of the file, -1 for a heading."""
+    levels: list[int]
     """Of a heading, 1 is the outermost; 0 for a task in a list."""
-    end_line: int = 0
-    """First line after everything below it, blank lines at the end left out."""
-    children: list[Node] = field(default_factory=list)
+    above: list[int]
+    """Index of the node that this one is in, always a smaller one; -1 for an outermost one."""
+    ends: list[int]
+    """First line after everything below the node, blank lines at the end left out."""
+
+    def path(self, line: int) -> list[int]:
+        """The nodes that hold a line, the outermost first."""
+        node = bisect_right(self.lines, line) - 1
+        while node >= 0 and line >= self.ends[node]:
+            node = self.above[node]
+        found = []
+        while node >= 0:
+            found.append(node)
+            node = self.above[node]
+        return found[::-1]
 
 
-def tree_of(parsed: Parsed, *, with_tasks: bool = True) -> list[Node]:
-    """The outermost nodes in the order of the file."""
-    tasks = parsed.task_list.tasks if with_tasks else ()
-    last = _last_lines(parsed.lines)
-    roots: list[Node] = []
-    stack: list[Node] = []
-    for node in _nodes(parsed, tasks):
-        while stack and not _holds(stack[-1], node):
-            _close(stack.pop(), node.line, last)
-        above = stack[: _DEEPEST - 1]
-        (above[-1].children if above else roots).append(node)
+def tree_of(parsed: Parsed, *, with_tasks: bool = True) -> Tree:
+    """The headings and tasks of a file; without tasks for a file in which boxes are no tasks."""
+    tree = Tree([], [], [], [], [], [])
+    lines, names, rows, levels, above, ends = tree
+    parents = parsed.rows.parents
+    stack: list[int] = []
+    for node, (line, name, row, level) in enumerate(_nodes(parsed, with_tasks=with_tasks)):
+        parent = parents[row] if row >= 0 and not level else -1
+        end = -1
+        while stack:
+            top = stack[-1]
+            if (0 < levels[top] < level) if level else (levels[top] or (parent >= 0 and rows[top] == parent)):
+                break
+            end = _filled(parsed.lines, line) if end < 0 else end
+            ends[top] = max(lines[top] + 1, end)
+            stack.pop()
+        lines.append(line)
+        names.append(name)
+        rows.append(row)
+        levels.append(level)
+        above.append(stack[min(len(stack), _DEEPEST - 1) - 1] if stack else -1)
+        ends.append(0)
         stack.append(node)
-    while stack:
-        _close(stack.pop(), len(parsed.lines), last)
-    return roots
+    end = _filled(parsed.lines, len(parsed.lines))
+    for node in stack:
+        ends[node] = max(lines[node] + 1, end)
+    return tree
 
 
-def walk(roots: Sequence[Node]) -> list[tuple[Node, Node | None]]:
-    """Every node with the one above it, in the order of the file."""
-    found: list[tuple[Node, Node | None]] = []
-    waiting: list[tuple[Node, Node | None]] = [(node, None) for node in reversed(roots)]
-    while waiting:
-        node, above = waiting.pop()
-        found.append((node, above))
-        waiting.extend((child, node) for child in reversed(node.children))
-    return found
+def _nodes(parsed: Parsed, *, with_tasks: bool) -> Iterator[tuple[int, str, int, int]]:
+    """(line, name, row, level) of every node in the order of lines."""
+    headings = [*parsed.blocks.headings]
+    count = len(headings)
+    at = 0
+    if with_tasks:
+        for row, (line, identifier, title) in enumerate(
+            zip(parsed.rows.lines, parsed.rows.ids, parsed.rows.titles, strict=True)
+        ):
+            level = 0
+            while at < count and headings[at].line <= line:
+                heading = headings[at]
+                at += 1
+                if heading.line == line:
+                    level = heading.level  # a task that stands in a heading
+                else:
+                    yield heading.line, heading.text.strip(), -1, heading.level
+            yield line, (f"{identifier} {title}" if identifier else title).strip(), row, level
+    for heading in headings[at:]:
+        yield heading.line, heading.text.strip(), -1, heading.level
 
 
-def _nodes(parsed: Parsed, tasks: Sequence[Task]) -> list[Node]:
-    levels = {heading.line: heading.level for heading in parsed.blocks.headings}
-    named = [Node(task.line, _name(task), task, levels.get(task.line, 0)) for task in tasks]
-    taken = {task.line for task in tasks}
-    named.extend(
-        Node(heading.line, heading.text.strip(), None, heading.level)
-        for heading in parsed.blocks.headings
-        if heading.line not in taken
-    )
-    return sorted(named, key=lambda node: node.line)
-
-
-def _name(task: Task) -> str:
-    return f"{task.id} {task.title}".strip() if task.id else task.title.strip()
-
-
-def _holds(outer: Node, inner: Node) -> bool:
-    if inner.level:
-        return 0 < outer.level < inner.level
-    if outer.level:
-        return True
-    parent = inner.task.parent if inner.task is not None else None
-    return outer.task is not None and parent is not None and outer.task.key == parent
-
-
-def _close(node: Node, line: int, last: Sequence[int]) -> None:
-    node.end_line = max(node.line, last[line - 1] if line else 0) + 1
-
-
-def _last_lines(lines: Sequence[str]) -> list[int]:
-    """For each line the nearest one at or above it that is not blank."""
-    found: list[int] = []
-    latest = 0
-    for number, line in enumerate(lines):
-        if line and not line.isspace():
-            latest = number
-        found.append(latest)
-    return found
+def _filled(lines: Sequence[str], end: int) -> int:
+    """First line after the last one before `end` that is not blank."""
+    while end and (not lines[end - 1] or lines[end - 1].isspace()):
+        end -= 1
+    return end

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kiro_lsp.spec.navigation.tree import Node, tree_of, walk
+from kiro_lsp.spec.navigation.tree import Tree, tree_of
 from kiro_lsp.spec.tasks import parsed
 
 PIECES = [
@@ -22,8 +22,9 @@ PIECES = [
 ]
 
 
-def shape(nodes: list[Node]) -> list[object]:
-    return [(node.name, node.line, node.end_line, shape(node.children)) for node in nodes]
+def shape(tree: Tree, above: int = -1) -> list[object]:
+    nodes = [node for node, outer in enumerate(tree.above) if outer == above]
+    return [(tree.names[node], tree.lines[node], tree.ends[node], shape(tree, node)) for node in nodes]
 
 
 @pytest.mark.parametrize(
@@ -48,9 +49,13 @@ def test_tree(text: str, expected: list[object]) -> None:
 @given(st.lists(st.sampled_from(PIECES), max_size=30).map("".join))
 def test_nodes_lie_inside_the_node_above_and_none_is_lost(text: str) -> None:
     found = parsed(text, "tasks.md")
-    nodes = walk(tree_of(found))
-    assert sum(node.task is not None for node, _ in nodes) == len(found.task_list.tasks)
-    assert [node.line for node, _ in nodes] == sorted(node.line for node, _ in nodes)
-    for node, above in nodes:
-        assert node.line < node.end_line <= len(found.lines)
-        assert above is None or above.line <= node.line < node.end_line <= above.end_line
+    tree = tree_of(found)
+    assert [row for row in tree.rows if row >= 0] == list(range(len(found.task_list.tasks)))
+    assert tree.lines == sorted(tree.lines)
+    for node, (line, end, above) in enumerate(zip(tree.lines, tree.ends, tree.above, strict=True)):
+        assert line < end <= len(found.lines)
+        assert above < node
+        assert above < 0 or tree.lines[above] <= line < end <= tree.ends[above]
+    for line in range(len(found.lines)):
+        holding = [node for node, first in enumerate(tree.lines) if first <= line < tree.ends[node]]
+        assert tree.path(line) == holding
