@@ -249,8 +249,10 @@ async def test_only_the_configured_key_and_model_are_sent(root: Path, pool: Work
 
 
 async def test_a_known_secret_in_a_file_does_not_reach_the_provider(root: Path, pool: WorkerPool) -> None:
-    (root / "notes.txt").write_text(f"the key is {KEY}\n", "utf-8")
-    ended, server = await play(root, pool, Step(tools=[("read_file", {"path": "notes.txt"})]), Step(text="Done."))
+    (root / "planted-notes.txt").write_text(f"the key is {KEY}\n", "utf-8")
+    ended, server = await play(
+        root, pool, Step(tools=[("read_file", {"path": "planted-notes.txt"})]), Step(text="Done.")
+    )
     assert ended.error is None
     assert KEY not in json.dumps(server.requests)
     assert "the key is" in blocks(server.requests[1], "tool_result")[0]["content"]

@@ -234,8 +234,8 @@ async def test_an_endless_answer_is_hung_up_on_in_bounded_memory(
 async def test_a_known_secret_in_a_file_does_not_reach_the_provider(
     provider: Provider, root: Path, pool: WorkerPool
 ) -> None:
-    (root / "notes.txt").write_text(f"the key is {KEY}\n", "utf-8")
-    with provider.server([Step(tools=[("read_file", {"path": "notes.txt"})]), Step(text="Done.")]) as server:
+    (root / "planted-notes.txt").write_text(f"the key is {KEY}\n", "utf-8")
+    with provider.server([Step(tools=[("read_file", {"path": "planted-notes.txt"})]), Step(text="Done.")]) as server:
         ended = await provider.execute(root, pool, server.url)
     assert ended.error is None
     assert KEY not in str(server.requests)
