@@ -134,8 +134,22 @@ class Executor(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class WayInfo:
+    """One of the ways behind an agent's everyday name."""
+
+    type: str
+    way: Way
+    command: str | None
+    """The program that it needs, None where it needs none."""
+    available: bool
+    reason: str
+    version: str | None = None
+    in_use: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class AgentInfo:
-    """What is known about one way to reach an agent, without starting anything."""
+    """What is known about an agent, by the way that is in use: the first of its ways that is available."""
 
     name: str
     label: str
@@ -147,3 +161,8 @@ class AgentInfo:
     reason: str
     """Why it is (not) available: the variable, program or endpoint that was looked for, and where."""
     version: str | None = None
+    """Of the program or server behind it, where one was asked."""
+    ways: tuple[WayInfo, ...] = ()
+    """All ways behind the name, in the order of preference."""
+    traces: tuple[str, ...] = ()
+    """What of this agent lies in the project's root: `.claude`, `GEMINI.md`. It decides nothing."""

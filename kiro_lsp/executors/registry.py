@@ -1,8 +1,9 @@
 """Which agents there are, whether each can be used now and why, and the executor that reaches it.
 
-A built-in agent is one TOML file in `agents/`, found by its place; `[agents.NAME]` of the settings overrides it field by
-field or adds one. A protocol is one module of this package: type "anthropic-api" is `anthropic.py` with the class
-`AnthropicExecutor`. Listing starts nothing, imports no SDK and opens no connection.
+Behind each everyday name stand ways in the order of preference (ways.py); the first that is available is in use. A protocol
+is one module of this package: type "anthropic-api" is `anthropic.py` with the class `AnthropicExecutor`. Listing starts
+nothing, imports no SDK and opens no connection; what is on this machine comes in as `Found`, from whoever may look
+(detection.py).
 """
 
 from __future__ import annotations
@@ -11,24 +12,24 @@ import importlib
 import importlib.util
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import cache
-from importlib import resources
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
-
-import tomli
+from typing import cast
 
 from kiro_lsp.errors import ExecutorError, RunRefused
-from kiro_lsp.events import Billing, Way
-from kiro_lsp.executors.protocol import AgentInfo, Executor
+from kiro_lsp.events import Way
+from kiro_lsp.executors.detection import NOTHING, Found, Places, Server
+from kiro_lsp.executors.protocol import AgentInfo, Executor, WayInfo
+from kiro_lsp.executors.ways import PROGRAMS, address_of, key_of, moved_to, names_in, ways_of
+from kiro_lsp.executors.ways import TRIAL as TRIAL  # noqa: PLC0414  # these belong to what a registry answers
+from kiro_lsp.executors.ways import environ_of as environ_of  # noqa: PLC0414
+from kiro_lsp.executors.ways import known_builtins as known_builtins  # noqa: PLC0414
+from kiro_lsp.executors.ways import label_of as label_of  # noqa: PLC0414
+from kiro_lsp.executors.ways import settings_for as settings_for  # noqa: PLC0414
 from kiro_lsp.executors.worker import WorkerPool
-from kiro_lsp.settings import TYPE_KEYS, AgentSettings, KeyLookup, Secrets, Settings, Sources, load_settings
-from kiro_lsp.settings.models import MODELS, successor
+from kiro_lsp.settings import AgentSettings, Secrets, Settings, Sources, load_settings
+from kiro_lsp.settings.definitions import DEFAULT_ENDPOINTS
 from kiro_lsp.settings.values import is_loopback, origin
-
-TRIAL = "trial"
-"""The model of the built-in recording: it shows the way and does not do the task, so it never ticks one."""
 
 _MODULE: Mapping[str, str] = {
     "anthropic-api": "anthropic",
@@ -52,25 +53,22 @@ _WAY: Mapping[str, Way] = {
     "kiro": "acp",
     "replay": "replay",
 }
-_PROVIDER: Mapping[str, str] = {"anthropic-api": "anthropic", "openai-api": "openai", "google-api": "google"}
 
 
-@dataclass(frozen=True, slots=True)
-class Builtin:
-    """One file of `agents/`."""
+def agents(settings: Settings, secrets: Secrets, found: Found = NOTHING) -> list[AgentInfo]:
+    """Every known agent in the order of recommendation, available or not, with the reason.
 
-    settings: AgentSettings
-    order: int
-    """Lower is recommended first."""
-    endpoint_env: str | None = None
-    """Variable of the launch environment that moves the endpoint."""
+    What `found` does not tell was not looked at: a server is then taken to be there, a program not to be.
+    """
+    return [_info(ways_of(name, settings), secrets, found) for name in names_in(settings)]
 
 
-def agents(settings: Settings, secrets: Secrets) -> list[AgentInfo]:
-    """Every known agent in the order of recommendation, available or not, with the reason."""
-    names = {*known_builtins(), *settings.agents}
-    listed = sorted(names, key=lambda name: (_builtin_order(name), name))
-    return [_info(settings_for(name, settings), secrets) for name in listed]
+def places(settings: Settings, secrets: Secrets) -> Places:
+    """What would have to be looked at to know which ways are open here."""
+    ways = [way for name in names_in(settings) for way in ways_of(name, settings)]
+    commands = (way.command for way in ways if way.enabled and way.type in PROGRAMS)
+    servers = (_server_place(way, secrets) for way in ways if way.enabled or _awaits_model(way, settings))
+    return Places(frozenset(filter(None, commands)), frozenset(filter(None, servers)))
 
 
 def recommended(known: Sequence[AgentInfo], settings: Settings) -> AgentInfo | None:
@@ -122,7 +120,7 @@ def create(
     executor = getattr(module, class_name, None)
     if executor is None:
         raise ExecutorError("internal", f"{module.__file__} has no class {class_name}.")
-    chosen = settings_for(agent.name, settings, model=agent.model)
+    chosen = settings_for(agent.name, settings, model=agent.model, kind=agent.type)
     return cast("Executor", executor(chosen, workers, environ))
 
 
@@ -138,7 +136,7 @@ def agent_named(name: str, *, model: str | None = None, environ: Mapping[str, st
     info = named(agents(loaded.settings, loaded.secrets), name)
     if not info.available:
         raise RunRefused(f"{info.label} is not available: {info.reason}", code="no-agent", hint="Pick another agent.")
-    chosen = settings_for(info.name, loaded.settings, model=model)
+    chosen = settings_for(info.name, loaded.settings, model=model, kind=info.type)
     return create(
         replace(info, model=chosen.model or ""),
         loaded.settings,
@@ -152,110 +150,68 @@ def warm_module(agent: AgentInfo) -> Path | None:
     return script if script.is_file() else None
 
 
-def settings_for(name: str, settings: Settings, *, model: str | None = None) -> AgentSettings:
-    """An agent's settings with everything the built-in one of that name leaves open filled in."""
-    given = settings.agents.get(name)
-    builtin = known_builtins().get(name)
-    if given is None:
-        merged = builtin.settings if builtin else AgentSettings(name)
-    elif builtin is None or given.type not in (None, builtin.settings.type):
-        merged = given
-    else:
-        base = builtin.settings
-        filled: dict[str, Any] = {
-            field: getattr(base, field)
-            for field in ("type", "label", "billing", "api_key_env", "model", "endpoint", "command", "args")
-            if getattr(given, field) is None
-        }
-        merged = replace(given, **filled)
-    return _completed(merged, model)
-
-
-def environ_of(agent: AgentSettings, environ: Mapping[str, str], secrets: Secrets) -> dict[str, str]:
-    """What an executor may look up: its own key, and its endpoint where the launch environment moves it. Nothing else."""
-    found: dict[str, str] = {}
-    moved = _endpoint_variable(agent)
-    if moved and environ.get(moved) and "endpoint" not in agent.origins:
-        found[moved] = environ[moved]
-    # A key that is not bound to the address is not handed over, whoever asks.
-    secret = _key(agent, secrets, found.get(moved or "")).secret
-    if agent.api_key_env and secret is not None:
-        found[agent.api_key_env] = secret.reveal()
-    return found
-
-
-@cache
-def known_builtins() -> Mapping[str, Builtin]:
-    """The agents that ship with the program, by name."""
-    found: dict[str, Builtin] = {}
-    for entry in resources.files(__package__).joinpath("agents").iterdir():
-        if entry.name.endswith(".toml"):
-            name = entry.name.removesuffix(".toml")
-            values = tomli.loads(entry.read_text("utf-8"))
-            order, endpoint_env = values.pop("order", 500), values.pop("endpoint_env", None)
-            if "args" in values:
-                values["args"] = tuple(values["args"])
-            found[name] = Builtin(AgentSettings(name, **values), order, endpoint_env)
-    return found
-
-
-def label_of(name: str) -> str:
-    """What people call an agent, also one that is not configured any more."""
-    builtin = known_builtins().get(name)
-    return (builtin.settings.label if builtin else None) or name.capitalize()
-
-
-def _builtin_order(name: str) -> int:
-    builtin = known_builtins().get(name)
-    return builtin.order if builtin else 500
-
-
-def _completed(agent: AgentSettings, model: str | None) -> AgentSettings:
-    """With the defaults of its type: key variable, model (retired names replaced), billing, label."""
-    kind = agent.type or ""
-    chosen = model or agent.model or (MODELS[_PROVIDER[kind]].default if kind in _PROVIDER else "")
-    if kind == "replay":
-        chosen = Path(agent.recording).name if agent.recording else TRIAL
-    billing: Billing = agent.billing or (
-        "metered" if kind in _PROVIDER else "local" if kind in ("ollama", "replay") else "subscription"
+def _info(ways: Sequence[AgentSettings], secrets: Secrets, found: Found) -> AgentInfo:
+    """An agent by the first of its ways that is available; where none is, by its own, the last."""
+    states = [_availability(way, secrets, found) for way in ways]
+    used = next((number for number, (available, _reason) in enumerate(states) if available), len(ways) - 1)
+    listed = tuple(
+        WayInfo(
+            way.type or "unknown",
+            _WAY.get(way.type or "", "api"),
+            way.command if way.type in PROGRAMS else None,
+            *state,
+            _version(way, secrets, found),
+            number == used and state[0],
+        )
+        for number, (way, state) in enumerate(zip(ways, states, strict=True))
     )
-    return replace(
-        agent,
-        model=successor(chosen) or chosen,
-        billing=billing,
-        label=agent.label or label_of(agent.name),
-        api_key_env=agent.api_key_env or next(iter(TYPE_KEYS.get(kind, ())), None),
-    )
-
-
-def _info(agent: AgentSettings, secrets: Secrets) -> AgentInfo:
-    available, reason = _availability(agent, secrets)
+    agent, way = ways[used], listed[used]
     return AgentInfo(
         name=agent.name,
         label=agent.label or agent.name,
-        type=agent.type or "unknown",
-        way=_WAY.get(agent.type or "", "api"),
+        type=way.type,
+        way=way.way,
         model=agent.model or "",
         billing=agent.billing or "metered",
-        available=available,
-        reason=reason,
+        available=way.available,
+        reason=way.reason,
+        version=way.version,
+        ways=listed,
+        traces=found.traces.get(agent.name, ()),
     )
 
 
-def _availability(agent: AgentSettings, secrets: Secrets) -> tuple[bool, str]:
+def _version(agent: AgentSettings, secrets: Secrets, found: Found) -> str | None:
+    if agent.type in PROGRAMS:
+        program = found.programs.get(agent.command or "")
+        return program.version if program is not None else None
+    server = _server(agent, secrets, found)
+    return server.version if server is not None else None
+
+
+def _availability(agent: AgentSettings, secrets: Secrets, found: Found) -> tuple[bool, str]:
     if not agent.enabled:
-        return False, f"switched off (agents.{agent.name}.enabled = false)"
+        return False, _switched_off(agent, secrets, found)
     if agent.type is None:
         return False, f"agents.{agent.name}.type is not set"
+    if agent.type in PROGRAMS:
+        return _program_state(agent, found)
     if not _spoken(agent.type):
         return False, _unsupported(agent.type)
     if agent.type == "replay":
         return _recording(agent)
     if agent.type == "ollama" and not agent.model:
-        return False, f"agents.{agent.name}.model is not set; `ollama list` shows the models that are there"
+        server = _server(agent, secrets, found)
+        there = _models_at(agent, secrets, server) or "; `ollama list` shows the models that are there"
+        return False, f"agents.{agent.name}.model is not set{there}"
+    available, reason = _key_state(agent, secrets)
+    return _server_state(agent, secrets, found, reason) if available else (available, reason)
+
+
+def _key_state(agent: AgentSettings, secrets: Secrets) -> tuple[bool, str]:
     if agent.api_key_env is None:
         return True, "needs no key"
-    lookup = _key(agent, secrets, _moved_to(agent, secrets))
+    lookup = key_of(agent, secrets, moved_to(agent, secrets))
     if lookup.refused is not None:
         return False, lookup.refused
     if lookup.secret is None and _on_this_machine(agent, secrets):
@@ -267,30 +223,81 @@ def _availability(agent: AgentSettings, secrets: Secrets) -> tuple[bool, str]:
     return True, f"key found: {lookup.name}"
 
 
-def _key(agent: AgentSettings, secrets: Secrets, endpoint: str | None) -> KeyLookup:
-    """The key of an agent. Where nobody chose a variable, each standard one of its type is looked at."""
-    standard = "api_key_env" not in agent.origins and agent.api_key_env in TYPE_KEYS.get(agent.type or "", ())
-    return secrets.for_agent(replace(agent, api_key_env=None) if standard else agent, endpoint)
+def _program_state(agent: AgentSettings, found: Found) -> tuple[bool, str]:
+    """Whether a program can be used. That it can be found is said also while this version cannot speak with it."""
+    kind, command = agent.type or "", agent.command
+    program = found.programs.get(command or "")
+    if command is None:
+        where = f"agents.{agent.name}.command is not set"
+    elif program is None:
+        where = f"{command} was not looked for"
+    elif program.path is None:
+        where = f"{command} is not on the PATH"
+    else:
+        where = " ".join(filter(None, (command, program.version, "is at", program.path)))
+    if not _spoken(kind):
+        return False, f"{_unsupported(kind)}; {where}"
+    return program is not None and program.path is not None, where
 
 
-def _endpoint_variable(agent: AgentSettings) -> str | None:
-    """The variable of the launch environment that moves the endpoint of agents of this type."""
-    known = (builtin.endpoint_env for builtin in known_builtins().values() if builtin.settings.type == agent.type)
-    return next((name for name in known if name), None)
+def _switched_off(agent: AgentSettings, secrets: Secrets, found: Found) -> str:
+    off = f"switched off (agents.{agent.name}.enabled = false)"
+    return f"{off}{_models_at(agent, secrets, _server(agent, secrets, found))}"
 
 
-def _moved_to(agent: AgentSettings, secrets: Secrets) -> str | None:
-    """The address that the launch environment names for an agent."""
-    variable = _endpoint_variable(agent)
-    address = secrets.lookup(variable)[0] if variable else None
-    return address.reveal() if address is not None else None
+def _awaits_model(agent: AgentSettings, settings: Settings) -> bool:
+    """Whether an agent is off only because nobody named a model: worth telling which ones there are."""
+    return agent.type == "ollama" and agent.name not in settings.agents
+
+
+def _models_at(agent: AgentSettings, secrets: Secrets, server: Server | None) -> str:
+    if server is None or not server.answers or not server.models:
+        return ""
+    shown = ", ".join(server.models[:3]) + (f" and {len(server.models) - 3} more" if len(server.models) > 3 else "")
+    return f"; a server at {address_of(agent, secrets)} has {shown}: name one in agents.{agent.name}.model"
+
+
+def _server_state(agent: AgentSettings, secrets: Secrets, found: Found, reason: str) -> tuple[bool, str]:
+    """What the server itself says. One elsewhere may be behind a proxy: that it was not reached decides nothing."""
+    server, url = _server(agent, secrets, found), address_of(agent, secrets)
+    where = origin(url)
+    if server is None or where is None:
+        return True, reason
+    if not server.answers:
+        return not is_loopback(where[1]), f"{url}: {server.said}" if is_loopback(
+            where[1]
+        ) else f"{reason}; {server.said}"
+    if agent.type == "ollama" and server.models is not None and not _has_model(server.models, agent.model or ""):
+        there = ", ".join(server.models[:3]) or "none"
+        return False, f"the server at {url} has no model {agent.model}; there are: {there}"
+    return True, f"{reason}; a server answers at {url}"
+
+
+def _has_model(models: Sequence[str], wanted: str) -> bool:
+    return wanted in models or f"{wanted}:latest" in models
+
+
+def _server(agent: AgentSettings, secrets: Secrets, found: Found) -> Server | None:
+    place = _server_place(agent, secrets)
+    return found.servers.get(place) if place is not None else None
+
+
+def _server_place(agent: AgentSettings, secrets: Secrets) -> tuple[str, str] | None:
+    """The server of the person's own that an agent calls, as a place to look at. A provider's own address is none."""
+    if agent.type not in ("ollama", "openai-api"):
+        return None
+    url = address_of(agent, secrets)
+    where = origin(url)
+    if where is None or where == origin(DEFAULT_ENDPOINTS["openai-api"]):
+        return None
+    if where[0] != "https" and not is_loopback(where[1]) and agent.type != "ollama":
+        return None
+    return agent.type, url
 
 
 def _on_this_machine(agent: AgentSettings, secrets: Secrets) -> bool:
     """Whether an agent's address is a local server that may need no key, as those that speak like OpenAI do."""
-    moved = _moved_to(agent, secrets)
-    address = agent.endpoint if "endpoint" in agent.origins else moved or agent.endpoint
-    where = origin(address or "")
+    where = origin(address_of(agent, secrets))
     return agent.type == "openai-api" and where is not None and is_loopback(where[1])
 
 
@@ -312,4 +319,4 @@ def _recording(agent: AgentSettings) -> tuple[bool, str]:
 
 
 def _unsupported(kind: str) -> str:
-    return f"this version of kiro-lsp cannot speak {kind!r} yet"
+    return f"not supported yet: this version of kiro-lsp does not speak {kind!r}"

@@ -88,6 +88,17 @@ def origin(url: str) -> tuple[str, str, int] | None:
     return parts.scheme, parts.hostname.lower().rstrip("."), port or (443 if parts.scheme == "https" else 80)
 
 
+def server_address(address: str, port: int) -> str:
+    """The base URL that a server's address means, also one that lacks a scheme or a port, or names every interface."""
+    url = address.strip().rstrip("/")
+    url = url if "://" in url else f"http://{url}"
+    where = origin(url)
+    if where is not None and where[1] == "0.0.0.0":  # noqa: S104  # what a server listens on is no address to ask
+        url = url.replace("0.0.0.0", "127.0.0.1", 1)  # noqa: S104
+    lacks_port = re.fullmatch(r"http://[^/]*[^/:\d][^/:]*|http://\d+(\.\d+){3}|http://\[[^\]]*\]", url)
+    return f"{url}:{port}" if lacks_port else url
+
+
 def _type(definition: Definition, raw: object) -> Wrong:
     found = {bool: "a truth value", int: "a number", float: "a number", Decimal: "a number", str: "a text"}
     what = found.get(

@@ -79,7 +79,7 @@ def test_nothing_recorded_is_recommended_unless_it_was_chosen() -> None:
     [
         ("[agents.claude]\nenabled = false", "claude", "enabled = false"),
         ("[agents.mine]\nmodel = 'x'", "mine", "agents.mine.type is not set"),
-        ("[agents.mine]\ntype = 'mcp'", "mine", "cannot speak 'mcp' yet"),
+        ("[agents.mine]\ntype = 'mcp'", "mine", "does not speak 'mcp'"),
         ("[agents.tape]\ntype = 'replay'\nrecording = '/nowhere/a.run.jsonl'", "tape", "no recording /nowhere"),
         ("[agents.work]\ntype = 'anthropic-api'\napi_key_env = 'WORK_KEY'", "work", "WORK_KEY was not found"),
     ],
@@ -165,7 +165,7 @@ def test_an_executor_is_created_by_its_type() -> None:
     for kind in ("mcp", "nonsense"):
         odd = replace(infos["claude"], type=kind)
         assert registry.warm_module(odd) is None
-        with pytest.raises(ExecutorError, match=f"cannot speak '{kind}' yet"):
+        with pytest.raises(ExecutorError, match=f"does not speak '{kind}'"):
             registry.create(odd, given.settings)
 
 
