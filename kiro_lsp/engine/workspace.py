@@ -310,7 +310,8 @@ class Workspace:
         settings = self.settings().settings
         cap = settings.cost.max_cost_per_run
         intent = intent_of(file.tasks, task, docs, task_path=file.path, budget_usd=cap)
-        return build_prompt(file.tasks.dialect, file.tasks, task, file.path, docs), intent
+        shared = settings.cost.reuse_context
+        return build_prompt(file.tasks.dialect, file.tasks, task, file.path, docs, shared=shared), intent
 
     def _matching(self, patterns: Sequence[str]) -> Iterator[str]:
         """Existing files for root-relative patterns, in the order of the patterns, each once."""

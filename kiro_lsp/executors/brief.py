@@ -16,17 +16,15 @@ from kiro_lsp.spec.intent import IntentContract
 
 
 def stable_texts(request: ExecutorRequest) -> tuple[str, ...]:
-    """The system text and the context documents: the same bytes for every task of a spec."""
-    if request.prompt is None:
-        return (SYSTEM,)
-    return tuple(text for text in (request.prompt.system, request.prompt.documents_text) if text.strip())
+    """The system text and the shared documents, if there are any: the same bytes for every task of a spec."""
+    return (SYSTEM,) if request.prompt is None else request.prompt.stable_texts
 
 
 def task_text(request: ExecutorRequest) -> str:
     """The task itself. Raises ExecutorError when the request has none."""
-    parts = [request.prompt.task] if request.prompt is not None else _described(request)
+    parts = [request.prompt.own_text] if request.prompt is not None else _described(request)
     note = unicode.strip((request.note or "").strip())
-    if note and note not in parts[0]:
+    if note and note not in (request.prompt.task if request.prompt is not None else parts[0]):
         parts.append(f"What the person who started this adds:\n{note}")
     text = "\n\n".join(part for part in parts if part.strip())
     if not text:

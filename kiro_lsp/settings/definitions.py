@@ -165,7 +165,7 @@ DEFINITIONS: tuple[Definition, ...] = (
         "kiro.cost.reuse_context",
         "bool",
         "S",
-        "Keep the context documents in the stable part for every task of a spec.",
+        "Send every task of a spec the same documents, which are cached; false: each only those that concern it.",
     ),
     _define(
         "agents.NAME.enabled",

@@ -107,7 +107,8 @@ class Redactor:
                     if len(line) >= 2 * _SHORTEST and not line.startswith("-----"):
                         found |= forms(line)
         # One search per form runs at the speed of memory; an alternation of them all does not.
-        self._forms = tuple(sorted(found, key=len, reverse=True))
+        # In an order of its own where forms are equally long: what overlaps is replaced the same in every process.
+        self._forms = tuple(sorted(found, key=lambda form: (-len(form), form)))
         self._sorted = sorted(found)
         self._longest = max(map(len, found), default=0)
 

@@ -139,10 +139,11 @@ def wanted(dialect: str, task_path: str) -> tuple[Wanted, ...]:
     for base in bases:
         found.extend(Wanted(base + name, "agents") for name in _AGENT_FILES)
     prefix = folder + "/" if folder else ""
-    if folder != task_path.rpartition("/")[0]:
-        found.append(Wanted(prefix + "tasks.md", "work-package"))
     found.extend(Wanted(prefix + name, role) for name, role in _SIBLINGS)
     found.extend(_base_specs(task_path))
+    if folder != task_path.rpartition("/")[0]:
+        # Last: its boxes are ticked between tasks, and what a provider has cached ends where something changed.
+        found.append(Wanted(prefix + "tasks.md", "work-package"))
     return tuple(dict.fromkeys(found))
 
 

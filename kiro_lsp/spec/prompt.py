@@ -3,6 +3,7 @@
 The stable part has the same bytes for every task of a spec, so that provider caches hit: what is cut from it depends on
 the documents and the limit, never on the task. The requirements that a task names stand in full in its own part,
 whatever was cut. Text of the project is wrapped as data and cleaned of hidden characters; what was left out is said.
+Where documents are not shared, the stable part is the system text alone, and a task brings the documents that concern it.
 
 Pure: documents come in as text, a Prompt goes out. Which documents matter is documents.py, what a requirement reference
 means is requirements.py.
@@ -13,7 +14,7 @@ from __future__ import annotations
 import re
 import textwrap
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from kiro_lsp.spec import documents, unicode
 from kiro_lsp.spec.documents import ContextDocument
@@ -28,6 +29,10 @@ _STABLE_SHARE = 0.75
 _ONE_DOCUMENT_SHARE = 0.4
 _WORTH_CUTTING = 200
 _NEIGHBOURS = 6
+_ON_DEMAND: frozenset[documents.Role] = frozenset(
+    {"data-model", "contract", "quickstart", "research", "checklist", "base-spec"}
+)
+"""Documents that concern a task only if it names them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +81,8 @@ class Prompt:
     notes: str = ""
     """What the stable part says about itself: what was cut, left out or cleaned."""
     hidden: tuple[HiddenText, ...] = ()
+    shared: bool = True
+    """Whether the documents are those of every task of the spec, or this task's own."""
 
     @property
     def documents_text(self) -> str:
@@ -83,13 +90,23 @@ class Prompt:
         return "\n\n".join([*(document.render() for document in self.documents), *([self.notes] if self.notes else [])])
 
     @property
+    def stable_texts(self) -> tuple[str, ...]:
+        """The system text and, where they are shared, the documents: the same bytes for every task of a spec."""
+        return tuple(text for text in (self.system, self.documents_text if self.shared else "") if text.strip())
+
+    @property
     def stable_text(self) -> str:
-        """System text and documents: the same bytes for every task of a spec."""
-        return "\n\n".join(part for part in (self.system, self.documents_text) if part)
+        """The stable texts as one."""
+        return "\n\n".join(self.stable_texts)
+
+    @property
+    def own_text(self) -> str:
+        """The task, behind its documents where they are its own."""
+        return "\n\n".join(text for text in ("" if self.shared else self.documents_text, self.task) if text)
 
     def render(self) -> str:
         """Exactly what is sent, as one text."""
-        return f"{self.stable_text}\n\n{self.task}\n"
+        return f"{self.stable_text}\n\n{self.own_text}\n"
 
 
 def estimate_tokens(text: str) -> int:
@@ -108,32 +125,27 @@ def build_prompt(
     limit_tokens: int = DEFAULT_LIMIT,
     note: str = "",
     target_files: Sequence[str] = (),
+    shared: bool = True,
 ) -> Prompt:
     """The prompt of one task. `task_path` and the keys of `docs` are root-relative with `/`.
 
-    `note` is what the person added; `#name` in it, or in the task, includes manual steering of that name.
+    `note` is what the person added; `#name` in it, or in the task, includes manual steering of that name. With `shared`
+    every task gets the same documents, without it only those that concern it.
     """
     cleaned, hidden = _clean(docs)
     selection = documents.select(dialect, task_path, cleaned)
-    fitted, left_out = _fit(selection.stable, int(limit_tokens * _STABLE_SHARE) - estimate_tokens(SYSTEM))
-    sent = {document.path for document in selection.stable}
-    stable_hidden = tuple(item for item in hidden if item.path in sent)
-    notes = _notes(left_out, stable_hidden)
     index = requirement_index({document.path: document.text for document in selection.stable})
     part = _TaskPart(task_list, task, task_path, index, note, tuple(target_files))
-    prompt = Prompt(SYSTEM, fitted, "", left_out, 0, limit_tokens, notes, hidden)
-    room = limit_tokens - estimate_tokens(prompt.stable_text)
-    text, left_for_task = part.render(selection.conditional, room)
-    return Prompt(
-        SYSTEM,
-        fitted,
-        text,
-        (*left_out, *left_for_task),
-        estimate_tokens(prompt.stable_text) + estimate_tokens(text),
-        limit_tokens,
-        notes,
-        hidden,
-    )
+    chosen, skipped = (selection.stable, ()) if shared else part.concerning(selection.stable)
+    fitted, left_out = _fit(chosen, int(limit_tokens * _STABLE_SHARE) - estimate_tokens(SYSTEM))
+    left_out = (*skipped, *left_out)
+    sent = {document.path for document in chosen}
+    stable_hidden = tuple(item for item in hidden if item.path in sent)
+    notes = _notes(left_out, stable_hidden)
+    prompt = Prompt(SYSTEM, fitted, "", left_out, 0, limit_tokens, notes, hidden, shared)
+    used = estimate_tokens("\n\n".join((SYSTEM, prompt.documents_text)))
+    text, left_for_task = part.render(selection.conditional, limit_tokens - used)
+    return replace(prompt, task=text, left_out=(*left_out, *left_for_task), tokens=used + estimate_tokens(text))
 
 
 def requirement_index(docs: Mapping[str, str]) -> RequirementIndex:
@@ -239,7 +251,7 @@ def _excerpt(document: ContextDocument, tokens: int) -> str:
 def _notes(left_out: Sequence[LeftOut], hidden: Sequence[HiddenText]) -> str:
     lines = []
     if left_out:
-        lines.append("Not all documents fit. Read these with your tools where you need them:")
+        lines.append("Not all documents are here. Read these with your tools where you need them:")
         lines.extend(f"- {item.path}: {item.reason}, about {item.tokens} tokens left out" for item in left_out)
     if hidden:
         lines.append("Invisible characters were taken out of these documents; be careful with what they say:")
@@ -270,6 +282,33 @@ class _TaskPart:
             self._block("What the person added", unicode.strip(self.note.strip()))
         self._block("Now", f"Carry out {self._name(self.task)} and nothing else. Then summarise.")
         return "\n".join(self.lines).strip("\n"), left_out
+
+    def concerning(self, stable: Sequence[ContextDocument]) -> tuple[tuple[ContextDocument, ...], tuple[LeftOut, ...]]:
+        """The documents that concern this task, and those that do not.
+
+        How the project works and what was designed always does. Requirements do not where the task's part quotes those
+        that it names; what only some tasks look up does where the task names the file.
+        """
+        quoted, _missing = requirements_of(self.task_list, self.task, self.index)
+        answered = {entry.path for entry in quoted}
+        words = self._words()
+        chosen, skipped = [], []
+        for document in stable:
+            named = document.path.rpartition("/")[2] in words
+            if document.path in answered and not named:
+                skipped.append((document, "what the task names of it is quoted"))
+            elif document.role in _ON_DEMAND and not named:
+                skipped.append((document, "not named by this task"))
+            else:
+                chosen.append(document)
+        return tuple(chosen), tuple(
+            LeftOut(document.path, why, estimate_tokens(document.text)) for document, why in skipped
+        )
+
+    def _words(self) -> str:
+        """What the person and the task's author wrote about it."""
+        family = (self.task, *children_of(self.task_list, self.task))
+        return "\n".join([self.note, *(f"{member.title}\n{member.body}" for member in family)])
 
     def _block(self, title: str, text: str) -> None:
         self.lines.extend(("", f"## {title}", "", text))
@@ -347,7 +386,7 @@ class _TaskPart:
     def _steering(self, conditional: Sequence[ContextDocument], room: int) -> tuple[LeftOut, ...]:
         family = (self.task, *children_of(self.task_list, self.task))
         files = (*(path for member in family for path in member.files), *self.target_files)
-        words = "\n".join([self.note, *(f"{member.title}\n{member.body}" for member in family)])
+        words = self._words()
         left_out: list[LeftOut] = []
         included: list[str] = []
         for document in conditional:

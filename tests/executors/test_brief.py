@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,21 @@ INTENT = IntentContract(
 def test_an_assembled_prompt_is_passed_on_byte_for_byte() -> None:
     request = ExecutorRequest(root_dir=Path(), prompt=PROMPT, ticket_markdown="not this", summary="nor this")
     assert "\n\n".join([*brief.stable_texts(request), brief.task_text(request)]) + "\n" == PROMPT.render()
+
+
+@pytest.mark.parametrize(
+    ("shared", "stable", "own"),
+    [
+        (True, ("Be brief.", PROMPT.documents_text), "1. Count."),
+        (False, ("Be brief.",), f"{PROMPT.documents_text}\n\n1. Count."),
+    ],
+)
+def test_documents_stand_with_the_system_text_where_every_task_has_them_else_with_the_task(
+    shared: bool, stable: tuple[str, ...], own: str
+) -> None:
+    request = ExecutorRequest(root_dir=Path(), prompt=replace(PROMPT, shared=shared))
+    assert brief.stable_texts(request) == stable
+    assert brief.task_text(request) == own
 
 
 @pytest.mark.parametrize(("task", "says"), [("1. Count.", 1), ("1. Count.\n\nPlease: in Spanish", 0)])

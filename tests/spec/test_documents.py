@@ -59,8 +59,8 @@ def order(dialect: str, task_path: str, *paths: str) -> list[str]:
             "spec-kit",
             "kitty-specs/057-x/tasks/WP01-first.md",
             [
-                ".kittify/constitution/constitution.md", "kitty-specs/057-x/tasks.md", "kitty-specs/057-x/spec.md",
-                "kitty-specs/057-x/plan.md",
+                ".kittify/constitution/constitution.md", "kitty-specs/057-x/spec.md", "kitty-specs/057-x/plan.md",
+                "kitty-specs/057-x/tasks.md",
             ],
             ["kitty-specs/057-x/tasks/WP02-second.md"],
         ),

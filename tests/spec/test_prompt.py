@@ -139,6 +139,53 @@ def test_the_stable_part_is_the_same_bytes_for_every_task(
         )
 
 
+MORE = {
+    **DOCS,
+    f"{FOLDER}/data-model.md": "# Data\n\nA session has an id.",
+    f"{FOLDER}/contracts/api.yaml": "openapi: 3.1.0",
+    f"{FOLDER}/research.md": "# Research\n\n" + "Cookies or tokens.\n" * 50,
+}
+ALWAYS = [".kiro/steering/tech.md", "AGENTS.md", f"{FOLDER}/design.md"]
+QUOTED = {f"{FOLDER}/requirements.md": "what the task names of it is quoted"}
+LOOKED_UP = dict.fromkeys(
+    (f"{FOLDER}/research.md", f"{FOLDER}/data-model.md", f"{FOLDER}/contracts/api.yaml"), "not named by this task"
+)
+
+
+@pytest.mark.parametrize(
+    ("body", "requirements", "note", "sent", "left_out"),
+    [
+        ("- _Requirements: 1.1_", ("1.1",), "", ALWAYS, QUOTED | LOOKED_UP),
+        ("", (), "", sorted([*ALWAYS, *QUOTED]), LOOKED_UP),
+        ("- _Requirements: 9.9_", ("9.9",), "", sorted([*ALWAYS, *QUOTED]), LOOKED_UP),
+        (
+            "- follow contracts/api.yaml\n- _Requirements: 1.1_",
+            ("1.1",),
+            "and data-model.md",
+            [*ALWAYS, f"{FOLDER}/contracts/api.yaml", f"{FOLDER}/data-model.md"],
+            QUOTED | {f"{FOLDER}/research.md": "not named by this task"},
+        ),
+        ("- all of requirements.md, also 1.1", (), "", sorted([*ALWAYS, *QUOTED]), LOOKED_UP),
+    ],
+)
+def test_documents_that_are_not_shared_are_those_that_concern_the_task(
+    body: str, requirements: tuple[str, ...], note: str, sent: list[str], left_out: dict[str, str]
+) -> None:
+    own = task("1", "Open the session", body=body, requirements=requirements)
+    prompt = build_prompt("kiro", task_list(own), own, PATH, MORE, note=note, shared=False)
+    assert sorted(document.path for document in prompt.documents) == sorted(sent)
+    assert {item.path: item.reason for item in prompt.left_out if item.path.startswith(FOLDER)} == left_out
+    assert prompt.stable_text == SYSTEM
+    assert prompt.own_text == f"{prompt.documents_text}\n\n{prompt.task}"
+    assert prompt.render() == f"{SYSTEM}\n\n{prompt.own_text}\n"
+    for path in left_out:
+        assert path in prompt.notes
+    whole = build_prompt("kiro", task_list(own), own, PATH, MORE, note=note)
+    assert whole.render() == f"{SYSTEM}\n\n{whole.documents_text}\n\n{whole.task}\n"
+    assert prompt.task == whole.task
+    assert prompt.tokens < whole.tokens
+
+
 def test_the_order_in_which_documents_are_read_does_not_matter() -> None:
     assert build(docs=dict(reversed(DOCS.items()))).render() == build().render()
 
