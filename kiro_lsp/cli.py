@@ -36,7 +36,7 @@ MODULE_OF: Final = {
     "answer": "kiro_lsp.terminal.runs",
     "runs": "kiro_lsp.terminal.runs",
     "costs": "kiro_lsp.terminal.runs",
-    "agents": "kiro_lsp.terminal.doctor",
+    "agents": "kiro_lsp.terminal.agents",
     "doctor": "kiro_lsp.terminal.doctor",
     "trust": "kiro_lsp.terminal.setup",
     "init": "kiro_lsp.terminal.setup",

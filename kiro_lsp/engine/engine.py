@@ -22,7 +22,7 @@ from kiro_lsp.engine.apply import Buffers, Outcome
 from kiro_lsp.engine.control import Control
 from kiro_lsp.engine.execute import Chosen, RunJob, StartRun, refuse_untrusted
 from kiro_lsp.engine.following import Follower, LiveRun
-from kiro_lsp.engine.pick import picked
+from kiro_lsp.engine.pick import again, pasts_in, picked
 from kiro_lsp.engine.run import RunHandle, new_run_id, now
 from kiro_lsp.engine.settle import Settled, Settlement, no_buffers
 from kiro_lsp.engine.stage import Stage
@@ -30,6 +30,7 @@ from kiro_lsp.engine.workspace import TaskFile, Workspace, user_config_path
 from kiro_lsp.errors import KiroError, RunRefused, UnreadableFile
 from kiro_lsp.events import Envelope, EventStream
 from kiro_lsp.executors import registry
+from kiro_lsp.executors.choice import Past
 from kiro_lsp.executors.worker import WorkerPool
 from kiro_lsp.sandbox import programs
 from kiro_lsp.settings import LoadedSettings
@@ -133,7 +134,7 @@ class Engine:
         workspace = self.workspace(start.root)
         file, task = await asyncio.to_thread(self._find, workspace, start)
         loaded = await asyncio.to_thread(self._settings_to_start_with, workspace, start)
-        agent, reason = await asyncio.to_thread(picked, loaded, start, task)
+        agent, reason = await asyncio.to_thread(picked, workspace, loaded, start, task)
         record = RunRecord(
             run_id=new_run_id(),
             root=workspace.real_root,
@@ -177,16 +178,19 @@ class Engine:
         trust: Literal["ask", "once", "refuse"] = "ask",
         allowed_commands: Sequence[Sequence[str]] = (),
     ) -> str:
-        """A new run of the same task with the same agent, from zero."""
+        """A new run of the same task from zero, with `routing.retry_model` or else the same agent and model."""
         record = self.store.run(run_id)
         if not record.path:
             raise RunRefused(f"Run {record.run_id} has no task to run again.", hint="Apply the answer again instead.")
+        agent, model, reason = await asyncio.to_thread(again, self.workspace(Path(record.root)), record)
         return await self.start(
             StartRun(
                 Path(record.root),
                 record.path,
                 tasks.selector_of_key(record.task_key),
-                record.agent,
+                agent,
+                model=model,
+                reason=reason,
                 note=record.note,
                 by=by,
                 confirmed=confirmed,
@@ -242,15 +246,19 @@ class Engine:
             prompt, intent = workspace.prompt(file, task)
             return Chosen(file, task, prompt, intent)
 
-        def arm(handle: RunHandle) -> None:
-            loaded = workspace.settings()
-            agent, handle.reason = picked(loaded, start, task)
+        async def arm(handle: RunHandle) -> None:
+            loaded = await asyncio.to_thread(workspace.settings)
+            agent, handle.reason = await asyncio.to_thread(picked, workspace, loaded, start, task)
             handle.agent, handle.settings = agent, loaded.settings
-            handle.agent_settings = registry.settings_for(agent.name, loaded.settings, model=agent.model)
+            handle.agent_settings = registry.settings_for(
+                agent.name, loaded.settings, model=agent.model, kind=agent.type
+            )
             handle.redactor = Redactor(loaded.secrets.values())
             handle.executor_environ = registry.environ_of(handle.agent_settings, self.environ, loaded.secrets)
             handle.command_environ = programs.reduced_environ(self.environ, (workspace.root,))
-            handle.allowed_digests = workspace.allowed_commands(loaded.settings, start.allowed_commands)
+            handle.allowed_digests = await asyncio.to_thread(
+                workspace.allowed_commands, loaded.settings, start.allowed_commands
+            )
             handle.stage.trusted = True
 
         return RunJob(handle, workspace, start, self.workers, self._slot, choose, arm, mark, review_ready)
@@ -420,6 +428,10 @@ class Engine:
             if record.path and key not in newest:
                 newest[key] = self._live(record, registry.label_of(record.agent))
         return list(newest.values())
+
+    def pasts(self, root: Path) -> dict[str, Past]:
+        """Task file → what became of its tasks so far."""
+        return pasts_in(self.store, self.workspace(root).real_root)
 
     def _live(self, record: RunRecord, label: str) -> LiveRun:
         handle = self.handles.get(record.run_id)

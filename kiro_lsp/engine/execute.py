@@ -47,6 +47,8 @@ class StartRun:
     """A selector: key, id, or line number (1-based)."""
     agent: str | None = None
     model: str | None = None
+    reason: str | None = None
+    """Why `agent`, where it was not the person who named it."""
     note: str | None = None
     trust: TrustMode = "ask"
     """What to do in a project that is not trusted: ask the person, trust it for this process, or refuse."""
@@ -78,7 +80,7 @@ class RunJob:
     """Held while the run works; entering waits until fewer than `max_parallel` runs do."""
     choose: Callable[[], Chosen]
     """Reads the task again and assembles the prompt. Blocking: called in a thread."""
-    arm: Callable[[RunHandle], None]
+    arm: Callable[[RunHandle], Awaitable[None]]
     """Gives the handle the agent and settings in force, after trust is settled."""
     mark: Callable[[RunHandle, Literal["in-progress", "open"]], Awaitable[None]]
     """Writes the task's status, where `mark_in_progress` asks for it."""
@@ -142,7 +144,7 @@ class RunJob:
         wants_sheet = asked_for.settings.safety.require_confirmation and not self.start.confirmed
         if untrusted or (wants_sheet and not await asyncio.to_thread(workspace.consented)):
             await self._ask_consent(asked_for, untrusted)
-        self.arm(handle)
+        await self.arm(handle)
 
     async def _ask_consent(self, asked_for: LoadedSettings, untrusted: bool) -> None:
         workspace, handle = self.workspace, self.handle

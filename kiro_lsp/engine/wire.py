@@ -78,6 +78,20 @@ def agent_json(info: AgentInfo, recommended: AgentInfo | None) -> dict[str, obje
         "version": info.version,
         "recommended": recommended is not None and info.name == recommended.name,
         "estimate": None,
+        "billing": info.billing,
+        "ways": [
+            {
+                "type": way.type,
+                "way": way.way,
+                "command": way.command,
+                "available": way.available,
+                "reason": way.reason,
+                "version": way.version,
+                "inUse": way.in_use,
+            }
+            for way in info.ways
+        ],
+        "traces": list(info.traces),
     }
 
 

@@ -1,7 +1,8 @@
 """One project as the engine sees it: its root, settings, trust, agents, task files and prompts.
 
-This is where files of a project are read for the pure layers. Nothing here starts a process or a connection, and no value
-that the project controls has an effect before its digest was trusted. It knows no run.
+This is where files of a project are read for the pure layers. Nothing here starts a process or a connection, except to find
+out which agents there are (`agents`), and no value that the project controls has an effect before its digest was trusted.
+It knows no run.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import platformdirs
 
 from kiro_lsp.errors import PathRefused, UnreadableFile, Untrusted
 from kiro_lsp.executors import registry
+from kiro_lsp.executors.detection import Detector
 from kiro_lsp.executors.protocol import AgentInfo
 from kiro_lsp.sandbox import files, paths
 from kiro_lsp.settings import LoadedSettings, Settings, Sources, load_settings
@@ -106,6 +108,7 @@ class Workspace:
     _once: set[str] = field(default_factory=set)
     """Digests that were granted for this process only."""
     _settings: dict[_Mode, _Cached] = field(default_factory=dict)
+    _detector: Detector | None = None
 
     @property
     def real_root(self) -> str:
@@ -220,13 +223,20 @@ class Workspace:
 
     # Agents
 
-    def agents(self) -> list[AgentInfo]:
-        """Every way to run a task that is known here, available or not, with the reason."""
-        return self.agents_of(self.settings())
+    def agents(self, *, versions: bool = False) -> list[AgentInfo]:
+        """Every agent that is known here, available or not, with the reason. Blocks: servers are asked whether they are there.
 
-    def agents_of(self, loaded: LoadedSettings) -> list[AgentInfo]:
+        `versions` also asks programs for theirs. In a project that is not trusted nobody is asked anything.
+        """
+        return self.agents_of(self.settings(), versions=versions)
+
+    def agents_of(self, loaded: LoadedSettings, *, versions: bool = False) -> list[AgentInfo]:
         """The same for settings that are not in force, for showing what they would offer."""
-        return registry.agents(loaded.settings, loaded.secrets)
+        if self._detector is None:
+            self._detector = Detector(self.root, self.environ)
+        places = registry.places(loaded.settings, loaded.secrets)
+        found = self._detector.look(places, trusted=self.trust() != "untrusted", versions=versions)
+        return registry.agents(loaded.settings, loaded.secrets, found)
 
     def recommended_of(self, known: Sequence[AgentInfo], loaded: LoadedSettings) -> AgentInfo | None:
         return registry.recommended(known, loaded.settings)

@@ -27,6 +27,12 @@ TRIAL = "trial"
 """The model of the built-in recording: it shows the way and does not do the task, so it never ticks one."""
 
 _PROVIDER: Mapping[str, str] = {"anthropic-api": "anthropic", "openai-api": "openai", "google-api": "google"}
+_BEGINNINGS: Mapping[str, tuple[str, ...]] = {
+    "anthropic-api": ("claude-",),
+    "openai-api": ("gpt-", "chatgpt-", "codex-", "o1", "o3", "o4"),
+    "google-api": ("gemini-",),
+}
+"""How the names of a provider's own models begin."""
 PROGRAMS = frozenset({"acp", "mcp", "cli", "kiro"})
 """Types that are programs of somebody else, which the person may be logged in to."""
 _OLLAMA_PORT = 11434
@@ -72,6 +78,12 @@ def ways_of(name: str, settings: Settings, *, model: str | None = None) -> tuple
             for way in builtin.ways
         )
     return *(_completed(way, model) for way in others), _completed(own, model)
+
+
+def provider_of(model: str) -> str | None:
+    """The type of agent that a model's name belongs to, None where it does not show it; gateways write `vendor/model`."""
+    name = model.casefold()
+    return next((kind for kind, beginnings in _BEGINNINGS.items() if name.startswith(beginnings)), None)
 
 
 def environ_of(agent: AgentSettings, environ: Mapping[str, str], secrets: Secrets) -> dict[str, str]:

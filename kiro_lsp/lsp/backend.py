@@ -190,7 +190,7 @@ class Backend:
         uri = params.get("uri")
         root = self.session.place_of(uri)[0] if isinstance(uri, str) else self.session.only_root()
         workspace = self.engine.workspace(root)
-        known = await asyncio.to_thread(workspace.agents)
+        known = await asyncio.to_thread(workspace.agents, versions=True)
         recommended = await asyncio.to_thread(workspace.recommended)
         return [agent_json(info, recommended) for info in known]
 

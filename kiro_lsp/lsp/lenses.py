@@ -6,7 +6,7 @@ Pure: tasks, runs and agents in, lenses out. The titles are a contract with user
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -48,13 +48,20 @@ class Offer:
     """Why nothing can be run here (restricted mode); shown instead of a run lens."""
     settings: Settings | None = None
     """What the choice of an agent for a task follows; None where there is nothing to choose from."""
+    pasts: Mapping[str, choice.Past] = field(default_factory=dict)
+    """Task file → what became of its tasks so far."""
+    past: choice.Past = choice.NO_PAST
+
+    def in_file(self, path: str) -> Offer:
+        """The offer for the tasks of one file; equal for as long as nothing that decides there changes."""
+        return replace(self, past=self.pasts.get(path, choice.NO_PAST), pasts={})
 
     def agent_for(self, task: Task) -> AgentInfo | None:
         """The agent that a plain click runs this task with, as the engine would choose it."""
         if self.settings is None:
             return self.recommended
         try:
-            chosen = choice.choose(task, self.agents, self.settings)
+            chosen = choice.choose(task, self.agents, self.settings, self.past)
         except RunRefused:
             return self.recommended  # the click says what the task asks for and why it cannot be had
         return chosen.agent if chosen is not None else None

@@ -183,6 +183,7 @@ class Surroundings:
             loaded.settings.kiro.enabled,
             "Not run here: the folder is not trusted in the editor" if workspace.restricted else "",
             loaded.settings if choice.can_differ(known) else None,
+            pasts=self._engine.pasts(root),
         )
         return Around(loaded.settings, offer, self._engine.live(root))
 

@@ -14,6 +14,7 @@ from typing import Any, Final, NamedTuple, Protocol, TypeVar
 from kiro_lsp.engine.engine import Engine
 from kiro_lsp.errors import KiroError
 from kiro_lsp.lsp import convert, documents
+from kiro_lsp.lsp.chooser import Chooser
 from kiro_lsp.lsp.client import Client
 from kiro_lsp.lsp.documents import Document, Encoding
 from kiro_lsp.lsp.editor import Editor
@@ -249,6 +250,7 @@ class View:
             await self.exists(wanted) if wanted else {},
             runs,
             agents,
+            Chooser(around.offer.agents, around.settings, around.offer.in_file(self.path).past),
         )
 
     def notify(self, method: str, params: Any) -> None:

@@ -118,6 +118,8 @@ _TRAILING: Final = ".:!?)。"
 
 
 _STARRED: Final = re.compile(rf"\*({_KEY}?)(?:[:：]\*|\*\s{{0,4}}[:：])(.*)$", re.DOTALL)
+AGENT_COMMENT: Final = re.compile(r"<!--[ \t]*agent[ \t]*:[ \t]*([\w.-]{1,64})[ \t]*-->", re.IGNORECASE)
+"""By whom a task is to be done, in a form that no reader of the file sees."""
 _LABELLED: Final = re.compile(r"[A-Z][a-z]+(?: [a-z]+)?:[ \t]")
 
 

@@ -6,11 +6,11 @@ store and settings (`lsp/views.py`); tests and the command line make one with `f
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from kiro_lsp.spec.blocks import Blocks
-from kiro_lsp.spec.model import TaskList
+from kiro_lsp.spec.model import Task, TaskList
 from kiro_lsp.spec.requirements import RequirementIndex, index_requirements, requirement_paths
 from kiro_lsp.spec.tasks import Parsed, parsed
 
@@ -46,6 +46,9 @@ class AgentFact:
     reason: str
     """Why it is available or not."""
     recommended: bool = False
+    way: str = ""
+    """How it is reached: `api`, `acp`, `cli` …"""
+    model: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +65,8 @@ class Facts:
     runs: Mapping[str, RunFact] = field(default_factory=dict)
     """Task key → newest run."""
     agents: Sequence[AgentFact] = ()
+    chosen_for: Callable[[Task], AgentFact | None] | None = None
+    """Who would do a task, with the reason why. None: nobody knows here."""
 
     @property
     def tasks(self) -> TaskList:

@@ -15,7 +15,7 @@ from itertools import count
 from typing import Final
 
 from kiro_lsp.spec.blocks import BLANK, BREAK, CONTINUATION, HEADING, ITEM, TEXT, Blocks, Box, Heading
-from kiro_lsp.spec.details import begins_metadata, read_metadata
+from kiro_lsp.spec.details import AGENT_COMMENT, begins_metadata, read_metadata
 from kiro_lsp.spec.dialects import explains_mark, is_legend_heading
 from kiro_lsp.spec.titles import Title, read_title, settle
 
@@ -149,8 +149,11 @@ class Reading:
         return [self.lines[line] for line in self.own(number) if kinds[line] in (TEXT, CONTINUATION, ITEM, BLANK)]
 
     def metadata(self, number: int) -> Mapping[str, str]:
-        """What the body says in entries with a key."""
-        return read_metadata(self.detail_lines(number)) if self.own_lines[number] else NO_METADATA
+        """What the body says in entries with a key, and an agent that a comment behind the title names."""
+        found = read_metadata(self.detail_lines(number)) if self.own_lines[number] else NO_METADATA
+        line = self.lines[self.boxes[number].line]
+        named = AGENT_COMMENT.search(line) if "<!--" in line else None
+        return {"Agent": named[1], **found} if named is not None else found
 
     def end_line(self, number: int) -> int:
         """First line behind the title and the part of the body that follows it directly."""

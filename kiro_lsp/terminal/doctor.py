@@ -1,7 +1,8 @@
-"""`doctor` and `agents`: what is found, missing and wrong on this machine and in this project, and what to do about it.
+"""`doctor`: what is found, missing and wrong on this machine and in this project, and what to do about it.
 
-Looking starts no agent, makes no connection and prints no key. Only `doctor --live AGENT` makes a call: one, the
-smallest there is, priced and confirmed first, and booked like any other.
+Looking starts no agent and prints no key; in a trusted project servers of your own are asked whether they are there, without
+a key. Only `doctor --live AGENT` makes a call: one, the smallest there is, priced and confirmed first, and booked like any
+other.
 """
 
 from __future__ import annotations
@@ -17,13 +18,10 @@ from pathlib import Path
 from typing import Literal
 
 from kiro_lsp import __version__
-from kiro_lsp.engine.wire import agent_json, choice_json
 from kiro_lsp.engine.workspace import PROJECT_CONFIG, Workspace, user_config_path
 from kiro_lsp.errors import KiroError, StoreError
-from kiro_lsp.executors import choice
 from kiro_lsp.sandbox import programs
 from kiro_lsp.settings.definitions import STANDARD_KEYS
-from kiro_lsp.spec import tasks
 from kiro_lsp.store import state_dir
 from kiro_lsp.terminal.console import Console
 from kiro_lsp.terminal.project import open_project
@@ -206,43 +204,3 @@ def _agents(workspace: Workspace) -> Iterator[Check]:
             "ok",
             f"{recommended.label} by {recommended.way}, model {recommended.model or 'its own'}",
         )
-
-
-def agents(args: argparse.Namespace, console: Console) -> int:
-    """List every way to run a task here, whether it is available, and why."""
-    if args.explain is not None:
-        path, selector = args.explain
-        return explain(path, selector, console)
-    with open_project(args.root) as project:
-        known = project.workspace.agents()
-        recommended = project.workspace.recommended()
-    if console.json:
-        console.value([agent_json(info, recommended) for info in known])
-        return 0
-    for info in known:
-        state = "ready" if info.available else "not available"
-        star = "*" if recommended is not None and info.name == recommended.name else " "
-        console.line(
-            f"{star} {info.name:<12} {info.label:<12} {info.way:<7} {info.model or '-':<20} {state}: {info.reason}"
-        )
-    if recommended is None:
-        console.say("No agent is available here. What to do: kiro-lsp doctor. Without a key: kiro-lsp demo")
-    return 0
-
-
-def explain(path: str, selector: str, console: Console) -> int:
-    """Which agent a task would get and why; 1 when none is available. Nothing is started."""
-    with open_project(path) as project:
-        task = tasks.find(project.read_tasks(path).tasks, selector)
-        chosen = choice.choose(task, project.workspace.agents(), project.workspace.settings().settings)
-    if console.json:
-        console.value(choice_json(task, chosen))
-    elif chosen is not None:
-        guess = " (guess)" if chosen.analysis.is_guess else ""
-        console.line(f"{task.key} {task.title}")
-        console.line(f"  agent   {chosen.agent.name} {chosen.agent.model}".rstrip())
-        console.line(f"  because {chosen.reason}")
-        console.line(f"  kind    {chosen.analysis.kind}, {chosen.analysis.complexity}{guess}")
-    if chosen is None:
-        console.say("No agent is available here. What to do: kiro-lsp doctor. Without a key: kiro-lsp demo")
-    return 0 if chosen is not None else 1

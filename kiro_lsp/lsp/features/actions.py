@@ -81,9 +81,10 @@ async def _commands(view: View, around: list[Task]) -> list[dict[str, Any]]:
     runs = {run.task_key: run for run in known.runs if run.path == view.path}
     selectors = await _selectors(view, around)
     found = []
+    offer = known.offer.in_file(view.path)
     for task in around:
         about = {"uri": view.uri, "task": selectors[task.key]}
-        found += [_of_lens(lens) for lens in lenses_of(task, runs.get(task.key), about, known.offer, now_utc())]
+        found += [_of_lens(lens) for lens in lenses_of(task, runs.get(task.key), about, offer, now_utc())]
         if task.mark_column is not None:
             found.append(_command("Copy the prompt of this task", "kiroLsp.copyPrompt", about))
     return found

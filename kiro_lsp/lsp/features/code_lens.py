@@ -71,7 +71,7 @@ def _style(view: View, tasks: int, around: Around) -> Style:
     from kiro_lsp.lsp.lens_bytes import Style
 
     complete = tasks <= COMPLETE_TASKS or view.client.resolves_every_lens
-    return Style(view.uri, view.views.number_of(view.uri), around.offer, complete)
+    return Style(view.uri, view.views.number_of(view.uri), around.offer.in_file(view.path), complete)
 
 
 async def resolve(views: Views, params: Mapping[str, Any]) -> Any:
@@ -99,7 +99,7 @@ async def lenses_of(view: View) -> list[Lens]:
         return []
     task_list, around = await view.task_list(), await view.around()
     runs = {run.task_key: run for run in around.runs if run.path == view.path}
-    return lenses(view.uri, task_list, runs, around.offer, now_utc())
+    return lenses(view.uri, task_list, runs, around.offer.in_file(view.path), now_utc())
 
 
 METHODS = {"textDocument/codeLens": handle}

@@ -96,7 +96,7 @@ class Hovers:
             out.paragraph(f"Not yet: {out.plain(why)}")
         if task.status != "done" and not task.criterion and not task.withdrawn:
             self._kind(task, out)
-            self._agent(out)
+            self._agent(task, out)
         out.items("Depends on", (self._dependency(name, out) for name in task.depends_on), len(task.depends_on))
         run = self.facts.runs.get(task.key)
         if run is not None:
@@ -109,7 +109,16 @@ class Hovers:
         guess = ", a guess" if found.is_guess else ""
         out.paragraph(f"Kind of work: {out.plain(f'{found.kind}{guess} ({found.reasons[0]}), {found.complexity}')}")
 
-    def _agent(self, out: _Writer) -> None:
+    def _agent(self, task: Task, out: _Writer) -> None:
+        chosen = self.facts.chosen_for(task) if self.facts.chosen_for is not None else None
+        if chosen is not None and chosen.available:
+            by = ", ".join(filter(None, (f"{chosen.label} by {chosen.way}", chosen.model)))
+            out.paragraph(f"Agent: {out.plain(by)}")
+            out.paragraph(f"Why: {out.plain(chosen.reason)}")
+            return
+        if chosen is not None:
+            out.paragraph(f"Agent: {out.plain(chosen.reason)}")
+            return
         agent = next((agent for agent in self.facts.agents if agent.recommended), None)
         if agent is not None:
             state = "available" if agent.available else "not available"
