@@ -309,3 +309,13 @@ def test_the_redactor_of_a_project_knows_all_its_secrets() -> None:
     assert redactor.redact("C.UTF-8-long") == "C.UTF-8-long"
     assert "literal" not in repr(redactor)
     assert redactor.redact_bytes(b"\xff odd-value-22 \xfe") == b"\xff " + MARK.encode() + b" \xfe"
+
+
+def test_secrets_that_overlap_are_taken_out_the_same_way_in_every_process() -> None:
+    values = [f"{letter * 4}same-{letter * 4}" for letter in "zyxwv"] + [
+        f"same-{letter * 4}" + "-end" for letter in "zyxwv"
+    ]
+    for letter in "zyxwv":
+        text = f"{letter * 4}same-{letter * 4}-end"
+        assert len({Redactor(order).redact(text) for order in (values, values[::-1], sorted(values))}) == 1
+        assert Redactor(values).redact(text) == f"{letter * 4}{MARK}"
