@@ -7,7 +7,7 @@ protocol's rules and no feature.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Generator, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Mapping, Sequence
 from functools import partial
 from typing import Any, Final
 
@@ -216,6 +216,12 @@ def dumped(value: Any) -> bytes:
         return orjson.dumps(value)
     except TypeError:
         return orjson.dumps(_without_surrogates(value))
+
+
+def dumped_each(texts: Sequence[str]) -> list[bytes]:
+    """Each text as JSON by itself, encoded together: one call costs as much as a hundred short texts in one."""
+    # No quote stands inside an encoded text without a backslash before it, so this is found between two texts only.
+    return [b'"%b"' % text for text in dumped(texts)[2:-2].split(b'","')] if texts else []
 
 
 def _without_surrogates(value: Any) -> Any:

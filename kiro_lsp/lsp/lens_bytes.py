@@ -16,7 +16,7 @@ from typing import Any, Final, NamedTuple
 import orjson
 
 from kiro_lsp.engine.engine import LiveRun
-from kiro_lsp.lsp.endpoint import Raw, dumped
+from kiro_lsp.lsp.endpoint import Raw, dumped, dumped_each
 from kiro_lsp.lsp.lenses import Lens, Offer, lenses_of, to_wire
 from kiro_lsp.spec.assemble import Parsed
 from kiro_lsp.spec.model import Task
@@ -86,7 +86,8 @@ class LensBytes:
             carriers = Counter(identifier for identifier in ids if identifier is not None)
             repeated = frozenset(identifier for identifier, count in carriers.items() if count > 1)
         found = cls(style, parsed, [], [], _template(_plain(style)), {}, repeated)
-        found._pieces = [found._piece(number) for number in range(len(ids))]
+        selectors = dumped_each([found._selector(key) for key in parsed.rows.keys])
+        found._pieces = [found._piece(number, selector) for number, selector in enumerate(selectors)]
         found._joined = [_joined(found._pieces, start) for start in range(0, len(ids), _BLOCK)]
         return found
 
@@ -100,7 +101,7 @@ class LensBytes:
             return LensBytes.made(parsed, style)
         new = replace(self, parsed=parsed, _pieces=list(self._pieces))
         for number in parsed.touched:
-            new._pieces[number] = new._piece(number)
+            new._pieces[number] = new._piece(number, dumped(self._selector(parsed.rows.keys[number])))
         changed = [number for number in parsed.touched if new._pieces[number] != self._pieces[number]]
         new._joined = _joined_again(self._joined, new._pieces, changed)
         return new
@@ -124,14 +125,12 @@ class LensBytes:
         parts[max(1, len(parts) - 1) :] = [b"]"]
         return Raw(*parts)
 
-    def _piece(self, number: int) -> bytes:
+    def _piece(self, number: int, selector: bytes) -> bytes:
         rows = self.parsed.rows
         if rows.criteria[number] or rows.withdrawn[number] or rows.statuses[number] in _OVER:
             return b""
         template = self._template_of(number) if self.style.chooses(len(rows.keys)) else self._template
-        if not template.text:
-            return b""
-        return template.filled(rows.lines[number], dumped(self._selector(rows.keys[number])))
+        return template.filled(rows.lines[number], selector) if template.text else b""
 
     def _template_of(self, number: int) -> Template:
         offer = self.style.offer

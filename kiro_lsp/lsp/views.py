@@ -57,6 +57,7 @@ class View:
         self.version = document.version if document.version >= 0 else None
         """None for a document that is not open."""
         self.lines: Sequence[str] = document.lines
+        self.encoding: Encoding = views.client.encoding
         self.is_task_file = is_task_file
         """Else it is a document of a spec: requirements.md, design.md …"""
         self.cache: dict[str, Any] = {}
@@ -82,10 +83,6 @@ class View:
     @property
     def client(self) -> Client:
         return self.views.client
-
-    @property
-    def encoding(self) -> Encoding:
-        return self.views.client.encoding
 
     # Positions
 

@@ -14,7 +14,10 @@ from __future__ import annotations
 import re
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from copy import copy
+from dataclasses import dataclass, field, replace
+from itertools import compress
+from operator import is_not
 from typing import Final
 
 from kiro_lsp.spec.model import Task, TaskList
@@ -24,6 +27,8 @@ _CHECKPOINT: Final = re.compile(
     re.IGNORECASE,
 )
 _CYCLES_AT_MOST: Final = 50
+_LOOKED_AT: Final = 100
+"""Of two versions in which more tasks differ, the order is found anew."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,17 +48,54 @@ class Order:
 
 def order_of(task_list: TaskList) -> Order:
     """The order of a file's tasks. Linear in tasks and dependencies."""
-    tasks = task_list.tasks
     for known, order in _last:
-        if known is tasks:
+        if known.tasks is task_list.tasks:
             return order
-    found = _Ordering(task_list).made()
-    _last[:] = [(tasks, found)]
-    return found
+    for known, order in _last:
+        if _stays(known.task_list, task_list):
+            now = copy(known)
+            now.tasks, now.task_list = task_list.tasks, task_list
+            return _kept(now, replace(order, _explain=now.why_not_yet))
+    ordering = _Ordering(task_list)
+    return _kept(ordering, ordering.made())
 
 
-_last: list[tuple[tuple[Task, ...], Order]] = []
-"""What was found last, and for which tasks: several features ask about one version of a file."""
+_last: list[tuple[_Ordering, Order]] = []
+"""What was found last: several features ask about one version of a file, and most edits change words only."""
+_KEPT_AT_MOST: Final = 4
+
+
+def _kept(ordering: _Ordering, order: Order) -> Order:
+    _last[:] = [(ordering, order), *_last[: _KEPT_AT_MOST - 1]]
+    return order
+
+
+def _stays(before: TaskList, task_list: TaskList) -> bool:
+    """Whether the order of one version of a file is that of another: nothing differs that it depends on."""
+    old, new = before.tasks, task_list.tasks
+    if len(old) != len(new) or (before.waves, before.dialect) != (task_list.waves, task_list.dialect):
+        return False
+    changed = list(compress(range(len(new)), map(is_not, old, new)))
+    return len(changed) <= _LOOKED_AT and all(_in_order(old[number]) == _in_order(new[number]) for number in changed)
+
+
+def _in_order(task: Task) -> tuple[object, ...]:
+    """All of a task that its place in the order depends on."""
+    return (
+        task.key,
+        task.id,
+        task.parent,
+        task.status,
+        task.mark,
+        task.depends_on,
+        task.files,
+        task.heading_path,
+        task.parallel,
+        task.optional,
+        task.criterion,
+        task.withdrawn,
+        is_checkpoint(task),
+    )
 
 
 def is_checkpoint(task: Task) -> bool:

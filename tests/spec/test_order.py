@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from random import Random
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kiro_lsp.spec.assemble import drafted
+from kiro_lsp.spec.incremental import updated
+from kiro_lsp.spec.lines import Edit, split_lines
 from kiro_lsp.spec.model import TaskList
-from kiro_lsp.spec.order import order_of
+from kiro_lsp.spec.order import _Ordering, order_of
 from kiro_lsp.spec.tasks import parse
+from tests.support.edits import edits_of, text_of
 
 GRAPH = """\
 - [x] 1. Set up
@@ -184,3 +190,29 @@ def test_long_chains_and_deep_nesting_are_ordered() -> None:
     assert order(chain)[0] == ["T04999"]
     deep = "".join(f"{'  ' * depth}- [ ] {'.'.join(['1'] * (depth + 1))} a\n" for depth in range(13))
     assert len(order(deep)) == 1
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_the_order_of_an_edited_file_is_that_of_the_whole_text(seed: int) -> None:
+    """Also where it is taken over from the version before, with other words in its reasons."""
+    random = Random(seed)
+    text = text_of(random)
+    draft = drafted(split_lines(text), "")
+    order_of(draft.task_list)
+    for lines, edit in edits_of(random, text, 12):
+        draft = updated(draft, lines, edit)
+        found, whole = order_of(draft.task_list), _Ordering(drafted(lines, "").task_list).made()
+        assert found == whole
+        for task in draft.task_list.tasks:
+            assert found.why_not_yet(task) == whole.why_not_yet(task)
+
+
+@pytest.mark.parametrize(
+    ("new", "is_the_same"), [("- [ ] 1. Other words", True), ("- [x] 1. One", False), ("- [ ] 1. Checkpoint", False)]
+)
+def test_only_an_edit_of_words_keeps_the_order(new: str, *, is_the_same: bool) -> None:
+    lines = ["- [ ] 1. One\n", "- [ ] 2. Two\n"]
+    before = drafted(lines, "")
+    waves = order_of(before.task_list).waves
+    edited = updated(before, [f"{new}\n", lines[1]], Edit(0, 1, 1))
+    assert (order_of(edited.task_list).waves is waves) == is_the_same

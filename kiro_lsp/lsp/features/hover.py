@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from kiro_lsp.lsp.client import Client
 
 if TYPE_CHECKING:
+    from kiro_lsp.lsp.endpoint import Raw
     from kiro_lsp.lsp.views import View
     from kiro_lsp.spec.navigation.hover import Hovers
 
 NEEDS = ("kiro_lsp.spec.navigation.hover",)
+_KEPT: Final = "hover"
+_SENT: Final = "hovers sent"
+"""The last hovers and what was answered from them: a pointer rests on few places, and clients ask again for the same."""
+_SENT_AT_MOST: Final = 1000
 
 
 def capabilities(_client: Client) -> dict[str, Any]:
@@ -20,17 +25,29 @@ def capabilities(_client: Client) -> dict[str, Any]:
 
 async def hover(view: View, params: Mapping[str, Any]) -> Any:
     """Markdown where the client shows it, else plain text; null where there is nothing to say."""
+    from kiro_lsp.lsp.endpoint import Raw, dumped
+
     line, column = view.position(params.get("position") or {})
     if line >= len(view.lines):
         return None
+    tasks = view if view.is_task_file else next(iter(await view.task_views()), None)
+    if tasks is None:
+        return None
+    hovers = await _hovers(tasks)
+    sent: tuple[Hovers, dict[tuple[int, int], Raw]] | None = view.cache.get(_SENT)
+    if sent is None or sent[0] is not hovers or len(sent[1]) >= _SENT_AT_MOST:
+        sent = view.cache[_SENT] = (hovers, {})
+    answer = sent[1].get((line, column))
+    if answer is None:
+        answer = sent[1][line, column] = Raw(dumped(_answer(view, hovers, line, column)))
+    return answer
+
+
+def _answer(view: View, hovers: Hovers, line: int, column: int) -> dict[str, Any] | None:
     markdown = view.client.shows_markdown_hovers
     if view.is_task_file:
-        found = (await _hovers(view)).in_tasks(line, column, markdown=markdown)
+        found = hovers.in_tasks(line, column, markdown=markdown)
     else:
-        tasks = next(iter(await view.task_views()), None)
-        if tasks is None:
-            return None
-        hovers = await _hovers(tasks)
         found = hovers.in_document(view.path, view.lines, line, markdown=markdown)
     if found is None:
         return None
@@ -46,11 +63,12 @@ async def _hovers(view: View) -> Hovers:
     from kiro_lsp.spec.navigation.hover import Hovers
 
     facts = await view.facts()
-    kept: Hovers | None = view.cache.get("hover")
+    kept: Hovers | None = view.cache.get(_KEPT)
     if kept is not None and kept.facts is facts:
         return kept
-    made = await view.made(lambda: Hovers(facts))
-    view.cache["hover"] = made
+    made = Hovers(facts)
+    await view.made(lambda: made.order)
+    view.cache[_KEPT] = made
     return made
 
 

@@ -97,9 +97,9 @@ def _flat(view: View, tree: Tree, _parsed: Parsed) -> bytes:
 
 
 def _names(tree: Tree) -> list[bytes]:
-    from kiro_lsp.lsp.endpoint import dumped
+    from kiro_lsp.lsp.endpoint import dumped_each
 
-    return [dumped(name or "(untitled)") for name in tree.names]
+    return dumped_each([name or "(untitled)" for name in tree.names])
 
 
 def _widths(view: View) -> Callable[[int], int]:

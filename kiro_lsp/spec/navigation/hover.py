@@ -1,6 +1,6 @@
 """What there is to say of the place under the pointer: of a task, or of a requirement that a file names or defines.
 
-Built once for a version of a file; then an answer is a search by line. Whatever comes from files stands in the answer as
+Whatever comes from files stands in the answer as
 text: escaped, or in a fence that is longer than any run of backticks in it.
 """
 
@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
 from typing import Final, NamedTuple
 
 from kiro_lsp.spec.editing.requirement_ids import entry_of, requirement_target
 from kiro_lsp.spec.facts import Facts, RunFact
 from kiro_lsp.spec.model import Task
 from kiro_lsp.spec.navigation.targets import tasks_by_requirement
-from kiro_lsp.spec.order import order_of
+from kiro_lsp.spec.order import Order, order_of
 from kiro_lsp.spec.requirements import Requirement, RequirementIndex
 from kiro_lsp.spec.selection import analyse
 from kiro_lsp.spec.unicode import visible
@@ -41,19 +42,27 @@ class Hover(NamedTuple):
 
 
 class Hovers:
-    """The answers for one task file and the documents beside it."""
+    """The answers for one task file and the documents beside it. What an answer needs is found when one needs it."""
 
     def __init__(self, facts: Facts) -> None:
         self.facts = facts
-        self.order = order_of(facts.tasks)
-        self.tasks = sorted(facts.tasks.tasks, key=lambda task: task.line)
-        self.starts = [task.line for task in self.tasks]
-        self.by_id: dict[str, Task] = {}
-        for task in facts.tasks.tasks:
-            if task.id is not None:
-                self.by_id.setdefault(task.id, task)
-        self.defined = _defined(facts.requirements)
-        self.covering = tasks_by_requirement(facts.tasks.tasks, facts.requirements)
+
+    @cached_property
+    def order(self) -> Order:
+        return order_of(self.facts.tasks)
+
+    @cached_property
+    def by_id(self) -> Mapping[str, Task]:
+        """The first task with each id."""
+        return {task.id: task for task in reversed(self.facts.tasks.tasks) if task.id is not None}
+
+    @cached_property
+    def defined(self) -> Mapping[str, tuple[list[int], list[Requirement]]]:
+        return _defined(self.facts.requirements)
+
+    @cached_property
+    def covering(self) -> Mapping[tuple[str, int], list[Task]]:
+        return tasks_by_requirement(self.facts.tasks.tasks, self.facts.requirements)
 
     def in_tasks(self, line: int, column: int, *, markdown: bool) -> Hover | None:
         """The answer for a place of the task file; None where there is nothing to say."""
@@ -66,10 +75,11 @@ class Hovers:
             entry = entry_of(index, target.name) if target is not None else None
             if target is not None and entry is not None:
                 return Hover(self._of_requirement(entry, _Writer(markdown)), line, target.start, target.end)
-        at = bisect_right(self.starts, line) - 1
-        if at < 0 or not line < max(self.tasks[at].end_line, self.tasks[at].line + 1):
+        tasks = self.facts.tasks.tasks
+        at = bisect_right(self.facts.parsed.rows.lines, line) - 1
+        if at < 0 or not line < max(tasks[at].end_line, tasks[at].line + 1):
             return None
-        return Hover(self._of_task(self.tasks[at], _Writer(markdown)), line, *_words(text))
+        return Hover(self._of_task(tasks[at], _Writer(markdown)), line, *_words(text))
 
     def in_document(self, path: str, lines: Sequence[str], line: int, *, markdown: bool) -> Hover | None:
         """The same for a line of a document that defines requirements: where one begins, or goes on as a criterion."""
