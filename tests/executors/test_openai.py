@@ -75,12 +75,16 @@ async def test_two_tasks_of_a_spec_share_their_beginning_and_their_cache(root: P
         messages = "input" if provider is RESPONSES else "messages"
         fixed = [{name: value for name, value in request.items() if name != messages} for request in (one, two, three)]
         assert fixed[0] == fixed[1]
-        texts = [request[messages][-1]["content"] for request in (one, two)]
+        texts = [_text(request[messages][-1]["content"]) for request in (one, two)]
         assert texts[0].removesuffix("1. Count.") == texts[1].removesuffix("2. Count further.") != ""
         assert "Small steps." in texts[0]
         if provider is RESPONSES:
             assert len(one["prompt_cache_key"]) == 32
         assert "prompt_cache_key" not in three
+
+
+def _text(content: Any) -> str:
+    return content if isinstance(content, str) else "\n\n".join(part["text"] for part in content)
 
 
 async def test_what_a_foreign_server_might_not_know_is_not_sent(root: Path, pool: WorkerPool) -> None:
