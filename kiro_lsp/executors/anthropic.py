@@ -214,7 +214,9 @@ def _reached(agent: AgentSettings, environ: Mapping[str, str]) -> tuple[Reached,
 def _fixed(agent: AgentSettings, texts: Sequence[str], caches: bool) -> dict[str, Any]:
     system: list[dict[str, Any]] = [{"type": "text", "text": text} for text in texts]
     if caches:
-        system[-1] |= _CACHED
+        # The documents are those of one spec and change now and then; what stands before them is read all the same.
+        for block in (system[0], system[-1]):
+            block.update(_CACHED)
     tools = [{"name": tool.name, "description": tool.description, "input_schema": tool.schema} for tool in all_tools()]
     model = agent.model or MODELS["anthropic"].default
     return {"model": model, "max_tokens": agent.max_tokens, "system": system, "tools": tools}

@@ -40,6 +40,8 @@ _IDLE_SECONDS: Final = 600.0
 _BYTES_PER_TOKEN: Final = 3
 _SMALLEST_CONTEXT: Final = 16_384
 """Ollama's own default is a few thousand tokens, and it drops what does not fit without a word."""
+_KEPT: Final = "30m"
+"""How long the model stays loaded with what it has read, from Ollama's 5 minutes: a person reviews between two tasks."""
 _NO_TOOLS: Final = re.compile(r"does not support tools", re.IGNORECASE)
 _STOPS: Final[Mapping[str, Stop]] = {"stop": "end_turn", "length": "max_tokens"}
 _ASKS: Final = re.compile(r"^READ:[ \t]*`?([^`\n]+?)`?[ \t]*$", re.MULTILINE)
@@ -86,7 +88,8 @@ class OllamaExecutor(WorkerBacked):
         async with self._worker(SCRIPT) as worker:
             run.emit(Phase("starting", reached.model))
             model = await _shown(worker, order, reached)
-            conversation = _Conversation(worker, order, reached, model, agent.max_tokens)
+            caches = request.settings is None or request.settings.cost.cache_prompts
+            conversation = _Conversation(worker, order, reached, model, agent.max_tokens, caches)
             for text in brief.stable_texts(request):
                 conversation.add("system", redact(text))
             conversation.files = redact(await _files(request, task, run))
@@ -102,6 +105,10 @@ class _Model:
     thinks: bool
     context: int | None
     """Tokens that it can take at all."""
+    loaded: int
+    """Tokens that it can take as it is loaded now, 0 when it is not."""
+    stays: bool
+    """Whether it is kept loaded for longer than we would ask."""
 
 
 @dataclass(slots=True)
@@ -111,6 +118,7 @@ class _Conversation:
     reached: Reached
     able: _Model
     most_output: int
+    caches: bool
     files: str = ""
     """What a model without tools is shown before its task."""
     messages: list[bytes] = field(default_factory=list)
@@ -164,6 +172,8 @@ class _Conversation:
             messages.insert(_systems(self.messages), orjson.Fragment(orjson.dumps(told)))
         if self.able.thinks:
             request["think"] = True
+        if self.caches and not self.able.stays:
+            request["keep_alive"] = _KEPT
         order = {**self.order, "request": {**request, "messages": messages}}
         return await self.worker.ask(order, lambda line: show(line, run, self.reached.url, "Ollama"))
 
@@ -173,7 +183,9 @@ class _Conversation:
         return self._known_tokens + self._new_bytes // _BYTES_PER_TOKEN + fixed
 
     def _grown(self) -> int:
-        """The context to ask for: it grows in powers of two, because each change makes Ollama load the model again.
+        """The context to ask for: what is loaded, if that is enough, then growing in powers of two.
+
+        Each change makes Ollama load the model again and forget what it has read, that of other tasks too.
 
         Raises NotCharged when the conversation is larger than the model can take.
         """
@@ -185,7 +197,7 @@ class _Conversation:
                 f"The conversation needs about {needed} tokens; {self.model} takes {most}.",
                 hint="Split the task, shorten the spec's documents, or pick a model with a larger window.",
             )
-        window = max(self._window, _SMALLEST_CONTEXT)
+        window = max(self._window, self.able.loaded, _SMALLEST_CONTEXT)
         while window < needed:
             window *= 2
         self._window = min(window, most)
@@ -266,7 +278,8 @@ async def _shown(worker: Worker, order: Mapping[str, Any], reached: Reached) -> 
         raise ExecutorError(
             "agent", f"{reached.model} cannot answer: it is no model for text.", hint="`ollama list` shows others."
         )
-    return _Model(able is None or "tools" in able, able is not None and "thinking" in able, last["context"])
+    tools, thinks = able is None or "tools" in able, able is not None and "thinking" in able
+    return _Model(tools, thinks, last["context"], last["loaded"], last["stays"])
 
 
 async def _files(request: ExecutorRequest, task: str, run: RunContext) -> str:

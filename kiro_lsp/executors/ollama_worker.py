@@ -13,6 +13,7 @@ import contextlib
 import importlib.util
 import json
 from collections.abc import AsyncIterator, Mapping
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -27,6 +28,8 @@ else:
 
 _SHOWN_BYTES: Final = 16 * 1024 * 1024
 """What is told about a model holds its licence and its vocabulary."""
+_LOADED_SECONDS: Final = 5.0
+_LONG: Final = timedelta(minutes=30)
 
 
 class Answer:
@@ -111,7 +114,7 @@ async def attempt(http: httpx2.AsyncClient, order: Mapping[str, Any], output: sh
             if response.status_code != 200:
                 raise await _status(response)
             if shows:
-                return await _shown(response)
+                return {**await _shown(response), **await _loaded(http, order)}
             async for line in _lines(response.aiter_bytes()):
                 answer.take(line)
     except httpx2.HTTPError as error:
@@ -145,6 +148,21 @@ async def _shown(response: httpx2.Response) -> dict[str, Any]:
         "able": [str(word) for word in able] if isinstance(able, list) else None,
         "context": lengths[0] if lengths else None,
     }
+
+
+async def _loaded(http: httpx2.AsyncClient, order: Mapping[str, Any]) -> dict[str, Any]:
+    """How the model is loaded now: with which context (0: not, or an older version that does not say), and for long?"""
+    loaded: dict[str, Any] = {"loaded": 0, "stays": False}
+    with contextlib.suppress(httpx2.HTTPError, ValueError, KeyError, AttributeError, TypeError, shared.TooLarge):
+        async with http.stream("GET", f"{order['baseUrl']}/api/ps", timeout=_LOADED_SECONDS) as response:
+            models = json.loads(await _read(response, _SHOWN_BYTES))["models"]
+        for model in models:
+            if model["name"] in (order["show"], f"{order['show']}:latest"):
+                context = model.get("context_length")
+                loaded["loaded"] = context if type(context) is int and context > 0 else 0
+                until = datetime.fromisoformat(model["expires_at"])
+                loaded["stays"] = until - datetime.now(until.tzinfo) > _LONG
+    return loaded
 
 
 async def _status(response: httpx2.Response) -> shared.Failed:

@@ -14,7 +14,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import orjson
 
@@ -46,6 +46,11 @@ _FRAME_TOKENS: Final = 2_000
 
 _THINKS_NOT: Final = re.compile(r"(.*/)?(gpt-3|gpt-4|chatgpt-4)")
 """Models that refuse a request which asks for reasoning."""
+_MARKED: Final = re.compile(r"(.*/)?gpt-(5\.([6-9]|\d\d)|[6-9]|\d\d)")
+"""Models that find in their cache what ended at a mark, and nothing shorter; by themselves they mark the last message."""
+_MARK: Final = {"prompt_cache_breakpoint": {"mode": "explicit"}}
+_CAN_GO: Final = ("prompt_cache_breakpoint", "prompt_cache_options", "prompt_cache_key", "reasoning", "include")
+"""What a request does without where it is refused for it: summaries, for one, are for some accounts only."""
 _STOPS: Final[Mapping[str, Stop]] = {
     "completed": "end_turn",
     "max_output_tokens": "max_tokens",
@@ -80,10 +85,10 @@ class OpenaiExecutor(WorkerBacked):
         caches = request.settings is None or request.settings.cost.cache_prompts
         texts = [redact(text) for text in (system, *documents)]
         wire = _Responses if responses else _Chat
-        fixed = wire.fixed(reached, agent.max_tokens, texts, _cache_key(texts) if caches else None)
+        fixed = wire.fixed(reached, agent.max_tokens, texts, _cache_key(request) if caches else None)
         async with self._worker(SCRIPT) as worker:
             conversation = wire(worker, order, reached, fixed, redactor)
-            conversation.add_text("\n\n".join((*texts[1:], redact(task))))
+            conversation.begin("\n\n".join(texts[1:]), redact(task), marks=caches)
             return await toolloop.work(conversation, run, redact=redact)
 
 
@@ -99,10 +104,13 @@ class _Conversation(ABC):
     redactor: Redactor
     messages: list[orjson.Fragment] = field(default_factory=list)
     """Each encoded once."""
+    _kind_of_text: ClassVar[str]
     _known_tokens: int | None = None
     """Of everything up to and including the last answer, as the provider counted it."""
     _new_bytes: int = 0
     """Of what was added since."""
+    _unmarked: orjson.Fragment | None = None
+    """The first message without the mark that it has."""
 
     @property
     def model(self) -> str:
@@ -115,7 +123,7 @@ class _Conversation(ABC):
 
     async def turn(self, run: RunContext) -> Turn:
         last = await self._ask(run)
-        while last["event"] == "error" and self.fixed_part.pop(_objected(last), None) is not None:
+        while last["event"] == "error" and self._leaves_out(_objected(last)):
             last = await self._ask(run)
         if last["event"] != "done":
             raise failure(last, self.reached, self.redactor, meaning_of)
@@ -124,6 +132,15 @@ class _Conversation(ABC):
             self._known_tokens, self._new_bytes = turn.usage.input_tokens + turn.usage.output_tokens, 0
         return turn
 
+    def begin(self, documents: str, task: str, *, marks: bool) -> None:
+        """The first message; a mark in it ends what the tasks of a spec share, where the model goes by marks."""
+        self.add_text("\n\n".join(text for text in (documents, task) if text))
+        if documents and marks and self._takes_marks():
+            kind = self._kind_of_text
+            parts = [{"type": kind, "text": documents, **_MARK}, {"type": kind, "text": task}]
+            (self._unmarked,) = self.messages
+            self.messages = [orjson.Fragment(orjson.dumps({"role": "user", "content": parts}))]
+
     def add_text(self, text: str) -> None:
         self._add({"role": "user", "content": text})
 
@@ -131,6 +148,16 @@ class _Conversation(ABC):
         for use, result in results:
             text = result.text or "(nothing)"
             self._add(self._result(use.id, f"Error: {text}" if result.is_error else text))
+
+    def _leaves_out(self, part: str) -> bool:
+        """Whether the request had that part; it has it no longer."""
+        if part == "prompt_cache_breakpoint" and self._unmarked is not None:
+            self.messages[0], self._unmarked = self._unmarked, None
+            return True
+        return self.fixed_part.pop(part, None) is not None
+
+    def _takes_marks(self) -> bool:
+        return _MARKED.match(self.model) is not None
 
     async def _ask(self, run: RunContext) -> dict[str, Any]:
         order = {**self.order, "request": self._request()}
@@ -169,6 +196,7 @@ class _Conversation(ABC):
 
 class _Responses(_Conversation):
     __slots__ = ()
+    _kind_of_text = "input_text"
 
     @staticmethod
     def fixed(reached: Reached, max_tokens: int, texts: Sequence[str], cache_key: str | None) -> dict[str, Any]:
@@ -181,7 +209,7 @@ class _Responses(_Conversation):
         }
         if not _THINKS_NOT.match(reached.model):
             found |= {"reasoning": {"summary": "auto"}, "include": ["reasoning.encrypted_content"]}
-        return found | ({"prompt_cache_key": cache_key} if cache_key else {})
+        return found | _caching(reached, cache_key)
 
     def _request(self) -> dict[str, Any]:
         return {**self.fixed_part, "input": self.messages}
@@ -219,6 +247,7 @@ class _Responses(_Conversation):
 
 class _Chat(_Conversation):
     __slots__ = ()
+    _kind_of_text = "text"
 
     @staticmethod
     def fixed(reached: Reached, max_tokens: int, texts: Sequence[str], cache_key: str | None) -> dict[str, Any]:
@@ -229,9 +258,11 @@ class _Chat(_Conversation):
             "messages": [{"role": "system", "content": texts[0]}],
             "tools": [{"type": "function", "function": _function(tool)} for tool in all_tools()],
             "stream_options": {"include_usage": True},
-            **({"store": False} if openai else {}),
-            **({"prompt_cache_key": cache_key} if openai and cache_key else {}),
+            **({"store": False, **_caching(reached, cache_key)} if openai else {}),
         }
+
+    def _takes_marks(self) -> bool:
+        return _is_openai(self.reached.url) and super()._takes_marks()
 
     def _request(self) -> dict[str, Any]:
         return {**self.fixed_part, "messages": [*self.fixed_part["messages"], *self.messages]}
@@ -295,14 +326,24 @@ def _is_openai(url: str) -> bool:
 
 
 def _objected(line: Mapping[str, Any]) -> str:
-    """What can be left out of a request that was refused for it, "" if nothing: summaries are for some accounts only."""
-    param = str(line.get("param", "")).partition(".")[0].partition("[")[0]
-    return param if line["status"] == 400 and param in ("reasoning", "include", "prompt_cache_key") else ""
+    """What can be left out of a request that was refused for it, "" if nothing."""
+    param = str(line.get("param", "")) if line["status"] == 400 else ""
+    first, last = param.partition(".")[0].partition("[")[0], _MARK.keys() & set(re.split(r"[.\]\[]+", param))
+    return next((name for name in _CAN_GO if name == first or name in last), "")
 
 
-def _cache_key(texts: Sequence[str]) -> str:
-    """Leads requests with the same beginning to the same cache; it tells nothing about them."""
-    return hashlib.sha256("\0".join(texts).encode("utf-8", "replace")).hexdigest()[:32]
+def _caching(reached: Reached, cache_key: str | None) -> dict[str, Any]:
+    """What a request says about the cache. Only the models that go by marks can be told to keep nothing."""
+    if cache_key:
+        return {"prompt_cache_key": cache_key}
+    return {"prompt_cache_options": {"mode": "explicit"}} if _MARKED.match(reached.model) else {}
+
+
+def _cache_key(request: ExecutorRequest) -> str:
+    """Leads the tasks of a spec to the same cache, also after a document was edited; it tells nothing about them."""
+    prompt = request.prompt
+    shared = [document.path for document in prompt.documents] if prompt is not None and prompt.shared else []
+    return hashlib.sha256("\0".join(shared).encode("utf-8", "replace")).hexdigest()[:32]
 
 
 def _function(tool: Any) -> dict[str, Any]:
