@@ -26,3 +26,8 @@ vim.api.nvim_create_autocmd("FileType", {
     require("kiro.client").attach(event.buf)
   end,
 })
+
+-- A click above a requirement: the tasks that cover it in the quickfix list, instead of the server's question.
+vim.lsp.commands["kiroLsp.showTasks"] = function()
+  vim.lsp.buf.references({ includeDeclaration = false })
+end

@@ -17,6 +17,7 @@ COMMAND_IDS: tuple[str, ...] = (
     "kiroLsp.setStatus",
     "kiroLsp.copyPrompt",
     "kiroLsp.pickAgent",
+    "kiroLsp.showTasks",
     "kiroLsp.trustWorkspace",
     "kiroLsp.doctor",
 )

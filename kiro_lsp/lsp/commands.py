@@ -17,6 +17,7 @@ from kiro_lsp.lsp.background import Background
 from kiro_lsp.lsp.endpoint import INVALID_PARAMS, Endpoint, ResponseError
 from kiro_lsp.lsp.forward import Forwarder
 from kiro_lsp.lsp.reviews import Reviews, refusal
+from kiro_lsp.lsp.views import Views
 from kiro_lsp.sandbox import paths
 from kiro_lsp.spec import tasks
 
@@ -25,7 +26,10 @@ _BY = "editor"
 
 
 class Places(Protocol):
-    """Where a document belongs."""
+    """Where a document belongs, and what is seen of it."""
+
+    @property
+    def views(self) -> Views: ...
 
     def place_of(self, uri: str) -> tuple[Path, Path]:
         """(root, absolute path) of a document. Raises UsageError for a URI that is no file."""
@@ -198,6 +202,20 @@ class Commands:
         except (KiroError, ResponseError) as error:
             self._endpoint.notify("window/showMessage", {"type": 1, "message": str(error)})
 
+    async def show_tasks(self, args: Args, _token: object) -> Any:
+        """The tasks that cover a requirement, in a client that does not show them itself."""
+        from kiro_lsp.lsp import requirement_lenses  # what only a click needs
+
+        shown = requirement_lenses.show_tasks(self._places.views, _text(args, "uri"), _text(args, "requirement"))
+        self._group.create_task(self._told(shown), name="tasks of a requirement")
+        return _ok("")
+
+    async def _told(self, shown: Awaitable[None]) -> None:
+        try:
+            await shown
+        except (KiroError, ResponseError) as error:
+            self._endpoint.notify("window/showMessage", {"type": 1, "message": str(error)})
+
     async def trust_workspace(self, args: Args, _token: object) -> Any:
         named = _maybe(args, "root")
         root = (
@@ -244,6 +262,7 @@ COMMANDS: Mapping[str, Method] = {
     "kiroLsp.setStatus": Commands.set_status,
     "kiroLsp.copyPrompt": Commands.copy_prompt,
     "kiroLsp.pickAgent": Commands.pick_agent,
+    "kiroLsp.showTasks": Commands.show_tasks,
     "kiroLsp.trustWorkspace": Commands.trust_workspace,
     "kiroLsp.doctor": Commands.doctor,
 }

@@ -156,3 +156,41 @@ def test_an_answer_that_does_not_fit_is_told_and_opens_nothing(nvim: pynvim.Nvim
     assert "Register b is empty" in nvim.exec_lua("return said")[1]
     assert len(nvim.tabpages) == 1
     assert (project / "greeter.py").read_text() == GREETER
+
+
+REQUIREMENTS = "# Requirements\n\n### Requirement 1: Greet\n\n#### Acceptance Criteria\n\n1. WHEN x THEN y\n"
+COVERING = (
+    "# Plan\n\n- [ ] 1. Greet\n  - _Requirements: 1_\n- [x] 2. Greet again\n  - _Requirements: 1.1_\n- [ ] 3. Other\n"
+)
+
+
+def test_above_a_requirement_its_tasks_are_counted_and_listed(nvim: pynvim.Nvim, project: Path) -> None:
+    folder = project / ".kiro/specs/greeter"
+    (folder / "tasks.md").write_text(COVERING, "utf-8")
+    (folder / "requirements.md").write_text(REQUIREMENTS, "utf-8")
+    nvim.command(f"edit {folder / 'requirements.md'}")
+    until(lambda: titles(nvim) == ["2 tasks · 1 done"])
+    nvim.command("call cursor(3, 5)")
+    nvim.exec_lua("vim.lsp.codelens.run()")
+    until(lambda: len(nvim.funcs.getqflist()) == 2)
+    assert [(item["lnum"], item["text"]) for item in nvim.funcs.getqflist()] == [
+        (3, "- [ ] 1. Greet"),
+        (5, "- [x] 2. Greet again"),
+    ]
+
+
+def test_without_the_client_a_click_above_a_requirement_names_its_tasks(nvim: pynvim.Nvim, project: Path) -> None:
+    folder = project / ".kiro/specs/greeter"
+    (folder / "tasks.md").write_text(COVERING, "utf-8")
+    (folder / "requirements.md").write_text(REQUIREMENTS, "utf-8")
+    nvim.exec_lua("vim.lsp.commands['kiroLsp.showTasks'] = nil")
+    nvim.exec_lua("vim.ui.select = function(items, _, on_choice) on_choice(items[#items]) end")
+    nvim.command(f"edit {folder / 'requirements.md'}")
+    until(lambda: titles(nvim) == ["2 tasks · 1 done"])
+    nvim.command("call cursor(3, 5)")
+    nvim.exec_lua("vim.lsp.codelens.run()")
+    until(
+        lambda: (
+            "2 Greet again (done)" in nvim.funcs.execute("messages") or nvim.current.buffer.name.endswith("tasks.md")
+        )
+    )

@@ -1,4 +1,4 @@
-"""Tokens, growing selections and lenses of requirements, as three editors ask for them."""
+"""Tokens and growing selections, as three editors ask for them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 
 from kiro_lsp.lsp.client import Client
 from kiro_lsp.lsp.features.tokens import capabilities
-from tests.lsp.test_editing import REQUIREMENTS, TASKS, Editor, editor
+from tests.lsp.test_editing import TASKS, Editor, editor
 
 __all__ = ["editor"]
 
@@ -61,14 +61,3 @@ async def test_one_selection_for_each_position(editor: Editor) -> None:
     assert word["parent"]["range"]["start"]["line"] == at["line"]
     assert word["parent"]["range"]["start"] != word["range"]["start"]
     assert top["range"]["start"]["line"] == 0
-
-
-@pytest.mark.asyncio
-async def test_requirements_say_how_far_their_tasks_are(editor: Editor) -> None:
-    uri = editor.speaker.open(editor.folder / "requirements.md", REQUIREMENTS)
-    found = await editor.speaker.ask("textDocument/codeLens", {"textDocument": {"uri": uri}})
-    assert [(lens["range"]["start"]["line"], lens["command"]["title"]) for lens in found] == [
-        (2, "1 task · 0 done"),
-        (11, "1 task · 0 done"),
-    ]
-    assert {lens["command"]["command"] for lens in found} == {""}

@@ -15,13 +15,17 @@ from kiro_lsp.spec.lines import split_lines
 
 
 class Speaker:
-    """Sends requests and edits; answers what the server asks with null."""
+    """Sends requests and edits; answers what the server asks with null, or as it was told."""
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         self.server = Server(self._take, environ)
         self.notifications: list[dict[str, Any]] = []
         self.asked: list[str] = []
         """Methods of the server's own requests."""
+        self.requests: list[dict[str, Any]] = []
+        """Those requests, whole."""
+        self.answers: dict[str, Any] = {}
+        """Method → what such a request is answered with."""
         self._ids = itertools.count(1)
         self.last_id = 0
         self._waiting: dict[int, asyncio.Future[dict[str, Any]]] = {}
@@ -33,8 +37,10 @@ class Speaker:
         if "method" in message:
             if "id" in message:
                 self.asked.append(message["method"])
+                self.requests.append(message)
+                result = self.answers.get(message["method"])
                 asyncio.get_running_loop().call_soon(
-                    self.server.deliver, [{"jsonrpc": "2.0", "id": message["id"], "result": None}]
+                    self.server.deliver, [{"jsonrpc": "2.0", "id": message["id"], "result": result}]
                 )
             else:
                 self.notifications.append(message)

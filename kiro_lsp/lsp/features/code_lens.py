@@ -8,11 +8,12 @@ lenses without commands, and ask for those of the lines that they show.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from kiro_lsp.lsp.client import Client
+from kiro_lsp.lsp.features import import_all
 
 if TYPE_CHECKING:
     from kiro_lsp.lsp.lens_bytes import LensBytes, Style
@@ -20,11 +21,13 @@ if TYPE_CHECKING:
     from kiro_lsp.lsp.surroundings import Around
     from kiro_lsp.lsp.views import View, Views
 
-NEEDS = ("kiro_lsp.lsp.lens_bytes", "kiro_lsp.spec.navigation.coverage")
+NEEDS = ("kiro_lsp.lsp.lens_bytes",)
+_OF_REQUIREMENTS = ("kiro_lsp.lsp.requirement_lenses", "kiro_lsp.spec.navigation.targets")
+"""What only the lenses of requirements need; the first lens of a task file does not wait for it."""
 COMPLETE_TASKS = 300
 """Up to so many tasks every client gets complete lenses."""
 _KEPT = "code lens"
-_REQUIREMENTS = frozenset({"requirements.md", "bugfix.md", "spec.md"})
+_TOLD = "requirement lenses"
 
 
 def capabilities(client: Client) -> dict[str, Any]:
@@ -52,19 +55,28 @@ async def handle(view: View, _params: Mapping[str, Any]) -> Any:
 
 
 async def _of_requirements(view: View) -> list[dict[str, Any]]:
-    """How many tasks each requirement has and how many are done: words only, complete for every client."""
-    from kiro_lsp.spec.navigation.coverage import coverage_of
+    await asyncio.to_thread(import_all, _OF_REQUIREMENTS)
+    from kiro_lsp.lsp import requirement_lenses
 
-    if view.path.rpartition("/")[2].lower() not in _REQUIREMENTS:
-        return []
-    found = []
-    for tasks in await view.task_views():
-        parsed, index = await tasks.parsed(), await tasks.requirements()
-        for one in await tasks.made(partial(coverage_of, parsed, index, view.path)):
-            if one.line < len(view.lines):
-                command = {"title": one.title, "command": ""}
-                found.append({"range": view.range(one.line, 0, 0), "command": command})
-    return found
+    found = view.kept[_TOLD] = await requirement_lenses.covered(view)
+    return [requirement_lenses.lens(view, one) for one in found]
+
+
+async def changed(view: View) -> None:
+    """With the tasks the lenses of their requirements change, in a document of which the client sees no edit."""
+    if not view.is_task_file or not view.client.refreshes_lenses:
+        return
+    for document in view.views.open_documents():
+        other = await view.views.of(document.uri) if _TOLD in document.kept else None
+        if other is not None and await _are_old(other):
+            view.views.surroundings.on_difference()
+
+
+async def _are_old(view: View) -> bool:
+    """Whether the lenses that the client has of a document say what is no longer so."""
+    from kiro_lsp.lsp import requirement_lenses
+
+    return bool(view.kept[_TOLD] != await requirement_lenses.covered(view))
 
 
 def _style(view: View, tasks: int, around: Around) -> Style:

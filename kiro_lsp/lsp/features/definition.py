@@ -10,6 +10,7 @@ from kiro_lsp.lsp.client import Client
 
 if TYPE_CHECKING:
     from kiro_lsp.lsp.views import View
+    from kiro_lsp.spec.model import Task
     from kiro_lsp.spec.navigation.targets import Named, Spot, TaskPlaces
     from kiro_lsp.spec.requirements import Requirement
 
@@ -88,7 +89,7 @@ async def requirement_goal(tasks: View, entry: Requirement) -> Goal:
     return uri, whole, convert.range_in(lines, spot.line, spot.start, spot.end, tasks.encoding)
 
 
-# What references and highlights share
+# What references, highlights and lenses share
 
 
 async def task_view(view: View) -> View | None:
@@ -135,6 +136,18 @@ async def requirements_at(
 
     index = await tasks.requirements()
     return find(view.lines, index, view.path, line, column, tasks=view.is_task_file)
+
+
+async def covering(tasks: View) -> Mapping[tuple[str, int], list[Task]]:
+    """(Path, line) of a requirement → the tasks that cover it, found once for each text and what stands beside it."""
+    from kiro_lsp.spec.navigation.targets import tasks_by_requirement
+
+    index, parsed = await tasks.requirements(), await tasks.parsed()
+    kept = tasks.cache.get("covering")
+    if kept is None or kept[0] is not index:
+        kept = (index, await tasks.made(lambda: tasks_by_requirement(parsed.task_list.tasks, index)))
+        tasks.cache["covering"] = kept
+    return cast("Mapping[tuple[str, int], list[Task]]", kept[1])
 
 
 def range_of(view: View, spot: Spot) -> dict[str, Any]:

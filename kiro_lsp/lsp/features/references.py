@@ -10,7 +10,6 @@ from kiro_lsp.lsp.features import definition
 
 if TYPE_CHECKING:
     from kiro_lsp.lsp.views import View
-    from kiro_lsp.spec.model import Task
     from kiro_lsp.spec.requirements import Requirement
 
 NEEDS = ("kiro_lsp.spec.navigation.targets",)
@@ -66,21 +65,9 @@ async def _of_requirements(tasks: View, entries: tuple[Requirement, ...], *, dec
         for entry in entries:
             uri, _whole, name = await definition.requirement_goal(tasks, entry)
             found.append({"uri": uri, "range": name})
-    covering = await _covering(tasks)
+    covering = await definition.covering(tasks)
     lines = {task.line for entry in entries for task in covering.get((entry.path, entry.line), ())}
     return [*found, *(_location(tasks, definition.line_of(tasks, line)) for line in sorted(lines))]
-
-
-async def _covering(tasks: View) -> Mapping[tuple[str, int], list[Task]]:
-    from kiro_lsp.spec.navigation.targets import tasks_by_requirement
-
-    index, parsed = await tasks.requirements(), await tasks.parsed()
-    kept = tasks.cache.get("covering")
-    if kept is None or kept[0] is not index:
-        kept = (index, await tasks.made(lambda: tasks_by_requirement(parsed.task_list.tasks, index)))
-        tasks.cache["covering"] = kept
-    covering: Mapping[tuple[str, int], list[Task]] = kept[1]
-    return covering
 
 
 async def highlight(view: View, params: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -19,7 +19,8 @@ from kiro_lsp.spec.tasks import parsed as parse
 
 _BEFORE: Final = r"(?<![A-Za-z0-9.])(?<!\w_)"
 _AFTER: Final = r"(?![A-Za-z0-9]|_\w|\.\d)"
-_TOKEN: Final = re.compile(rf"{_BEFORE}(?<![\w.]-)(?:{CODE}|\d+(?:\.\d+)*[a-z]?){_AFTER}")
+ID: Final = re.compile(rf"{_BEFORE}(?<![\w.]-)(?:{CODE}|\d+(?:\.\d+)*[a-z]?){_AFTER}")
+"""What may be the id of a requirement, by its form alone."""
 _CODE_ID: Final = re.compile(CODE)
 _NUMBER: Final = re.compile(r"\d+(?:\.\d+)*")
 _WORDED: Final = re.compile(
@@ -43,10 +44,10 @@ def requirement_target(
     if line >= len(lines):
         return None
     text = without_end(lines[line])
-    for match in _TOKEN.finditer(text):
+    for match in ID.finditer(text):
         if match.start() <= column <= match.end():
             entry = entry_of(index, match[0])
-            spans = (*_spans(text, tasks=tasks), *_definitions(text, line, entry, path))
+            spans = (*reference_spans(text, tasks=tasks), *definition_spans(text, line, entry, path))
             inside = any(start <= match.start() and match.end() <= end for start, end in spans)
             if entry is not None and (inside or not match[0][0].isdigit()):
                 return Target(line, match.start(), match.end(), match[0])
@@ -57,7 +58,7 @@ def entry_of(index: RequirementIndex, name: str) -> Requirement | None:
     return next((index.entries[key] for key in keys_of(name) if key in index.entries), None)
 
 
-def _spans(text: str, *, tasks: bool) -> Iterator[tuple[int, int]]:
+def reference_spans(text: str, *, tasks: bool) -> Iterator[tuple[int, int]]:
     """Where plain numbers of a line mean requirements: behind a key, and behind the word requirement."""
     if tasks:
         for match in _VALUE.finditer(text):
@@ -66,7 +67,7 @@ def _spans(text: str, *, tasks: bool) -> Iterator[tuple[int, int]]:
         yield match.span("list")
 
 
-def _definitions(text: str, line: int, entry: Requirement | None, path: str) -> Iterator[tuple[int, int]]:
+def definition_spans(text: str, line: int, entry: Requirement | None, path: str) -> Iterator[tuple[int, int]]:
     """Where a document writes the number of the requirement that begins in this line."""
     if entry is None or (entry.path, entry.line) != (path, line):
         return
@@ -123,12 +124,12 @@ def _edits(text: str, entry: Requirement, name: str, path: str, *, tasks: bool) 
         if fence or mark is not None or len(line) > 20_000:
             continue
         own = entry if (entry.path, entry.line) == (path, number) else None
-        spans = [*_spans(line, tasks=tasks), *_definitions(line, number, own, path)]
+        spans = [*reference_spans(line, tasks=tasks), *definition_spans(line, number, own, path)]
         if not coded and entry.path == path and (found := _DEFINED.match(line)):
-            spans.append((found.end(), len(line)) if _TOKEN.match(line, found.end()) else (0, 0))
+            spans.append((found.end(), len(line)) if ID.match(line, found.end()) else (0, 0))
             spans[-1] = (spans[-1][0], _end(line, spans[-1][0]))
         comments = [match.span() for match in _PARENTHESES.finditer(line)] if not coded else []
-        for match in _TOKEN.finditer(line):
+        for match in ID.finditer(line):
             if any(start <= match.start() < end for start, end in comments):
                 continue
             if coded or any(start <= match.start() and match.end() <= end for start, end in spans):
@@ -138,7 +139,7 @@ def _edits(text: str, entry: Requirement, name: str, path: str, *, tasks: bool) 
 
 
 def _end(line: str, start: int) -> int:
-    match = _TOKEN.match(line, start)
+    match = ID.match(line, start)
     return match.end() if match is not None and "." in match[0] else start
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from kiro_lsp.spec.assemble import Parsed
+from kiro_lsp.spec.model import Task
 from kiro_lsp.spec.requirements import RequirementIndex
 
 
@@ -13,6 +14,8 @@ class Coverage:
     """What the tasks do for the requirement that begins in `line`."""
 
     line: int
+    ref: str
+    """The id of the requirement, or its name where it has none."""
     tasks: int
     done: int
 
@@ -23,24 +26,17 @@ class Coverage:
         return f"{self.tasks} {'task' if self.tasks == 1 else 'tasks'} · {self.done} done"
 
 
-def coverage_of(parsed: Parsed, index: RequirementIndex, path: str) -> list[Coverage]:
+def coverage_of(
+    covering: Mapping[tuple[str, int], Sequence[Task]], index: RequirementIndex, path: str
+) -> list[Coverage]:
     """One for every requirement of a root-relative path, in its order; criteria count for their requirement.
 
-    Criteria of tasks and withdrawn tasks are no tasks here.
+    `covering` is what `tasks_by_requirement` found. Criteria of tasks and withdrawn tasks are no tasks here.
     """
-    tops = {entry.ref: entry for entry in index.entries.values() if entry.path == path and not entry.owner}
-    tops |= {entry.ref: entry for entry in index.names.values() if entry.path == path and entry.named}
-    counts = {entry.line: [0, 0] for entry in tops.values()}
-    known: dict[tuple[str, ...], set[int]] = {}
-    for task in parsed.task_list.tasks:
-        if not task.requirements or task.criterion or task.withdrawn:
-            continue
-        lines = known.get(task.requirements)
-        if lines is None:
-            hits = (hit for hit in index.resolve(task.requirements)[0] if hit.path == path)
-            owners = (tops.get(hit.owner) if hit.owner else hit for hit in hits)
-            lines = known[task.requirements] = {owner.line for owner in owners if owner is not None}
-        for line in lines & counts.keys():
-            counts[line][0] += 1
-            counts[line][1] += task.status == "done"
-    return [Coverage(line, *counts[line]) for line in sorted(counts)]
+    listed = (*index.entries.values(), *(entry for entry in index.names.values() if entry.named))
+    tops = {entry.line: entry.ref for entry in reversed(listed) if entry.path == path and not entry.owner}
+    found = []
+    for line in sorted(tops):
+        tasks = [task for task in covering.get((path, line), ()) if not task.criterion and not task.withdrawn]
+        found.append(Coverage(line, tops[line], len(tasks), sum(task.status == "done" for task in tasks)))
+    return found

@@ -135,7 +135,7 @@ def requirements_at(
         if entry is not None:
             return Spot(line, target.start, target.end), (entry,)
     text = without_end(lines[line])
-    for start, end in requirement_ids._spans(text, tasks=tasks):
+    for start, end in requirement_ids.reference_spans(text, tasks=tasks):
         if not start <= column <= end:
             continue
         for pattern in (_REQUIREMENT, _LIST_MEMBER):
@@ -168,7 +168,7 @@ def requirement_in_line(index: RequirementIndex, path: str, line: int) -> Requir
 def definition_in(lines: Sequence[str], entry: Requirement) -> Spot:
     """The id of a requirement in its document, else the line in which it begins."""
     text = without_end(lines[entry.line]) if entry.line < len(lines) else ""
-    for start, end in requirement_ids._definitions(text, entry.line, entry, entry.path):
+    for start, end in requirement_ids.definition_spans(text, entry.line, entry, entry.path):
         return Spot(entry.line, start, end)
     return Spot(entry.line, len(text) - len(text.lstrip()), len(text.rstrip()) or len(text))
 

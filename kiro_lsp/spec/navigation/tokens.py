@@ -87,6 +87,6 @@ def _requirements(parsed: Parsed, *, with_tasks: bool) -> Iterator[Token]:
         line = without_end(raw)
         if len(line) > _LONGEST_LINE or parsed.blocks.kinds[number] in (CODE, HTML):
             continue
-        for start, end in requirement_ids._spans(line, tasks=with_tasks):
-            for match in requirement_ids._TOKEN.finditer(line, start, end):
+        for start, end in requirement_ids.reference_spans(line, tasks=with_tasks):
+            for match in requirement_ids.ID.finditer(line, start, end):
                 yield Token(number, *match.span(), "requirement")

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from kiro_lsp.spec.facts import facts_of
 from kiro_lsp.spec.navigation.coverage import coverage_of
+from kiro_lsp.spec.navigation.targets import tasks_by_requirement
 from kiro_lsp.spec.navigation.selection import grown
 from kiro_lsp.spec.navigation.tokens import tokens_of
 from kiro_lsp.spec.navigation.tree import tree_of
@@ -101,5 +102,6 @@ def test_a_selection_grows_from_word_to_file() -> None:
 def test_what_tasks_do_for_requirements() -> None:
     text = "- [x] 1. A\n  - _Requirements: 1.1_\n- [ ] 2. B\n  - _Requirements: 1_\n"
     facts = facts_of(text, documents={"requirements.md": REQUIREMENTS})
-    found = coverage_of(facts.parsed, facts.requirements, "requirements.md")
-    assert [(one.line, one.title) for one in found] == [(2, "2 tasks · 1 done"), (8, "no task")]
+    covering = tasks_by_requirement(facts.tasks.tasks, facts.requirements)
+    found = coverage_of(covering, facts.requirements, "requirements.md")
+    assert [(one.line, one.ref, one.title) for one in found] == [(2, "1", "2 tasks · 1 done"), (8, "2", "no task")]
