@@ -22,7 +22,7 @@ from kiro_lsp.engine.apply import Buffers, Outcome
 from kiro_lsp.engine.control import Control
 from kiro_lsp.engine.execute import Chosen, RunJob, StartRun, refuse_untrusted
 from kiro_lsp.engine.following import Follower, LiveRun
-from kiro_lsp.engine.pick import again, pasts_in, picked
+from kiro_lsp.engine.pick import Kinds, again, pasts_in, picked
 from kiro_lsp.engine.run import RunHandle, new_run_id, now
 from kiro_lsp.engine.settle import Settled, Settlement, no_buffers
 from kiro_lsp.engine.stage import Stage
@@ -69,6 +69,7 @@ class Engine:
         self._group = asyncio.TaskGroup()
         self._control = Control(self)
         self.workers = WorkerPool(environ)
+        self._kinds = Kinds(environ, self.workers)
 
     async def __aenter__(self) -> Engine:
         await self._group.__aenter__()
@@ -248,12 +249,15 @@ class Engine:
 
         async def arm(handle: RunHandle) -> None:
             loaded = await asyncio.to_thread(workspace.settings)
-            agent, handle.reason = await asyncio.to_thread(picked, workspace, loaded, start, task)
+            handle.redactor = Redactor(loaded.secrets.values())
+            known = await asyncio.to_thread(workspace.agents_of, loaded)
+            told, why_not = await self._kinds.of(handle, known, loaded, start, task)
+            agent, reason = await asyncio.to_thread(picked, workspace, loaded, start, task, told)
+            handle.reason = f"{reason} ({why_not})" if why_not else reason
             handle.agent, handle.settings = agent, loaded.settings
             handle.agent_settings = registry.settings_for(
                 agent.name, loaded.settings, model=agent.model, kind=agent.type
             )
-            handle.redactor = Redactor(loaded.secrets.values())
             handle.executor_environ = registry.environ_of(handle.agent_settings, self.environ, loaded.secrets)
             handle.command_environ = programs.reduced_environ(self.environ, (workspace.root,))
             handle.allowed_digests = await asyncio.to_thread(

@@ -153,7 +153,9 @@ class RunJob:
         if with_values:
             options.append((CONSENT_TRUST, "Run and trust project", "allow-always"))
         options.append((CONSENT_CANCEL, "Cancel", "deny"))
-        sheet = consent_sheet(handle.agent, handle.record.title, asked_for, with_values)
+        sheet = consent_sheet(
+            handle.agent, handle.record.title, asked_for, with_values, is_named=self.start.agent is not None
+        )
         option = await handle.ask(Question("consent", sheet, tuple(options)))
         if option == CONSENT_CANCEL:
             handle.cancelled_by = handle.cancelled_by or "consent"
@@ -236,13 +238,20 @@ class RunJob:
             handle.emit_together([handle.transition("cancelled", handle.cancelled_by), events.Cancelled()])
 
 
-def consent_sheet(agent: AgentInfo, title: str, loaded: LoadedSettings, with_values: bool) -> str:
-    """The text of the sheet: every line is something that follows from pressing Run."""
+def consent_sheet(
+    agent: AgentInfo, title: str, loaded: LoadedSettings, with_values: bool, *, is_named: bool = True
+) -> str:
+    """The text of the sheet: every line is something that follows from pressing Run. `is_named`: the person named the agent."""
     cost = loaded.settings.cost
     lines = [
         f"Run “{title}” with {agent.label}?",
         f"Agent: {agent.label} by {agent.way}, model {agent.model or 'of its own choice'}.",
     ]
+    asked = loaded.settings.routing.classifier_model
+    if asked and not is_named:
+        lines.append(
+            f"Before that {asked} is asked what kind of work it is; by its answer another agent may be chosen."
+        )
     if agent.way == "replay":
         lines.append("RECORDED: it plays back a recorded run. Nothing leaves this machine and nothing is charged.")
     elif agent.billing == "metered":

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
+from kiro_lsp import events
 from kiro_lsp.engine.execute import StartRun
+from kiro_lsp.engine.run import RunHandle
 from kiro_lsp.engine.workspace import Workspace
-from kiro_lsp.errors import RunRefused
-from kiro_lsp.executors import choice, registry
+from kiro_lsp.errors import KiroError, RunRefused
+from kiro_lsp.executors import choice, classifier, registry
 from kiro_lsp.executors.protocol import AgentInfo
+from kiro_lsp.executors.worker import WorkerPool
 from kiro_lsp.settings import LoadedSettings
 from kiro_lsp.spec.model import Task
 from kiro_lsp.spec.selection import Analysis
 from kiro_lsp.store import RunRecord, Store
 
+log = logging.getLogger(__name__)
+
 _RUNS_AT_MOST = 200
+_KINDS_AT_MOST = 1000
 
 
 def picked(
@@ -42,6 +50,67 @@ def picked(
     fitting, model = choice.agent_for_model(start.model, known, chosen.agent)
     agent = fitting if fitting is not None and fitting.available else chosen.agent
     return replace(agent, model=model), f"you chose {start.model}"
+
+
+@dataclass(slots=True)
+class Kinds:
+    """What models said of tasks in this process: the same task is asked about once."""
+
+    environ: Mapping[str, str]
+    workers: WorkerPool
+    _known: dict[tuple[object, ...], Analysis] = field(default_factory=dict)
+
+    async def of(
+        self, handle: RunHandle, known: list[AgentInfo], loaded: LoadedSettings, start: StartRun, task: Task
+    ) -> tuple[Analysis | None, str]:
+        """What `routing.classifier_model` says of a run's task, charged to the run; None where the rules decide.
+
+        The text says why a model that should have decided did not, "" otherwise.
+        """
+        model = asks_model(start, task, known, loaded)
+        if not model:
+            return None, ""
+        agent, name = choice.agent_for_model(model, known)
+        if agent is None or not agent.available:
+            return (
+                None,
+                f"{model} cannot be asked: {agent.reason if agent is not None else 'no agent has such a model'}",
+            )
+        key = (agent.name, name, task.title, task.body, task.section)
+        if key not in self._known:
+            try:
+                found = await self._ask(handle, replace(agent, model=name), loaded, task)
+            except TimeoutError:
+                return None, f"{name} did not answer within {classifier.SECONDS:g} s"
+            except (KiroError, ValueError) as error:
+                log.info("asking %s about a task: %s", name, type(error).__name__)
+                return None, f"{name} did not help: {error}"
+            while len(self._known) >= _KINDS_AT_MOST:
+                del self._known[next(iter(self._known))]
+            self._known[key] = found
+        return self._known[key], ""
+
+    async def _ask(self, handle: RunHandle, agent: AgentInfo, loaded: LoadedSettings, task: Task) -> Analysis:
+        settings = registry.settings_for(agent.name, loaded.settings, model=agent.model, kind=agent.type)
+        handle.agent, handle.settings = agent, loaded.settings  # whose money it is
+        handle.emit(events.Phase("queued", f"asking {agent.model} what kind of work it is"))
+        environ = registry.environ_of(settings, self.environ, loaded.secrets)
+        return await classifier.classified(
+            task,
+            agent,
+            loaded.settings,
+            handle,
+            environ=environ,
+            workers=self.workers,
+            redact=handle.redactor.redact,
+        )
+
+
+def asks_model(start: StartRun, task: Task, known: list[AgentInfo], loaded: LoadedSettings) -> str:
+    """The model that is asked what kind of work a task is before its agent is chosen, "" for none."""
+    if start.agent is not None or not choice.depends_on_kind(task, known, loaded.settings):
+        return ""
+    return loaded.settings.routing.classifier_model
 
 
 def again(workspace: Workspace, record: RunRecord) -> tuple[str, str | None, str | None]:

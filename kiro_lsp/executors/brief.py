@@ -14,9 +14,14 @@ from kiro_lsp.spec import unicode
 from kiro_lsp.spec.instructions import SYSTEM
 from kiro_lsp.spec.intent import IntentContract
 
+ANSWERING = "Answer with one JSON object of the form that is asked for, and with nothing else."
+"""What is said instead of `SYSTEM` where nothing is to be done."""
+
 
 def stable_texts(request: ExecutorRequest) -> tuple[str, ...]:
     """The system text and the shared documents, if there are any: the same bytes for every task of a spec."""
+    if request.schema is not None:
+        return (ANSWERING,)
     return (SYSTEM,) if request.prompt is None else request.prompt.stable_texts
 
 

@@ -95,6 +95,7 @@ class Detector:
 
     root: Path
     environ: Mapping[str, str]
+    clock: Callable[[], float] = monotonic
     _kept: dict[object, tuple[float, Any]] = field(default_factory=dict)
     _versions: dict[tuple[object, ...], str | None] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -117,9 +118,9 @@ class Detector:
 
     def _fresh(self, key: object, find: Callable[[], Value]) -> Value:
         known = self._kept.get(key)
-        if known is None or monotonic() >= known[0]:
-            known = self._kept[key] = (0.0, find())
-            self._kept[key] = (monotonic() + FRESH_SECONDS, known[1])
+        if known is None or self.clock() >= known[0]:
+            found = find()
+            known = self._kept[key] = (self.clock() + FRESH_SECONDS, found)
         value: Value = known[1]
         return value
 

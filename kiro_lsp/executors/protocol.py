@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from kiro_lsp.budget import Usage
 from kiro_lsp.events import Billing, OptionKind, RunEvent, Way
@@ -42,6 +42,8 @@ class ExecutorRequest:
     settings: Settings | None = None
     environ: Mapping[str, str] = field(default_factory=dict)
     """Where keys may be looked up, already reduced to what this agent may see."""
+    schema: Mapping[str, Any] | None = None
+    """Nothing is to be done: the summary is to be one JSON object of this schema, and no tool is offered."""
     redact: Callable[[str], str] | None = None
     """Takes known secrets out of a text before a provider gets it. None: only the agent's own key is known."""
 
