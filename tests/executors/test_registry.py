@@ -13,6 +13,7 @@ import pytest
 from kiro_lsp.errors import ExecutorError, RunRefused
 from kiro_lsp.executors import registry
 from kiro_lsp.executors.anthropic import SCRIPT, AnthropicExecutor
+from kiro_lsp.executors.detection import NOTHING, Found, Places, Program, Server
 from kiro_lsp.executors.protocol import AgentInfo
 from kiro_lsp.executors.replay import ReplayExecutor
 from kiro_lsp.settings import MODELS, LoadedSettings, Sources, load_settings
@@ -24,8 +25,8 @@ def loaded(toml: str = "", **environ: str) -> LoadedSettings:
     return load_settings(Sources(user_toml=toml, environ=environ), trusted=True)
 
 
-def listed(given: LoadedSettings) -> dict[str, AgentInfo]:
-    return {info.name: info for info in registry.agents(given.settings, given.secrets)}
+def listed(given: LoadedSettings, found: Found = NOTHING) -> dict[str, AgentInfo]:
+    return {info.name: info for info in registry.agents(given.settings, given.secrets, found)}
 
 
 def test_without_a_key_claude_says_which_variable_was_looked_for_and_where() -> None:
@@ -203,3 +204,160 @@ def test_a_new_agent_is_one_file(tmp_path: Path) -> None:
     lines = done.stdout.splitlines()
     assert "('gateway', 'Gateway', True)" in lines[0]
     assert lines[1] == "AnthropicExecutor"
+
+
+# What is on the machine
+
+
+def test_the_ways_behind_a_name_are_listed_in_order_and_the_one_in_use_is_marked() -> None:
+    programs = {"claude": Program("/usr/bin/claude", "2.1.329"), "claude-agent-acp": Program(None)}
+    found = Found(programs, traces={"claude": (".claude",)})
+    claude = listed(loaded(ANTHROPIC_API_KEY=KEY), found)["claude"]
+    assert [(way.way, way.command, way.available, way.in_use) for way in claude.ways] == [
+        ("cli", "claude", False, False),
+        ("acp", "claude-agent-acp", False, False),
+        ("api", None, True, True),
+    ]
+    cli, acp, api = claude.ways
+    assert cli.reason.startswith("not supported yet")
+    assert "claude 2.1.329 is at /usr/bin/claude" in cli.reason
+    assert cli.version == "2.1.329"
+    assert "not on the PATH" in acp.reason
+    assert (claude.way, claude.reason, claude.traces) == ("api", api.reason, (".claude",))
+    without = listed(loaded(), found)["claude"]
+    assert not any(way.in_use for way in without.ways)
+    assert "ANTHROPIC_API_KEY" in without.reason
+
+
+def test_who_configures_a_type_wants_that_way_only() -> None:
+    given = loaded("[agents.claude]\ntype = 'acp'\ncommand = 'my-claude'", ANTHROPIC_API_KEY=KEY)
+    claude = listed(given, Found({"my-claude": Program("/bin/my-claude")}))["claude"]
+    assert [(way.type, way.command) for way in claude.ways] == [("acp", "my-claude")]
+    assert not claude.available
+    assert "my-claude is at /bin/my-claude" in claude.reason
+
+
+@pytest.mark.parametrize("kind", ["cli", "acp", "mcp", "kiro"])
+@pytest.mark.parametrize(("billing", "keys"), [("", {}), ("billing = 'metered'", {"ANTHROPIC_API_KEY": KEY})])
+def test_a_program_gets_a_key_only_where_the_person_wants_to_pay_by_use(
+    kind: str, billing: str, keys: dict[str, str]
+) -> None:
+    toml = (
+        f"[agents.mine]\ntype = '{kind}'\ncommand = 'mine'\napi_key_env = 'ANTHROPIC_API_KEY'\n{billing}\n"
+        f"[agents.mine.env]\nOPENAI_API_KEY = '{KEY}'\nLANG = 'C'\n"
+    )
+    given = loaded(toml, ANTHROPIC_API_KEY=KEY, ANTHROPIC_BASE_URL="http://127.0.0.1:9")
+    settings = registry.settings_for("mine", given.settings)
+    environ = {"ANTHROPIC_API_KEY": KEY, "OPENAI_API_KEY": KEY, "PATH": "/bin"}
+    assert registry.environ_of(settings, environ, given.secrets) == keys
+    assert dict(settings.env) == ({"OPENAI_API_KEY": KEY, "LANG": "C"} if keys else {"LANG": "C"})
+
+
+def test_a_way_that_this_version_can_go_comes_before_the_key_and_gets_none(tmp_path: Path) -> None:
+    """In a copy of the package with a module for programs, so that nothing but the module is new."""
+    shutil.copytree(REPO / "kiro_lsp", tmp_path / "kiro_lsp", ignore=shutil.ignore_patterns("__pycache__"))
+    (tmp_path / "kiro_lsp" / "executors" / "command.py").write_text(
+        "class CommandExecutor:\n    def __init__(self, agent, workers, environ):\n        self.agent = agent\n",
+        "utf-8",
+    )
+    code = f"""
+from kiro_lsp.executors import registry
+from kiro_lsp.executors.detection import NOTHING, Found, Program
+from kiro_lsp.settings import Sources, load_settings
+environ = {{'ANTHROPIC_API_KEY': '{KEY}'}}
+l = load_settings(Sources(environ=environ), trusted=True)
+for path in ('/usr/bin/claude', None):
+    found = Found({{'claude': Program(path, '2.1')}})
+    info = next(i for i in registry.agents(l.settings, l.secrets, found) if i.name == 'claude')
+    made = registry.create(info, l.settings)
+    way = registry.settings_for('claude', l.settings, kind=info.type)
+    keys = sorted(registry.environ_of(way, environ, l.secrets))
+    print(info.way, info.billing, info.version, type(made).__name__, keys)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env={"PATH": ""}, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == [
+        "cli subscription 2.1 CommandExecutor []",
+        "api metered None AnthropicExecutor ['ANTHROPIC_API_KEY']",
+    ]
+
+
+HERE = "http://127.0.0.1:9"
+
+
+@pytest.mark.parametrize(
+    ("toml", "environ", "place", "server", "available", "says"),
+    [
+        ("[agents.ollama]\nmodel = 'a:1b'", {"OLLAMA_HOST": HERE}, ("ollama", HERE), None, True, "needs no key"),
+        (
+            "[agents.ollama]\nmodel = 'a:1b'",
+            {"OLLAMA_HOST": HERE},
+            ("ollama", HERE),
+            Server(False, "nothing answers there"),
+            False,
+            f"{HERE}: nothing answers there",
+        ),
+        (
+            "[agents.ollama]\nmodel = 'a'",
+            {"OLLAMA_HOST": "0.0.0.0:9"},
+            ("ollama", HERE),
+            Server(True, "answers", "0.9.1", ("a:latest",)),
+            True,
+            f"a server answers at {HERE}",
+        ),
+        (
+            "[agents.ollama]\nmodel = 'a'",
+            {"OLLAMA_HOST": HERE},
+            ("ollama", HERE),
+            Server(True, "answers", "0.9.1", ("b:7b",)),
+            False,
+            "has no model a; there are: b:7b",
+        ),
+        (
+            "",
+            {},
+            ("ollama", "http://localhost:11434"),
+            Server(True, "answers", "0.9.1", ("b:7b", "c", "d", "e")),
+            False,
+            "has b:7b, c, d and 1 more: name one in agents.ollama.model",
+        ),
+        (
+            f"[agents.ollama]\ntype = 'openai-api'\nendpoint = '{HERE}/v1'",
+            {},
+            ("openai-api", f"{HERE}/v1"),
+            Server(False, "nothing answers there"),
+            False,
+            "nothing answers there",
+        ),
+        (
+            "[agents.ollama]\ntype = 'openai-api'\nendpoint = 'https://vendor.example/v1'",
+            {"OPENAI_API_KEY": KEY},
+            ("openai-api", "https://vendor.example/v1"),
+            Server(False, "no answer within 1.5 s"),
+            True,
+            "key found: OPENAI_API_KEY; no answer within 1.5 s",
+        ),
+    ],
+)
+def test_what_a_server_says_of_itself_decides(
+    toml: str, environ: dict[str, str], place: tuple[str, str], server: Server | None, available: bool, says: str
+) -> None:
+    given = loaded(toml, **environ)
+    assert place in registry.places(given.settings, given.secrets).servers
+    info = listed(given, Found(servers={place: server} if server is not None else {}))["ollama"]
+    assert (info.available, info.version) == (available, server.version if server else None)
+    assert says in info.reason
+
+
+@pytest.mark.parametrize("toml", ["", "[agents.ollama]\nenabled = false", "[agents.codex]\nenabled = false"])
+def test_nobody_is_looked_for_who_is_switched_off_and_no_provider_is_called(toml: str) -> None:
+    given = loaded(toml, OPENAI_API_KEY=KEY)
+    found = registry.places(given.settings, given.secrets)
+    ollama = {("ollama", "http://localhost:11434")}
+    codex = {"codex", "codex-acp"}
+    others = frozenset({"claude", "claude-agent-acp", "gemini", "kiro-cli"})
+    assert found == Places(
+        others | (frozenset() if "codex" in toml else codex), frozenset() if "ollama" in toml else frozenset(ollama)
+    )
