@@ -1,7 +1,8 @@
 """Money and tokens as values: usage, prices, caps. Pure arithmetic; the ledger that many processes share is the store's.
 
 Money is an integer in nano-dollars (10^-9 USD) inside, a decimal string in USD on the wire. An unknown price or usage is
-None everywhere and never zero. Prices are those of genai-prices, from the data it ships: nothing is fetched.
+None everywhere and never zero. Prices are what the person states (`[prices]`), else those of genai-prices, from the data it
+ships: nothing is fetched.
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from decimal import ROUND_CEILING, Decimal, InvalidOperation
 from typing import Final
+
+from kiro_lsp.settings import PriceSettings
 
 NANO: Final = 10**9
 
@@ -57,18 +60,39 @@ def from_nano(nano: int) -> str:
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
-def cost_nano(model: str, usage: Usage, provider: str | None = None) -> int | None:
-    """What a usage costs in nano-dollars, rounded up.
+def cost_nano(
+    model: str, usage: Usage, provider: str | None = None, *, price: PriceSettings | None = None
+) -> int | None:
+    """What a usage costs in nano-dollars, rounded up. `price` is what the person says of this model.
 
     None when the model's price is not known, or when the numbers cannot be true: a report that makes no sense is charged
     like one that never came.
     """
-    from genai_prices import Usage as PricedUsage
-    from genai_prices import calc_price
-
     counts = (usage.input_tokens, usage.output_tokens, usage.cached_tokens, usage.cache_write_tokens)
     if min(counts) < 0 or usage.cached_tokens + usage.cache_write_tokens > usage.input_tokens:
         return None
+    return _list_price(model, usage, provider) if price is None else _stated_price(price, usage)
+
+
+def _stated_price(price: PriceSettings, usage: Usage) -> int | None:
+    if price.input is None or price.output is None:
+        return None
+    cached = price.input if price.cached is None else price.cached
+    written = price.input * Decimal("1.25") if price.cache_write is None else price.cache_write
+    fresh = usage.input_tokens - usage.cached_tokens - usage.cache_write_tokens
+    total = (
+        fresh * price.input
+        + usage.cached_tokens * cached
+        + usage.cache_write_tokens * written
+        + usage.output_tokens * price.output
+    )
+    return to_nano(total / 10**6)
+
+
+def _list_price(model: str, usage: Usage, provider: str | None) -> int | None:
+    from genai_prices import Usage as PricedUsage
+    from genai_prices import calc_price
+
     priced = PricedUsage(
         input_tokens=usage.input_tokens,
         output_tokens=usage.output_tokens,
@@ -81,14 +105,27 @@ def cost_nano(model: str, usage: Usage, provider: str | None = None) -> int | No
         return None
 
 
-def worst_case_nano(model: str, at_most: Usage, provider: str | None = None) -> int:
-    """What is reserved for a request: its price if all input were written to the cache and all output used.
+def provider_at(endpoint: str) -> str | None:
+    """Whose prices an address has, by the list; None for an address that no list knows."""
+    from genai_prices.data_snapshot import get_snapshot
+
+    try:
+        return str(get_snapshot().find_provider(None, None, endpoint).id)
+    except LookupError:
+        return None
+
+
+def worst_case_nano(
+    model: str, at_most: Usage, provider: str | None = None, *, price: PriceSettings | None = None
+) -> int:
+    """What is reserved for a request: its price if all input were new, read from or written to the cache, whichever is
+    the dearest, and all output used.
 
     A model without a known price is reserved for at the dearest price of its family. Raises ValueError for negative tokens.
     """
-    plain = Usage(at_most.input_tokens, at_most.output_tokens)
-    cached = Usage(at_most.input_tokens, at_most.output_tokens, 0, at_most.input_tokens)
-    known = [nano for usage in (plain, cached) if (nano := cost_nano(model, usage, provider)) is not None]
+    tokens = at_most.input_tokens, at_most.output_tokens
+    ways = (Usage(*tokens), Usage(*tokens, tokens[0]), Usage(*tokens, 0, tokens[0]))
+    known = [nano for usage in ways if (nano := cost_nano(model, usage, provider, price=price)) is not None]
     if known:
         return max(known)
     per_input, per_output = next(

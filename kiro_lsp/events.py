@@ -160,6 +160,17 @@ class UsageReport:
     cached_tokens: int
     cost: str | None
     billing: Billing
+    turns: int | None = None
+    """Requests that were answered, or may have been."""
+
+
+@dataclass(frozen=True, slots=True)
+class Warned:
+    """Something that the person should hear once, though the run goes on. `kind` is "budget"."""
+
+    kind: str
+    message: str
+    hint: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,6 +248,7 @@ RunEvent = (
     | Permission
     | Answer
     | UsageReport
+    | Warned
     | Verify
     | ReviewReady
     | Complete
@@ -261,6 +273,7 @@ _TYPE_OF: Final[dict[type, str]] = {
     Permission: "permission",
     Answer: "answer",
     UsageReport: "usage",
+    Warned: "warning",
     Verify: "verify",
     ReviewReady: "review",
     Complete: "complete",
@@ -276,7 +289,7 @@ _CLASS_OF: Final = {name: cls for cls, name in _TYPE_OF.items()}
 EVENT_TYPES: Final = frozenset(_CLASS_OF)
 """The `type` words of the wire that this version knows."""
 
-_OPTIONAL: Final = frozenset({"reason", "detail", "path", "to", "merged", "reasons"})
+_OPTIONAL: Final = frozenset({"reason", "detail", "path", "to", "merged", "reasons", "turns"})
 """Fields that stay away from the wire when they are None; `cost` is null there, because null says something."""
 
 ENDED: Final = (Complete, Error, Cancelled)

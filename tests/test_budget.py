@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kiro_lsp.budget import UNKNOWN_PRICES, Usage, cost_nano, from_nano, to_nano, worst_case_nano
+from kiro_lsp.budget import UNKNOWN_PRICES, Usage, cost_nano, from_nano, provider_at, to_nano, worst_case_nano
+from kiro_lsp.settings import PriceSettings
 
 MILLION = 10**6
 DOLLAR = 10**9
@@ -58,6 +59,64 @@ def test_a_reservation_covers_whatever_part_of_a_request_was_cached(
     real = cost_nano(MODEL, used)
     assert real is not None
     assert real <= worst_case_nano(MODEL, Usage(used.input_tokens, output + spare))
+
+
+STATED = PriceSettings(Decimal(4), Decimal(20), Decimal("0.4"))
+
+
+@pytest.mark.parametrize(
+    ("price", "usage", "dollars"),
+    [
+        (STATED, Usage(MILLION, MILLION), "24"),
+        (STATED, Usage(3 * MILLION, 0, MILLION, MILLION), "9.4"),
+        (PriceSettings(Decimal(4), Decimal(20)), Usage(MILLION, 0, MILLION), "4"),
+        (PriceSettings(Decimal(4), Decimal(20), None, Decimal(8)), Usage(MILLION, 0, 0, MILLION), "8"),
+        (PriceSettings(Decimal(0), Decimal(0)), Usage(MILLION, MILLION), "0"),
+    ],
+)
+@pytest.mark.parametrize("model", [MODEL, "a-model-nobody-knows"])
+def test_what_the_person_states_goes_before_any_list(
+    model: str, price: PriceSettings, usage: Usage, dollars: str
+) -> None:
+    assert cost_nano(model, usage, price=price) == to_nano(dollars)
+
+
+@pytest.mark.parametrize("price", [PriceSettings(), PriceSettings(Decimal(1)), PriceSettings(None, Decimal(1))])
+def test_half_a_stated_price_is_unknown(price: PriceSettings) -> None:
+    assert cost_nano(MODEL, Usage(10, 10), price=price) is None
+
+
+prices = st.builds(
+    PriceSettings,
+    *(st.decimals(0, 1000, places=3) for _ in range(2)),
+    *(st.none() | st.decimals(0, 1000, places=3) for _ in range(2)),
+)
+
+
+@given(price=prices, uncached=tokens, read=tokens, written=tokens, output=tokens, spare=tokens)
+def test_a_reservation_covers_a_stated_price_too(
+    price: PriceSettings, uncached: int, read: int, written: int, output: int, spare: int
+) -> None:
+    used = Usage(uncached + read + written, output, read, written)
+    real = cost_nano("some", used, price=price)
+    assert real is not None
+    assert real <= worst_case_nano("some", Usage(used.input_tokens, output + spare), price=price)
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "provider"),
+    [
+        ("https://api.anthropic.com", "anthropic"),
+        ("https://api.openai.com/v1", "openai"),
+        ("https://openrouter.ai/api/v1", "openrouter"),
+        ("https://generativelanguage.googleapis.com", "google"),
+        ("http://127.0.0.1:8000/v1", None),
+        ("https://models.example.com", None),
+        ("", None),
+    ],
+)
+def test_an_address_says_whose_prices_it_has(endpoint: str, provider: str | None) -> None:
+    assert provider_at(endpoint) == provider
 
 
 @given(st.lists(st.builds(Usage, tokens, tokens, tokens, tokens)))

@@ -27,6 +27,10 @@ POINTS: Final = (
     "run.commanded",
     "run.ending",
     "run.ended",
+    # One request that is paid by the token.
+    "spend.reserved",
+    "spend.received",
+    "spend.settled",
     # An answer that a person pasted, in place of a run.
     "paste.recorded",
     "paste.staged",

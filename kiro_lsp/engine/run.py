@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from kiro_lsp import events
-from kiro_lsp.budget import Usage, cost_nano, from_nano, to_nano, worst_case_nano
+from kiro_lsp.budget import Usage, cost_nano, from_nano, provider_at, to_nano, worst_case_nano
+from kiro_lsp.engine import faults
 from kiro_lsp.engine.stage import Stage
 from kiro_lsp.engine.workspace import command_digest
 from kiro_lsp.errors import BudgetExceeded, RunRefused
@@ -35,9 +36,9 @@ from kiro_lsp.events import (
 )
 from kiro_lsp.executors.protocol import AgentInfo, CommandResult, Question, Spend
 from kiro_lsp.sandbox.search import Match
-from kiro_lsp.settings import AgentSettings, Settings
+from kiro_lsp.settings import AgentSettings, CostSettings, Settings
 from kiro_lsp.settings.redact import Redactor
-from kiro_lsp.store import Refusal, Reservation, RunRecord, Store
+from kiro_lsp.store import Refusal, Reservation, RunRecord, Spent, Store, Warn, local_day
 
 MERGE_BYTES = 2048
 MERGE_SECONDS = 0.05
@@ -51,6 +52,7 @@ _DURABLE = (
     events.Permission,
     events.Answer,
     events.UsageReport,
+    events.Warned,
     events.Verify,
     events.ReviewReady,
     *events.ENDED,
@@ -63,6 +65,10 @@ COMMAND_OPTIONS: tuple[tuple[str, str, events.OptionKind], ...] = (
     ("always", "Always allow this exact command in this project", "allow-always"),
     ("deny", "Deny", "deny"),
 )
+
+
+Recorded = Future[list[Envelope]]
+"""Events on their way into the store."""
 
 
 def now() -> str:
@@ -109,6 +115,7 @@ class RunHandle:
     """What the run waits for, if it waits."""
     usage: Usage = field(default_factory=Usage)
     cost_nano: int | None = 0
+    turns: int = 0
     started: float = field(default_factory=lambda: asyncio.get_running_loop().time())
     job: asyncio.Task[None] | None = None
     _asked: dict[str, _Asked] = field(default_factory=dict)
@@ -116,7 +123,7 @@ class RunHandle:
     _text_timer: asyncio.TimerHandle | None = None
     _last_flush: float = 0.0
     _timeout: asyncio.Timeout | None = None
-    _written: Future[list[Envelope]] | None = None
+    _written: Recorded | None = None
 
     # The run context: who and what files
 
@@ -203,9 +210,12 @@ class RunHandle:
 
     def _append(self, group: Sequence[RunEvent]) -> None:
         clean = [_redacted(event, self.redactor) for event in group]
-        loop = asyncio.get_running_loop()
         durable = any(isinstance(event, _DURABLE) for event in clean)
         self._written = self.store.append(self.run_id, clean, durable=durable, at=now())
+        self._publish_later(self._written)
+
+    def _publish_later(self, recorded: Recorded) -> None:
+        loop = asyncio.get_running_loop()
 
         def committed(future: Future[list[Envelope]]) -> None:
             if future.cancelled() or future.exception() is not None:
@@ -213,7 +223,7 @@ class RunHandle:
             if not loop.is_closed():
                 loop.call_soon_threadsafe(self.publish, future.result())
 
-        self._written.add_done_callback(committed)
+        recorded.add_done_callback(committed)
 
     # The run context, questions
 
@@ -286,6 +296,7 @@ class RunHandle:
     async def spend(self, model: str, at_most: Usage) -> AsyncIterator[Spend]:
         """As RunContext.spend: reserve before, settle after, charge the reservation when the usage stays unknown."""
         reservation = await self._reserve(model, at_most) if self.agent.billing == "metered" else None
+        faults.point("spend.reserved")
         spending = _Spending(self, model, reservation)
         try:
             yield spending
@@ -296,7 +307,7 @@ class RunHandle:
     async def _reserve(self, model: str, at_most: Usage) -> Reservation:
         cost = self.settings.cost
         # Prices are imported at their first use, which takes a fifth of a second.
-        most = await asyncio.to_thread(worst_case_nano, model, at_most)
+        most, known = await asyncio.to_thread(self._most, model, at_most)
         granted = await asyncio.wrap_future(
             self.store.reserve(
                 self.run_id,
@@ -305,26 +316,46 @@ class RunHandle:
                 most,
                 cap_day=to_nano(cost.max_cost_per_day),
                 cap_run=to_nano(cost.max_cost_per_run),
-                day=datetime.now().astimezone().date().isoformat(),
+                day=local_day(),
             )
         )
         if isinstance(granted, Refusal):
-            raise BudgetExceeded(
-                granted.message,
-                hint="Staged work is kept. Raise max_cost_per_run or max_cost_per_day in your own configuration to go on.",
-            )
+            raise BudgetExceeded(granted.message, hint=_over_budget(granted, model, price_known=known))
         return granted
 
-    def count(self, usage: Usage, nano: int | None) -> None:
+    def _most(self, model: str, at_most: Usage) -> tuple[int, bool]:
+        """What a request may cost, and whether that is its price: blocking."""
+        provider, price = self._provider(), self.settings.prices.get(model)
+        known = cost_nano(model, Usage(), provider, price=price) is not None
+        return worst_case_nano(model, at_most, provider, price=price), known
+
+    def _provider(self) -> str | None:
+        endpoint = self.agent_settings.endpoint if self.agent_settings is not None else None
+        return None if endpoint is None else provider_at(endpoint)
+
+    def price(self, model: str, usage: Usage) -> int | None:
+        """What a usage costs in nano-dollars; None where nobody knows."""
+        return cost_nano(model, usage, self._provider(), price=self.settings.prices.get(model))
+
+    def settle(self, reservation: Reservation, nano: int | None) -> Recorded:
+        """Charge a request; if that takes the day to `warn_at_cost`, the run says so, and no other run does."""
+        cost = self.settings.cost
+        settled = self.store.settle(
+            reservation,
+            nano,
+            warn=Warn(to_nano(cost.warn_at_cost), lambda day, spent: _warning(day, spent, cost), now()),
+        )
+        self._publish_later(settled)
+        return settled
+
+    def count(self, usage: Usage, nano: int | None, *, turns: int = 1) -> None:
         """Add to the run's total and report it."""
         self.usage += usage
+        self.turns += turns
         self.cost_nano = None if self.cost_nano is None or nano is None else self.cost_nano + nano
         cost = None if self.cost_nano is None else from_nano(self.cost_nano)
-        self.emit(
-            events.UsageReport(
-                self.usage.input_tokens, self.usage.output_tokens, self.usage.cached_tokens, cost, self.agent.billing
-            )
-        )
+        tokens = self.usage.input_tokens, self.usage.output_tokens, self.usage.cached_tokens
+        self.emit(events.UsageReport(*tokens, cost, self.agent.billing, self.turns))
 
     # The run's own clock
 
@@ -369,9 +400,10 @@ class _Spending:
     settled: bool = False
 
     async def used(self, usage: Usage) -> None:
-        nano = cost_nano(self.model, usage) if self.reservation is not None else 0
+        faults.point("spend.received")
+        nano = self.handle.price(self.model, usage) if self.reservation is not None else 0
         await self._settle(nano)
-        self.handle.count(usage, nano)
+        self.handle.count(usage, nano, turns=int(usage != Usage()))
 
     async def settle_unknown(self) -> None:
         """Nothing said what it cost: the reservation stays charged and the cost of the run is unknown."""
@@ -381,7 +413,29 @@ class _Spending:
     async def _settle(self, nano: int | None) -> None:
         self.settled = True
         if self.reservation is not None:
-            await asyncio.wrap_future(self.handle.store.settle(self.reservation, nano))
+            await asyncio.wrap_future(self.handle.settle(self.reservation, nano))
+            faults.point("spend.settled")
+
+
+def _over_budget(refused: Refusal, model: str, *, price_known: bool) -> str:
+    hint = (
+        f"Staged work is kept. To go on, raise {refused.setting} in [kiro.cost] of your own configuration"
+        " (and of the project's kiro.toml, if that lowers it)."
+    )
+    if not price_known:
+        hint += f' The price of {model} is not known, so the dearest is assumed: say it in [prices."{model}"] there.'
+    elif refused.setting == "max_cost_per_run" and not refused.spent + refused.reserved:
+        hint += " A smaller max_tokens of the agent also makes its requests cheaper at most."
+    return hint
+
+
+def _warning(day: str, spent: Spent, cost: CostSettings) -> events.Warned:
+    unknown = f", {spent.unknown} requests of unknown cost as reserved" if spent.unknown else ""
+    return events.Warned(
+        "budget",
+        f"The cost of {day} has reached ${from_nano(spent.spent)}{unknown} (warn_at_cost = ${cost.warn_at_cost}).",
+        f"No request starts that could pass max_cost_per_day = ${cost.max_cost_per_day}. `kiro-lsp costs` says what for.",
+    )
 
 
 def _deny_option(question: Question) -> str:

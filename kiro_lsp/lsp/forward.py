@@ -143,6 +143,8 @@ class Forwarder:
                     self._message(ERROR, f"{event.message} {event.hint}".strip())
             case events.Cancelled():
                 self._end(run_id, "cancelled")
+            case events.Warned() if run_id in self._started_here:
+                self._message(WARNING, f"{event.message} {event.hint}".strip())
             case events.Applied() | events.Rejected() | events.ConflictFound() | events.Undone():
                 self._settled(run_id)
             case events.State(to="interrupted"):

@@ -26,6 +26,7 @@ from kiro_lsp.settings.model import (
     KiroSettings,
     LensMode,
     McpServerSettings,
+    PriceSettings,
     RoutingSettings,
     SafetySettings,
     TrustClass,
@@ -64,6 +65,7 @@ class Definition:
 SECTIONS: dict[str, type] = {
     "kiro": KiroSettings,
     "kiro.cost": CostSettings,
+    "prices.NAME": PriceSettings,
     "agents.NAME": AgentSettings,
     "execution": ExecutionSettings,
     "safety": SafetySettings,
@@ -74,6 +76,7 @@ SECTIONS: dict[str, type] = {
 SECTION_DOCS: dict[str, str] = {
     "kiro": "What kiro-lsp offers in this project.",
     "kiro.cost": "Caps in US dollars. They count metered use only; a project may lower them, never raise them.",
+    "prices.NAME": "What one model costs; goes before the list price. US dollars for a million tokens.",
     "agents.NAME": "One agent. The built-in ones need no table; a table of the same name changes one of them.",
     "execution": "How a task is run.",
     "safety": "What is asked and kept. A project may only make this stricter.",
@@ -166,6 +169,15 @@ DEFINITIONS: tuple[Definition, ...] = (
         "bool",
         "S",
         "Send every task of a spec the same documents, which are cached; false: each only those that concern it.",
+    ),
+    *(
+        _define(f"prices.NAME.{name}", "money", "X", doc, minimum=0, maximum=100_000)
+        for name, doc in (
+            ("input", "Input."),
+            ("output", "Output, with what the model thought."),
+            ("cached", "Input that was read from a cache. Empty: as other input."),
+            ("cache_write", "Input that was written to a cache. Empty: a quarter more than other input."),
+        )
     ),
     _define(
         "agents.NAME.enabled",

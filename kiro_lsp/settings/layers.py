@@ -18,6 +18,9 @@ from kiro_lsp.settings.toml_lines import KeyPath, Place, key_places, unfinished_
 from kiro_lsp.settings.values import Wrong, coerce, coerce_text
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+_MODEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:/@+-]{0,199}")
+_NAMED = (("agents",), ("mcp", "servers"), ("prices",))
+"""Tables whose keys are names that people choose."""
 _TABLES = {tuple(section.split(".")[:depth]) for section in SECTIONS for depth in range(1, section.count(".") + 2)}
 _NOWHERE = Place(0, 0, 0)
 
@@ -151,13 +154,13 @@ class _Walk:
                 self._unknown(here, value)
 
     def _shape(self, pattern: KeyPath, key: str) -> KeyPath:
-        return (*pattern, "NAME") if pattern in (("agents",), ("mcp", "servers")) else (*pattern, key)
+        return (*pattern, "NAME") if pattern in _NAMED else (*pattern, key)
 
     def _section(self, value: object, here: KeyPath, shape: KeyPath) -> None:
         if not isinstance(value, Mapping):
             message = f"{_dotted(here)} must be a table, like [{_dotted(here)}]: it is ignored."
             self._report(here, "setting-type", message)
-        elif shape[-1] == "NAME" and not _NAME.fullmatch(here[-1]):
+        elif shape[-1] == "NAME" and not (_MODEL if shape[0] == "prices" else _NAME).fullmatch(here[-1]):
             self._report(
                 here, "setting-range", f"{here[-1][:80]!r} cannot be a name: use letters, digits, '-', '_' and '.'."
             )
@@ -181,6 +184,8 @@ class _Walk:
             return
         close = difflib.get_close_matches(here[-1], self._siblings(here), 1, 0.7)
         hint = f" Did you mean {close[0]}?" if close else ""
+        if here[0] == "prices" and isinstance(value, Mapping):
+            hint = f' A name with dots is put in quotes: [prices."{".".join(here[1:])}"].'
         what = "table" if isinstance(value, Mapping) else "setting"
         self._report(here, "unknown-setting", f"Unknown {what} {_dotted(here)}: it is ignored.{hint}")
 
@@ -237,7 +242,7 @@ def _client_tree(values: Mapping[str, object]) -> dict[str, Any]:
             # initializationOptions.kiro lists the protocol's extensions; only a table is a setting.
             if isinstance(value, Mapping):
                 tree["kiro"] = {**_client_table(value, 2), **tree.get("kiro", {})}
-        elif name == "agents":
+        elif name in ("agents", "prices"):
             tree[name] = _named(value)
         elif name == "mcp" and isinstance(value, Mapping):
             tree[name] = {_snake(inner): _named(item) for inner, item in value.items()}

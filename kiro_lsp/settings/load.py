@@ -42,6 +42,7 @@ from kiro_lsp.settings.model import (
     Layer,
     LoadedSettings,
     McpServerSettings,
+    PriceSettings,
     SettingProblem,
     Settings,
     Sources,
@@ -273,6 +274,8 @@ def _build(
         name: McpServerSettings(name=name, **section("mcp.servers.NAME", name))
         for name in walk_names(layers, "mcp.servers.NAME")
     }
+    prices = {name: PriceSettings(**section("prices.NAME", name)) for name in walk_names(layers, "prices.NAME")}
+    problems.extend(_unfinished_prices(effective, prices))
     flat = {prefix: kind(**section(prefix)) for prefix, kind in SECTIONS.items() if "NAME" not in prefix}
     return Settings(
         kiro=flat["kiro"],
@@ -280,7 +283,26 @@ def _build(
         execution=flat["execution"],
         safety=flat["safety"],
         cost=flat["kiro.cost"],
+        prices=MappingProxyType(
+            {name: price for name, price in prices.items() if price.input is not None and price.output is not None}
+        ),
         routing=flat["routing"],
         mcp_servers=MappingProxyType(servers),
         diagnostics=flat["diagnostics"],
     )
+
+
+def _unfinished_prices(
+    effective: Mapping[tuple[str, str], Candidate], prices: Mapping[str, PriceSettings]
+) -> list[SettingProblem]:
+    """A price that says half of what is needed would charge too little for the rest: it is not used at all."""
+    found = []
+    for name, price in prices.items():
+        stated = next(
+            (candidate for (key, of), candidate in effective.items() if of == name and key.startswith("prices.")), None
+        )
+        if stated is not None and (price.input is None or price.output is None):
+            missing = "input" if price.input is None else "output"
+            message = f"prices.{name} says nothing of {missing}: it is ignored. Give both input and output."
+            found.append(stated.problem("setting-missing", message))
+    return found

@@ -102,6 +102,21 @@ class CostSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class PriceSettings:
+    """One `[prices.MODEL]` table: what the person says that a model costs. US dollars for a million tokens.
+
+    Settings in force hold only tables that name `input` and `output`.
+    """
+
+    input: Decimal | None = None
+    output: Decimal | None = None
+    cached: Decimal | None = None
+    """Input that was read from a cache. None: as other input."""
+    cache_write: Decimal | None = None
+    """Input that was written to a cache. None: a quarter more than other input."""
+
+
+@dataclass(frozen=True, slots=True)
 class RoutingSettings:
     """Task kind → agent name; "" means the default agent."""
 
@@ -132,6 +147,8 @@ class Settings:
     execution: ExecutionSettings = ExecutionSettings()
     safety: SafetySettings = SafetySettings()
     cost: CostSettings = CostSettings()
+    prices: Mapping[str, PriceSettings] = field(default_factory=lambda: MappingProxyType({}))
+    """Model → its price, which goes before any list price."""
     routing: RoutingSettings = RoutingSettings()
     mcp_servers: Mapping[str, McpServerSettings] = field(default_factory=lambda: MappingProxyType({}))
     diagnostics: DiagnosticSettings = field(default_factory=DiagnosticSettings)

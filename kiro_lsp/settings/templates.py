@@ -49,6 +49,8 @@ def init_config_text() -> str:
     """The commented `.spec-workflow/kiro.toml` that `kiro-lsp init` writes: every key a project may hold."""
     parts = [_HEAD]
     for section in SECTIONS:
+        if all(definition.trust == "X" for definition in DEFINITIONS if definition.section == section):
+            continue
         lines = [f"# {line}" for line in textwrap.wrap(SECTION_DOCS[section], 116)]
         # An empty table would define a server that cannot start.
         optional = section == "mcp.servers.NAME"

@@ -12,7 +12,7 @@ from pathlib import Path
 from kiro_lsp.store.consent import Consents
 from kiro_lsp.store.contents import Contents, Decisions
 from kiro_lsp.store.database import state_dir
-from kiro_lsp.store.ledger import By, Ledger
+from kiro_lsp.store.ledger import By, Ledger, local_day
 from kiro_lsp.store.locks import OwnerLock, current_owner
 from kiro_lsp.store.model import (
     ControlRow,
@@ -26,6 +26,7 @@ from kiro_lsp.store.model import (
     Reservation,
     RunRecord,
     Spent,
+    Warn,
 )
 from kiro_lsp.store.owners import Owners
 from kiro_lsp.store.retention import Retention
@@ -46,7 +47,9 @@ __all__ = [
     "RunRecord",
     "Spent",
     "Store",
+    "Warn",
     "current_owner",
+    "local_day",
     "state_dir",
 ]
 

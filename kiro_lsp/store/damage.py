@@ -82,9 +82,11 @@ def carry_over(kept: Path, connection: sqlite3.Connection) -> dict[str, int]:
     try:
         with closing(sqlite3.connect(kept, isolation_level=None)) as damaged:
             for table in TABLES:
-                columns = ", ".join(row[1] for row in connection.execute(f"PRAGMA table_info({table})"))
-                marks = ", ".join("?" for _ in columns.split(", "))
                 with suppress(sqlite3.Error):
+                    # An older file may lack a column that this version has.
+                    there = {row[1] for row in damaged.execute(f"PRAGMA table_info({table})")}
+                    named = [row[1] for row in connection.execute(f"PRAGMA table_info({table})") if row[1] in there]
+                    columns, marks = ", ".join(named), ", ".join("?" for _ in named)
                     for row in damaged.execute(f"SELECT {columns} FROM {table}"):
                         connection.execute(f"INSERT OR IGNORE INTO {table} ({columns}) VALUES ({marks})", row)
                         carried[table] += 1

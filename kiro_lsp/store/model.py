@@ -5,12 +5,12 @@ Frozen data with plain fields; how they are kept is the other modules' business.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from kiro_lsp.changes.model import Decision
-from kiro_lsp.events import Billing, RunState, Way
+from kiro_lsp.events import Billing, RunEvent, RunState, Way
 from kiro_lsp.spec.model import TaskAnchor
 
 
@@ -58,6 +58,10 @@ class RunRecord:
     input_tokens: int = 0
     output_tokens: int = 0
     cached_tokens: int = 0
+    turns: int = 0
+    """Requests that were answered, or may have been."""
+    charged: str = "0"
+    """Decimal string in USD: what counts against the caps, which is more than `cost` where that is not known."""
     files: int = 0
     """Files in the staged change set."""
     revision: int = 1
@@ -115,9 +119,14 @@ class Reservation:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why nothing was reserved."""
+    """Why nothing was reserved. Amounts are nano-dollars."""
 
     message: str
+    setting: str
+    """The cap that could have been passed: `max_cost_per_run` or `max_cost_per_day`."""
+    cap: int
+    spent: int
+    reserved: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +136,17 @@ class Spent:
     spent: int
     reserved: int
     unknown: int
+
+
+@dataclass(frozen=True, slots=True)
+class Warn:
+    """What is said, once a day, when what a day has cost reaches `at` nano-dollars."""
+
+    at: int
+    said: Callable[[str, Spent], RunEvent]
+    """The event for a ledger's day and what counts on it."""
+    time: str
+    """RFC 3339, of the event."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,3 +160,8 @@ class CostRow:
     """What is known of the cost; None when nothing is."""
     unknown: int
     """Requests whose cost is not known; each is charged as it was reserved."""
+    turns: int = 0
+    charged: int = 0
+    """What counts against the caps: what is known, and the reservations of what is not."""
+    metered: bool = False
+    """Whether any of it is paid by the token."""

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from kiro_lsp import events
+from kiro_lsp.budget import from_nano
 from kiro_lsp.errors import UnknownRun
 from kiro_lsp.events import Envelope, RunEvent, RunState
 from kiro_lsp.spec.model import TaskAnchor
@@ -24,7 +25,8 @@ _COLUMNS: Final = (
     # A run that ended with a reservation open (it was killed, or its usage never came) has an unknown cost.
     f" reason, note, ended_at, CASE WHEN state NOT IN ({_LIVE}) AND EXISTS (SELECT 1 FROM ledger WHERE"
     " ledger.run_id = runs.run_id AND (charged IS NULL OR unknown)) THEN NULL ELSE cost END,"
-    " input_tokens, output_tokens, cached_tokens,"
+    " input_tokens, output_tokens, cached_tokens, turns,"
+    " (SELECT coalesce(sum(coalesce(charged, reserved)), 0) FROM ledger WHERE ledger.run_id = runs.run_id),"
     " (SELECT count(*) FROM changes WHERE changes.run_id = runs.run_id) AS files, revision, intent"
 )
 _UPDATABLE: Final = frozenset({"agent", "way", "model", "billing", "intent", "note", "reason"})
@@ -173,20 +175,7 @@ class Runs(Database):
         The run's state, agent, cost and end follow from them in the same transaction. Raises UnknownRun (in the Future).
         """
 
-        def job(db: sqlite3.Connection) -> list[Envelope]:
-            _require(db, run_id)
-            (last,) = db.execute("SELECT coalesce(max(seq), 0) FROM events WHERE run_id=?", (run_id,)).fetchone()
-            envelopes = [Envelope(run_id, last + number, at, event) for number, event in enumerate(group, 1)]
-            for envelope in envelopes:
-                type_, body = events.body_to_wire(envelope.event)
-                db.execute(
-                    "INSERT INTO events (run_id, seq, at, type, body) VALUES (?, ?, ?, ?, ?)",
-                    (run_id, envelope.seq, at, type_, dump(body)),
-                )
-                _fold(db, run_id, envelope)
-            return envelopes
-
-        return self.submit(job, durable=durable)
+        return self.submit(lambda db: append_events(db, run_id, group, at), durable=durable)
 
     def events(self, run_id: str, after: int = 0, limit: int | None = None) -> list[Envelope]:
         """The events of a run with seq > `after`, in order."""
@@ -219,12 +208,32 @@ class Runs(Database):
         return (rows[-1][5] if rows else row), _envelopes([item[:5] for item in rows])
 
 
+def append_events(db: sqlite3.Connection, run_id: str, group: Sequence[RunEvent], at: str) -> list[Envelope]:
+    """As Runs.append, within a transaction of the writer thread. Raises UnknownRun."""
+    _require(db, run_id)
+    (last,) = db.execute("SELECT coalesce(max(seq), 0) FROM events WHERE run_id=?", (run_id,)).fetchone()
+    envelopes = [Envelope(run_id, last + number, at, event) for number, event in enumerate(group, 1)]
+    for envelope in envelopes:
+        type_, body = events.body_to_wire(envelope.event)
+        db.execute(
+            "INSERT INTO events (run_id, seq, at, type, body) VALUES (?, ?, ?, ?, ?)",
+            (run_id, envelope.seq, at, type_, dump(body)),
+        )
+        _fold(db, run_id, envelope)
+    return envelopes
+
+
 def _fold(db: sqlite3.Connection, run_id: str, envelope: Envelope) -> None:
     event = envelope.event
     if isinstance(event, events.State):
         db.execute("UPDATE runs SET state=? WHERE run_id=?", (event.to, run_id))
         if event.to == "interrupted":
             db.execute("UPDATE runs SET ended_at=coalesce(ended_at, ?) WHERE run_id=?", (envelope.at, run_id))
+            # What its process had reserved may have been spent, and nobody will say any more: it stays charged.
+            db.execute(
+                "UPDATE ledger SET charged=reserved, unknown=1 WHERE run_id=? AND charged IS NULL",
+                (run_id,),
+            )
     elif isinstance(event, events.ENDED):
         db.execute("UPDATE runs SET ended_at=? WHERE run_id=?", (envelope.at, run_id))
     elif isinstance(event, events.Start):
@@ -235,8 +244,9 @@ def _fold(db: sqlite3.Connection, run_id: str, envelope: Envelope) -> None:
     elif isinstance(event, events.UsageReport):
         tokens = count(event.input_tokens), count(event.output_tokens), count(event.cached_tokens)
         db.execute(
-            "UPDATE runs SET cost=?, input_tokens=?, output_tokens=?, cached_tokens=?, billing=? WHERE run_id=?",
-            (event.cost, *tokens, event.billing, run_id),
+            "UPDATE runs SET cost=?, input_tokens=?, output_tokens=?, cached_tokens=?, turns=?, billing=?"
+            " WHERE run_id=?",
+            (event.cost, *tokens, count(event.turns or 0), event.billing, run_id),
         )
 
 
@@ -272,7 +282,8 @@ def _record(row: Sequence[Any]) -> RunRecord:
         owner,
         replay,
     ) = row[:15]
-    (reason, note, ended_at, cost, input_tokens, output_tokens, cached_tokens, files, revision, intent) = row[15:]
+    (reason, note, ended_at, cost, *counted, charged, files, revision, intent) = row[15:]
+    input_tokens, output_tokens, cached_tokens, turns = counted
     return RunRecord(
         run_id=run_id,
         root=root,
@@ -296,6 +307,8 @@ def _record(row: Sequence[Any]) -> RunRecord:
         input_tokens=input_tokens,
         output_tokens=output_tokens,
         cached_tokens=cached_tokens,
+        turns=turns,
+        charged=from_nano(charged),
         files=files,
         revision=revision,
         intent=None if intent is None else load(intent),

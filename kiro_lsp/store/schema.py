@@ -70,11 +70,17 @@ CREATE INDEX ledger_by_day ON ledger(day);
 CREATE INDEX ledger_by_run ON ledger(run_id);
 """
 
-MIGRATIONS: tuple[str, ...] = (_FIRST,)
+_WARNED_AND_TURNS: Final = """
+CREATE TABLE warned (day TEXT PRIMARY KEY, at INTEGER NOT NULL) WITHOUT ROWID;
+ALTER TABLE runs ADD COLUMN turns INTEGER NOT NULL DEFAULT 0
+"""
+
+MIGRATIONS: tuple[str, ...] = (_FIRST, _WARNED_AND_TURNS)
 """Step n takes a file from version n to n + 1. Statements are separated by `;` and hold none inside."""
 
 TABLES: Final = (
     "ledger",
+    "warned",
     "trust",
     "consents",
     "allowed_argv",

@@ -170,7 +170,7 @@ def _style(event: RunEvent) -> str:
             return "bold green"
         case events.File():
             return "cyan"
-        case events.Permission():
+        case events.Permission() | events.Warned():
             return "yellow"
         case _:
             return ""
@@ -198,6 +198,8 @@ def worded(event: RunEvent) -> str | None:  # one branch for each kind of event
             return f"  answered {option} by {by}"
         case events.UsageReport() | events.Verify():
             return _measured(event)
+        case events.Warned(_, message, hint):
+            return f"Warning: {message}" + (f"\n  {hint}" if hint else "")
         case _:
             return _outcome(event)
 
@@ -208,7 +210,8 @@ def _measured(event: events.UsageReport | events.Verify) -> str:
         return f"verify: {' '.join(event.command)}: {verdict} after {event.seconds:.1f} s. {event.summary}"
     cost = "cost unknown" if event.cost is None else f"${event.cost}"
     used = f"{event.input_tokens} tokens in, {event.output_tokens} out, {event.cached_tokens} from cache"
-    return f"usage: {used}; {cost if event.billing == 'metered' else event.billing}"
+    turns = "" if event.turns is None else f", {event.turns} turn" + ("" if event.turns == 1 else "s")
+    return f"usage: {used}{turns}; {cost if event.billing == 'metered' else event.billing}"
 
 
 def _outcome(event: RunEvent) -> str | None:

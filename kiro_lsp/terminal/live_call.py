@@ -13,7 +13,6 @@ import tempfile
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
-from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
 from uuid import uuid4
@@ -24,7 +23,7 @@ from kiro_lsp.executors import registry
 from kiro_lsp.executors.local import LocalRun
 from kiro_lsp.executors.protocol import AgentInfo, ExecutorRequest, Spend
 from kiro_lsp.settings import LoadedSettings
-from kiro_lsp.store import Refusal, Reservation, Store
+from kiro_lsp.store import Refusal, Reservation, Store, local_day
 from kiro_lsp.terminal.console import Console
 from kiro_lsp.terminal.project import open_project
 from kiro_lsp.terminal.questions import Choice, Terminal
@@ -43,7 +42,11 @@ def make(name: str, root: str | None, *, confirmed: bool, console: Console) -> i
             raise RunRefused(
                 f"{info.label} is not available: {info.reason}", code="no-agent", hint="See: kiro-lsp doctor"
             )
-        ceiling = worst_case_nano(info.model, AT_MOST) if info.billing == "metered" else 0
+        ceiling = (
+            worst_case_nano(info.model, AT_MOST, price=loaded.settings.prices.get(info.model))
+            if info.billing == "metered"
+            else 0
+        )
         price = f"at most ${from_nano(ceiling)}" if info.billing == "metered" else f"{info.billing} use"
         _confirm(f"One call to {info.label} by {info.way}, model {info.model}: {price}.", confirmed, console)
         run = _BookedRun(project.store, loaded, info, ceiling)
@@ -118,12 +121,8 @@ class _BookedRun(LocalRun):
 
     def __init__(self, store: Store, loaded: LoadedSettings, info: AgentInfo, ceiling: int) -> None:
         super().__init__(Path(tempfile.mkdtemp(prefix="kiro-lsp-doctor-")), billing=info.billing)
-        self._store, self._cap_day, self._info, self._ceiling = (
-            store,
-            loaded.settings.cost.max_cost_per_day,
-            info,
-            ceiling,
-        )
+        self._store, self._info, self._ceiling = store, info, ceiling
+        self._cap_day, self._prices = loaded.settings.cost.max_cost_per_day, loaded.settings.prices
         self._booking = f"doctor-{uuid4().hex[:12]}"
         self.requests = 0
         self.cost: int | None = 0
@@ -153,10 +152,10 @@ class _BookedRun(LocalRun):
                 self._booking,
                 str(self.root),
                 self._info.name,
-                worst_case_nano(model, at_most),
+                worst_case_nano(model, at_most, price=self._prices.get(model)),
                 cap_day=to_nano(Decimal(self._cap_day)),
                 cap_run=self._ceiling,
-                day=datetime.now().astimezone().date().isoformat(),
+                day=local_day(),
             )
         )
         if isinstance(granted, Refusal):
@@ -173,4 +172,4 @@ class _Booked:
 
     async def used(self, usage: Usage) -> None:
         self._run.usage += usage
-        self.nano = cost_nano(self._model, usage)
+        self.nano = cost_nano(self._model, usage, price=self._run._prices.get(self._model))

@@ -41,7 +41,10 @@ def test_every_setting_has_a_trust_class_and_a_sentence(definition: Definition) 
 
 
 TRUST_CLASSES = {
-    "X": {"agents.NAME.api_key", "diagnostics.invisible-characters"},
+    "X": {
+        "agents.NAME.api_key", "diagnostics.invisible-characters",
+        "prices.NAME.input", "prices.NAME.output", "prices.NAME.cached", "prices.NAME.cache_write",
+    },
     "N": {
         "kiro.enabled", "kiro.cost.max_cost_per_day", "kiro.cost.warn_at_cost", "kiro.cost.max_cost_per_run",
         "agents.NAME.enabled", "agents.NAME.max_tokens", "execution.auto_save", "execution.timeout_seconds",

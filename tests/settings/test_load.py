@@ -428,3 +428,48 @@ def test_values_that_are_shown_before_trust_hide_nothing() -> None:
     assert shown["agents.a.command"] == '"./a\\u202e\\u200b   b"'
     assert "x" * 3000 in shown["agents.a.args"]
     assert load(text).problems[0].code == "setting-range", "an escape character has no business in an argument"
+
+
+@pytest.mark.parametrize(
+    ("toml", "price"),
+    [
+        ('[prices."z-ai/glm-4.6"]\ninput = 0.6\noutput = 2.2', ("0.6", "2.2", None, None)),
+        ('[prices."z-ai/glm-4.6"]\ninput = 0\noutput = 0\ncached = 0.1', ("0", "0", "0.1", None)),
+        ('[prices."z-ai/glm-4.6"]\ninput = 1\noutput = 2\ncached = 0.5\ncache_write = 3', ("1", "2", "0.5", "3")),
+    ],
+)
+def test_a_person_can_say_what_a_model_costs(toml: str, price: tuple[str | None, ...]) -> None:
+    loaded = load_settings(Sources(user_toml=toml), trusted=False)
+    assert loaded.problems == ()
+    stated = loaded.settings.prices["z-ai/glm-4.6"]
+    assert (stated.input, stated.output, stated.cached, stated.cache_write) == tuple(
+        None if amount is None else Decimal(amount) for amount in price
+    )
+
+
+@pytest.mark.parametrize(
+    ("toml", "said"),
+    [
+        ("[prices.some]\ninput = 1", "nothing of output"),
+        ("[prices.some]\noutput = 1\ncached = 1", "nothing of input"),
+        ("[prices.some]\ninput = -1\noutput = 1", "between 0"),
+        ("[prices.some]\ninput = nan\noutput = 1", "finite"),
+        ("[prices.gpt-5.2]\ninput = 1\noutput = 1", '[prices."gpt-5.2"]'),
+        ("[prices.'a b']\ninput = 1\noutput = 1", "cannot be a name"),
+    ],
+)
+def test_half_a_price_is_no_price(toml: str, said: str) -> None:
+    loaded = load_settings(Sources(user_toml=toml), trusted=False)
+    assert any(said in problem.message for problem in loaded.problems)
+    assert loaded.settings.prices == {}
+
+
+def test_a_project_cannot_say_what_a_model_costs() -> None:
+    toml = "[prices.some]\ninput = 0\noutput = 0"
+    for sources in (
+        Sources(project_toml=toml),
+        Sources(client={"prices": {"some": {"input": 0, "output": 0}}}),
+    ):
+        loaded = load_settings(sources, trusted=True)
+        assert {problem.code for problem in loaded.problems} == {"not-from-project"}
+        assert loaded.settings.prices == {}

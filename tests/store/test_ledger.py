@@ -1,14 +1,18 @@
 from __future__ import annotations
 
+import time
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kiro_lsp import events
-from kiro_lsp.store import CostRow, Refusal, Reservation, Spent, Store
+from kiro_lsp.store import CostRow, Refusal, Reservation, Spent, Store, Warn, local_day
 from tests.store.rows import AT, Other, add_run
 
 DAY = "2026-11-21"
@@ -176,15 +180,17 @@ def test_costs_are_summed_by_day_agent_spec_and_task(store: Store) -> None:
     add_run(store, "a", task_key="1", path="specs/one/tasks.md", agent="claude")
     add_run(store, "b", task_key="2", path="specs/one/tasks.md", agent="claude")
     add_run(store, "c", task_key="1", path="specs/two/tasks.md", agent="free", billing="subscription")
-    store.append("a", [events.UsageReport(100, 10, 5, "0.1", "metered")], durable=True, at=AT).result()
-    store.append("c", [events.UsageReport(7, 3, 0, "0", "subscription")], durable=True, at=AT).result()
+    store.append("a", [events.UsageReport(100, 10, 5, "0.1", "metered", 4)], durable=True, at=AT).result()
+    store.append("c", [events.UsageReport(7, 3, 0, "0", "subscription", 2)], durable=True, at=AT).result()
     store.settle(granted(store, 500, run="a"), 100).result()
     store.settle(granted(store, 500, run="a", day="2026-11-22"), 50).result()
     store.settle(granted(store, 500, run="b", day="2026-11-22"), None).result()
-    assert store.cost_rows("agent") == [CostRow("claude", 2, 100, 10, 5, 150, 1), CostRow("free", 1, 7, 3, 0, 0, 0)]
+    claude = CostRow("claude", 2, 100, 10, 5, 150, 1, turns=4, charged=650, metered=True)
+    free = CostRow("free", 1, 7, 3, 0, 0, 0, turns=2)
+    assert store.cost_rows("agent") == [claude, free]
     assert store.cost_rows("spec") == [
-        CostRow("specs/one/tasks.md", 2, 100, 10, 5, 150, 1),
-        CostRow("specs/two/tasks.md", 1, 7, 3, 0, 0, 0),
+        replace(claude, key="specs/one/tasks.md"),
+        replace(free, key="specs/two/tasks.md"),
     ]
     assert [(row.key, row.nano, row.unknown) for row in store.cost_rows("task")] == [
         ("specs/one/tasks.md 1", 150, 0),
@@ -194,3 +200,168 @@ def test_costs_are_summed_by_day_agent_spec_and_task(store: Store) -> None:
     by_day = {row.key: row for row in store.cost_rows("day")}
     assert (by_day["2026-11-21"].nano, by_day["2026-11-22"].nano, by_day["2026-11-22"].unknown) == (100, 50, 1)
     assert sum(row.input_tokens for row in by_day.values()) == 107
+
+
+# The warning
+
+
+def warn_at(nano: int) -> Warn:
+    def said(day: str, spent: Spent) -> events.RunEvent:
+        return events.Warned("budget", f"{day} {spent.spent}", "")
+
+    return Warn(nano, said, AT)
+
+
+def spend(store: Store, nano: int | None, warn: int, *, run: str = "run-1", day: str = DAY) -> list[str]:
+    """Settle one request of 100 at most; what was said."""
+    told = store.settle(granted(store, 100, run=run, day=day), nano, warn=warn_at(warn)).result()
+    assert [envelope.event for envelope in told] == warnings(store, run)[len(warnings(store, run)) - len(told) :]
+    return [envelope.event.message for envelope in told if isinstance(envelope.event, events.Warned)]
+
+
+def warnings(store: Store, run: str) -> list[events.RunEvent]:
+    return [envelope.event for envelope in store.events(run) if isinstance(envelope.event, events.Warned)]
+
+
+def test_the_warning_is_said_once_a_day_by_the_request_that_reaches_it(store: Store) -> None:
+    add_run(store)
+    add_run(store, "run-2")
+    assert spend(store, 50, 100) == []
+    assert spend(store, 49, 100, run="run-2") == []
+    assert spend(store, 1, 100, run="run-2") == [f"{DAY} 100"]
+    assert spend(store, 50, 100) == []
+    assert spend(store, 99, 100, day="2026-11-22") == []
+    assert spend(store, 99, 100, day="2026-11-22") == ["2026-11-22 198"]
+    assert len(warnings(store, "run-1")) == len(warnings(store, "run-2")) == 1
+
+
+def test_unknown_cost_counts_towards_the_warning_as_it_is_charged_and_nothing_does_not(store: Store) -> None:
+    add_run(store)
+    assert spend(store, 0, 0) == [], "nothing was spent, so there is nothing to warn of"
+    assert spend(store, None, 100) == [f"{DAY} 100"]
+
+
+def test_an_earlier_warning_that_a_project_asks_for_does_not_use_up_the_persons_own(store: Store) -> None:
+    add_run(store)
+    assert spend(store, 60, 50) == [f"{DAY} 60"]
+    assert spend(store, 60, 100) == [f"{DAY} 120"]
+    assert spend(store, 60, 50) == []
+    assert spend(store, 60, 100) == []
+
+
+def test_a_request_without_a_run_leaves_the_warning_to_the_next_run(store: Store) -> None:
+    add_run(store)
+    store.settle(granted(store, 100, run="doctor-1"), 100).result()
+    assert spend(store, 1, 100) == [f"{DAY} 101"]
+
+
+def test_processes_that_spend_together_warn_once(store: Store, folder: Path) -> None:
+    runs = [f"run-{number}" for number in range(6)]
+    others = []
+    for run in runs:
+        add_run(store, run)
+        others.append(Other(folder, "warned", run=run, nano=5, times=40, at=500))
+    for other in others:
+        assert other.hear() == "ready"
+    for other in others:
+        other.go()
+    told = [other.hear() for other in others]
+    for other in others:
+        other.__exit__()
+    assert store.spent(DAY).spent == 6 * 40 * 5
+    assert sum(told) == 1
+    assert sum(len(warnings(store, run)) for run in runs) == 1
+
+
+# A process that is gone
+
+
+def test_what_a_killed_run_had_reserved_is_charged_and_unknown_once_the_run_is_interrupted(store: Store) -> None:
+    add_run(store)
+    held = granted(store, 700)
+    store.settle(granted(store, 100), 40).result()
+    assert store.spent(DAY) == Spent(40, 700, 0)
+    store.append("run-1", [events.State("running", "interrupted")], durable=True, at=AT).result()
+    assert store.spent(DAY) == Spent(740, 0, 1)
+    assert (store.run("run-1").cost, store.run("run-1").charged) == (None, "0.00000074")
+    store.settle(held, 10).result()  # a report that comes late proves nothing: it could be of another attempt
+    assert store.spent(DAY) == Spent(740, 0, 1)
+
+
+def test_what_another_run_has_reserved_stays_reserved(store: Store) -> None:
+    add_run(store)
+    add_run(store, "run-2")
+    granted(store, 300, run="run-2")
+    store.append("run-1", [events.State("running", "interrupted")], durable=True, at=AT).result()
+    assert store.spent(DAY) == Spent(0, 300, 0)
+
+
+def test_a_refusal_names_the_cap_that_stands_in_the_way_and_what_has_used_it(store: Store) -> None:
+    store.settle(granted(store, 500), 400).result()
+    granted(store, 300)
+    refusal = reserve(store, 301)
+    assert isinstance(refusal, Refusal)
+    assert (refusal.setting, refusal.cap, refusal.spent, refusal.reserved) == ("max_cost_per_run", 1000, 400, 300)
+    by_day = reserve(store, 301, run="run-2", cap_run=5000)
+    assert isinstance(by_day, Refusal)
+    assert (by_day.setting, by_day.spent, by_day.reserved) == ("max_cost_per_day", 400, 300)
+    for word in ("max_cost_per_day = $0.000001", "$0.0000004 spent", "$0.0000003 reserved"):
+        assert word in by_day.message
+
+
+# Days
+
+
+@pytest.mark.parametrize(
+    ("zone", "instant", "day"),
+    [
+        ("UTC", "2026-11-21T23:59:59+00:00", "2026-11-21"),
+        ("UTC", "2026-11-22T00:00:00+00:00", "2026-11-22"),
+        ("Pacific/Kiritimati", "2026-11-21T12:00:00+00:00", "2026-11-22"),
+        ("Etc/GMT+12", "2026-11-21T11:59:59+00:00", "2026-11-20"),
+        ("Europe/Berlin", "2026-10-25T00:59:59+00:00", "2026-10-25"),  # the hour that comes twice
+        ("Europe/Berlin", "2026-10-25T01:30:00+00:00", "2026-10-25"),
+        ("Europe/Berlin", "2026-10-25T22:59:59+00:00", "2026-10-25"),
+        ("Europe/Berlin", "2026-03-28T23:00:00+00:00", "2026-03-29"),  # the day that lacks an hour
+        ("Africa/Cairo", "2026-04-23T22:00:00+00:00", "2026-04-24"),  # there midnight itself is left out
+    ],
+)
+def test_a_day_is_the_local_one(zone: str, instant: str, day: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", zone)
+    time.tzset()
+    try:
+        assert local_day(datetime.fromisoformat(instant)) == day
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    moves=st.lists(
+        st.tuples(st.integers(0, 40), st.integers(-72, 72), st.sampled_from(["UTC", "Etc/GMT+12", "Etc/GMT-14"])),
+        min_size=1,
+        max_size=12,
+    )
+)
+def test_hours_that_pass_clocks_that_jump_and_zones_that_change_give_each_day_once(
+    moves: list[tuple[int, int, str]],
+) -> None:
+    """Real hours pass, and the clock shows something else in some zone: no day is ever spent twice."""
+    real = datetime(2026, 11, 21, 12, tzinfo=UTC)
+    with TemporaryDirectory() as name:
+        store = Store.open(Path(name))
+        try:
+            shown: set[str] = set()
+            for number, (hours, ahead, zone) in enumerate(moves):
+                real += timedelta(hours=hours)
+                day = (real + timedelta(hours=ahead)).astimezone(ZoneInfo(zone)).date().isoformat()
+                shown.add(day)
+                for part in range(3):
+                    reserve(store, 600, run=f"{number}-{part}", day=day)
+            rows = store.cost_rows("day")
+            assert all(row.charged <= 1000 for row in rows)
+            assert sum(row.charged for row in rows) <= 1000 * len(shown)
+            assert {row.key for row in rows} <= shown
+        finally:
+            store.close()

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from kiro_lsp.changes.model import FileChange
-from kiro_lsp.events import Chunk, Phase
-from kiro_lsp.store import Refusal, Store
+from kiro_lsp.events import Chunk, Phase, Warned
+from kiro_lsp.store import Refusal, Store, Warn
 from tests.store.rows import AT, run_record
 
 
@@ -28,6 +28,16 @@ def reserve(store: Store, *, run: str, nano: int, actual: int | None, times: int
         store.settle(granted, actual).result()
         charged += nano if actual is None else actual
     say({"charged": charged, "granted": granted_times})
+
+
+def warned(store: Store, *, run: str, nano: int, times: int, at: int) -> None:
+    """Spend again and again; says how often it was told that the day has reached `at`."""
+    warn, told = Warn(at, lambda day, _spent: Warned("budget", day, ""), AT), 0
+    for _ in range(times):
+        granted = store.reserve(run, "/p", "claude", nano, cap_day=10**6, cap_run=10**6, day="2026-11-21").result()
+        assert not isinstance(granted, Refusal)
+        told += len(store.settle(granted, nano, warn=warn).result())
+    say(told)
 
 
 def reserve_and_wait(store: Store, *, run: str, nano: int) -> None:
@@ -96,7 +106,18 @@ def claim(store: Store, *, run: str) -> None:
 
 VERBS = {
     verb.__name__: verb
-    for verb in (reserve, reserve_and_wait, transition, append, write_until_killed, own, answer, open_only, claim)
+    for verb in (
+        reserve,
+        warned,
+        reserve_and_wait,
+        transition,
+        append,
+        write_until_killed,
+        own,
+        answer,
+        open_only,
+        claim,
+    )
 }
 
 
@@ -107,7 +128,7 @@ def main() -> None:
         say("ready")
         sys.stdin.readline()
     store = Store.open(Path(folder))
-    if verb in ("reserve", "transition", "append", "claim"):
+    if verb in ("reserve", "warned", "transition", "append", "claim"):
         say("ready")
         sys.stdin.readline()
     VERBS[verb](store, **json.loads(arguments))
