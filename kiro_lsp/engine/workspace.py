@@ -323,6 +323,10 @@ class Workspace:
         shared = settings.cost.reuse_context
         return build_prompt(file.tasks.dialect, file.tasks, task, file.path, docs, shared=shared), intent
 
+    def as_sent(self, prompt: Prompt) -> str:
+        """A prompt as it leaves this machine: one text, without the secrets that are known here."""
+        return self.settings().secrets.redactor().redact(prompt.render())
+
     def _matching(self, patterns: Sequence[str]) -> Iterator[str]:
         """Existing files for root-relative patterns, in the order of the patterns, each once."""
         seen: set[str] = set()

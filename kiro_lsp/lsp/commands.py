@@ -172,7 +172,8 @@ class Commands:
 
         def rendered() -> str:
             file = workspace.read_tasks(str(path))
-            return workspace.prompt(file, tasks.find(file.tasks, _text(args, "task")))[0].render()
+            prompt, _intent = workspace.prompt(file, tasks.find(file.tasks, _text(args, "task")))
+            return workspace.as_sent(prompt)
 
         return _ok(await asyncio.to_thread(rendered))
 

@@ -216,6 +216,7 @@ def prompt(args: argparse.Namespace, console: Console) -> int:
         file = project.read_tasks(args.path)
         task = task_lists.find(file.tasks, args.task)
         prompt, _ = project.workspace.prompt(file, task)
+        text = project.workspace.as_sent(prompt)
     for left in prompt.left_out:
         console.say(f"Left out: {left.path} ({left.reason}, about {left.tokens} tokens)")
     if console.json:
@@ -223,7 +224,7 @@ def prompt(args: argparse.Namespace, console: Console) -> int:
             {
                 "path": args.path,
                 "task": task.key,
-                "text": prompt.render(),
+                "text": text,
                 "tokens": prompt.tokens,
                 "limit": prompt.limit,
                 "leftOut": [
@@ -232,7 +233,7 @@ def prompt(args: argparse.Namespace, console: Console) -> int:
             }
         )
     elif console.is_terminal:
-        console.line(prompt.render())
+        console.line(text)
     else:
-        console.raw(prompt.render())
+        console.raw(text)
     return 0
