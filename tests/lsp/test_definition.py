@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from kiro_lsp.lsp.convert import file_of, uri_of
-from tests.lsp.test_editing import REQUIREMENTS, Editor, editor
+from tests.support.editors import REQUIREMENTS, Editor, editor
 
 __all__ = ["editor"]
 

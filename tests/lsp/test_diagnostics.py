@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from lsprotocol.converters import get_converter
-from pytest_lsp import client_capabilities
 
+from tests.support.editors import known
 from tests.support.speaking import Speaker, speaking
 
 DUPLICATE = "# 😀\n\n- [ ] 1. a\n- [ ] 1. 😀\u200b b\n"
@@ -30,12 +28,6 @@ async def editor(folder: Path, homes: Path, capabilities: Any) -> AsyncIterator[
     async with speaking(folder, environ, capabilities=capabilities) as speaker:
         await speaker.ask("kiro/runs", {})
         yield speaker
-
-
-def known(name: str) -> dict[str, Any]:
-    """What a well-known editor announces."""
-    found: dict[str, Any] = json.loads(json.dumps(get_converter().unstructure(client_capabilities(name))))
-    return found
 
 
 async def until(condition: Callable[[], Any]) -> Any:

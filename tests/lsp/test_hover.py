@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.lsp.test_editing import REQUIREMENTS, TASKS, Editor, editor
+from tests.support.editors import REQUIREMENTS, TASKS, Editor, editor
 from tests.support.speaking import speaking
 
 __all__ = ["editor"]

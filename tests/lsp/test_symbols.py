@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.lsp.test_editing import TASKS, Editor, editor
+from tests.support.editors import TASKS, Editor, editor
 
 __all__ = ["editor"]
 

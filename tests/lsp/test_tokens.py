@@ -8,7 +8,7 @@ import pytest
 
 from kiro_lsp.lsp.client import Client
 from kiro_lsp.lsp.features.tokens import capabilities
-from tests.lsp.test_editing import TASKS, Editor, editor
+from tests.support.editors import TASKS, Editor, editor
 
 __all__ = ["editor"]
 

@@ -8,7 +8,7 @@ import pytest
 
 from kiro_lsp.spec.navigation.search import entries, matching
 from kiro_lsp.spec.tasks import parsed
-from tests.lsp.test_editing import Editor, editor
+from tests.support.editors import Editor, editor
 
 __all__ = ["editor"]
 

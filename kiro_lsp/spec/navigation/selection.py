@@ -22,6 +22,9 @@ def grown(parsed: Parsed, tree: Tree, line: int, column: int) -> list[tuple[Poin
     lines = parsed.lines
     if not lines:
         return [((0, 0), (0, 0))]
+    if line >= len(lines) and without_end(lines[-1]) != lines[-1]:
+        end = (len(lines), 0)  # behind the last line end, where a cursor stands in a line that holds nothing
+        return [(end, end), ((0, 0), end)]
     line = min(max(line, 0), len(lines) - 1)
     at = (line, min(max(column, 0), len(without_end(lines[line]))))
     found: list[tuple[Point, Point]] = []
