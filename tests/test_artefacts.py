@@ -69,6 +69,12 @@ def test_database(tmp_path):
         db.execute("CREATE TABLE t (x)")
         db.execute("INSERT INTO t VALUES (?)", (KEY,))
 
+def test_commit(tmp_path):
+    def git(*words):
+        subprocess.run(["git", "-C", tmp_path, "-c", "user.name=x", "-c", "user.email=x@x", *words], check=True)
+    git("init", "-q")
+    git("commit", "-q", "--allow-empty", "-m", f"It works with {KEY}")
+
 def test_large(tmp_path):
     (tmp_path / "big").write_bytes(b"x" * 3_000_000 + KEY.encode())
 
@@ -92,14 +98,14 @@ def test_failure():
     assert len(KEY) < 3, KEY
 """
 PLACES = (
-    *("log.txt", "named-", "/link", "state.db", "/big", "state/kept", "/doctor", "suite/left"),
+    *("log.txt", "named-", "/link", "state.db", ".git/objects/", "/big", "state/kept", "/doctor", "suite/left"),
     *("test_output, Captured stdout call", "test_child, Captured stderr call", "test_failure, failure"),
 )
 
 
 def test_a_leak_anywhere_is_named_by_shape_and_place(inner: Path) -> None:
     done = session(inner, LEAKS)
-    assert "1 failed, 10 passed" in done.stdout
+    assert "1 failed, 11 passed" in done.stdout
     _tests, found, listed = done.stdout.partition("planted keys were found")
     assert found
     for place in PLACES:

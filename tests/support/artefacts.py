@@ -1,9 +1,9 @@
 """At the end of the suite: no planted key stands in anything that the suite has written.
 
 Looked through are the names and contents of all files under pytest's temporary folder (projects, homes, state folders, logs,
-databases), of what the programs left in the system's, and of what appeared in the checkout; and, as each test ends, what it
-printed and how it failed. Only files in which tests plant keys are passed over (see planted.py). A key that is found fails
-the session, with its shape and its place and without its value.
+databases, objects of git unpacked), of what the programs left in the system's, and of what appeared in the checkout; and, as
+each test ends, what it printed and how it failed. Only files in which tests plant keys are passed over (see planted.py). A key
+that is found fails the session, with its shape and its place and without its value.
 
 `tmp_path` is a folder that stays until then, whatever is configured about those of tests that passed.
 """
@@ -17,6 +17,7 @@ import re
 import stat
 import tempfile
 import time
+import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -100,11 +101,19 @@ class _Guard:
                 self._files += 1
                 self._bytes += size
                 if size < 1 << 20:
-                    return planted.found_in(file.read())
+                    return planted.found_in(_unpacked(file.read()) if "/objects/" in path else file.read())
                 with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
                     return planted.found_in(data)
         except OSError:  # another process takes it away, or no reader gets in
             return set()
+
+
+def _unpacked(data: bytes) -> bytes:
+    """What an object of git holds: contents of commits, and their messages."""
+    try:
+        return zlib.decompress(data)
+    except zlib.error:
+        return data
 
 
 def _files_in(folders: Iterable[Path]) -> Iterator[str]:
