@@ -61,7 +61,7 @@ _TITLE: Mapping[Kind, re.Pattern[str]] = {
     "documentation": _words(
         r"""
         docs?\b documentation document(?:ed|ing|s)?\b readme changelog comments?\b docstring tutorial
-        guides?\b report\b template rubric spec\stracker written wiki\b dokument documentar documenta
+        guides?\b wiki\b dokument documentar documenta
         документ 文档 文件說明 ドキュメント 문서
         """
     ),
@@ -73,7 +73,7 @@ _TITLE: Mapping[Kind, re.Pattern[str]] = {
     ),
     "refactor": _words(
         r"""
-        refactor renam(?:e|ing) extract\b mov(?:e|ing)\b clean[-\s]?up simplif replace\b remov(?:e|ing)\b
+        refactor renam(?:e|ing) extract\b mov(?:e|ing)\b clean[-\s]?up simplif replace\b remov(?:e|ing)\b delet(?:e|ing)\b
         migrat restructur dedupl consolidat deprecat split\b keep\scurrent\sbehavior import\sfrom\b rework
         refactoriz umbenenn рефактор 重构 重構 リファクタ 移行 리팩
         """
@@ -99,13 +99,32 @@ _THOUGHT = _words(
     optimi[sz] protocol schema permission 认证 权限 セキュリティ 権限
     """
 )
+_MADE: Mapping[Kind, str] = {
+    "testing": r"tests?|test\s(?:suite|plan|cases?|class)|coverage",
+    "documentation": r"documentation|docs|readme|guides?|changelog|reports?|tutorial",
+}
+_MADE_DENSE: Mapping[Kind, str] = {
+    "testing": "测试|測試|テスト|테스트",
+    "documentation": "文档|文件|文檔|ドキュメント|문서",
+}
+_MAKES: Mapping[Kind, re.Pattern[str]] = {
+    kind: re.compile(
+        r"(?:add|write|create|implement|build|define|extend|update|produce|prepare|draft|generate)\b"
+        rf"(?:(?!\b(?:with|and|for|from|in)\b)[^.;:]){{0,80}}?\b(?:{_MADE[kind]})\b|.{{1,80}}(?:{_MADE_DENSE[kind]})\W*\Z",
+        re.IGNORECASE,
+    )
+    for kind in _MADE
+}
+"""What is made is tests, or something to read; in `implement X with tests` the code comes first."""
+_FILE_NAME = re.compile(r"\btasks?\s+document\b|\bdesign\s+document\b|任务文档|タスクドキュメント", re.IGNORECASE)
+"""What the title of every such file says, whatever its tasks are about."""
 _PATH_IN_TEXT = re.compile(r"`([\w./\\-]+\.\w{1,6})`|(?<![\w/])((?:[\w.-]+/)+[\w.-]+\.\w{1,6})")
 _BULLET = re.compile(r"^\s*[-*] \S", re.MULTILINE)
 
 
 def analyse(task: Task, section: str | None = None) -> Analysis:
     """The kind and size of one task. `section` is the heading above it, when that is not the task's own."""
-    title = task.title.replace("`", " ")
+    title = _PATH_IN_TEXT.sub(" ", task.title).replace("`", " ")
     files = task.files or tuple(one or two for one, two in _PATH_IN_TEXT.findall(f"{task.title}\n{task.body}"))
     scores: dict[Kind, int] = dict.fromkeys(_TITLE, 0)
     reasons: list[tuple[int, str]] = []
@@ -122,7 +141,10 @@ def analyse(task: Task, section: str | None = None) -> Analysis:
             vote(kind, _WEIGHT[kind] + early, f"title says {found.group(0).strip()!r}")
         elif words.search(task.body[:600]):
             vote(kind, 1, f"text is about {kind}")
-    heading = section or task.section or ""
+    for kind, pattern in _MAKES.items():
+        if pattern.match(title.lstrip()):
+            vote(kind, 4, f"what is made is {kind}")
+    heading = _FILE_NAME.sub("", section or task.section or "")
     for kind, words in _TITLE.items():
         if heading and kind != DEFAULT and words.search(heading):
             vote(kind, 2, f"under {heading.strip()!r}")
