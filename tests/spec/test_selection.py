@@ -1,20 +1,17 @@
-"""The kind of a task by its own words: a table, and sixty real tasks that were labelled before the rules were written."""
+"""The kind of a task by its own words: a table, and real tasks that a reader labelled before the rules were tried on them."""
 
 from __future__ import annotations
 
-import tomllib
-from collections import Counter
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from benchmarks.selection import agreement, sets
 from kiro_lsp.spec import tasks
 from kiro_lsp.spec.model import Task
 from kiro_lsp.spec.selection import DEFAULT, Analysis, analyse
-
-LABELS = Path(__file__).parent.parent / "executors" / "selection_labels.toml"
 
 
 def task(text: str) -> Task:
@@ -29,6 +26,12 @@ def task(text: str) -> Task:
         ("- [ ] 1. Fix the crash on empty input", "bug-fix", "simple"),
         ("- [ ] 1. Rename `Store` to `Vault` everywhere", "refactor", "simple"),
         ("- [ ] 1. Update README.md with the new flags", "documentation", "simple"),
+        ("- [ ] 1. Create user documentation", "documentation", "simple"),
+        ("- [ ] 1. Add a regression test", "testing", "simple"),
+        ("- [ ] 1. Implement the parser with unit tests", "code-generation", "simple"),
+        ("- [ ] 1. Delete `docs/templates/tests.ts`", "refactor", "simple"),
+        ("# Tasks Document\n\n- [ ] 1. Add the fallback", "code-generation", "simple"),
+        ("- [ ] 1. 新增接口文档", "documentation", "simple"),
         ("- [ ] 1. 修复登录崩溃", "bug-fix", "simple"),
         ("- [ ] 1. ログイン機能を実装", "code-generation", "simple"),
         ("- [ ] 1. Добавить вход по паролю", "code-generation", "simple"),
@@ -64,16 +67,13 @@ def test_any_text_has_one_answer(text: str) -> None:
         assert 0 <= first.confidence <= 1
 
 
-def test_real_tasks_are_mostly_recognised_and_better_than_by_always_saying_new_code(shared: Path) -> None:
-    corpus = shared / "corpus"
-    right: Counter[str] = Counter()
-    asked: Counter[str] = Counter()
-    for label in tomllib.loads(LABELS.read_text("utf-8"))["task"]:
-        text = (corpus / label["file"]).read_text("utf-8", "replace")
-        found = next(one for one in tasks.parse(text, label["file"]).tasks if one.key == label["key"])
-        asked[label["type"]] += 1
-        right[label["type"]] += analyse(found).kind == label["type"]
-    assert asked.total() == 60
-    assert right.total() >= 48, right
-    assert right.total() >= asked[DEFAULT] + 15
-    assert right["testing"] * 4 >= asked["testing"] * 3
+@pytest.mark.parametrize(("name", "least", "margin"), [("labels", 48, 20), ("draw 1", 44, 15), ("draw 2", 44, 15)])
+def test_real_tasks_are_mostly_recognised_and_better_than_by_always_saying_new_code(
+    name: str, least: int, margin: int, shared: Path
+) -> None:
+    found = agreement(shared / "corpus", sets()[name])
+    assert found.asked.total() == 60
+    assert found.right.total() >= least, found
+    assert found.right.total() >= found.asked[DEFAULT] + margin
+    assert found.right["testing"] * 3 >= found.asked["testing"] * 2
+    assert found.right[DEFAULT] * 5 >= found.asked[DEFAULT] * 4
