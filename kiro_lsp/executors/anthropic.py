@@ -6,6 +6,7 @@ is said is brief.py, what a failure means to a person is provider_failures.py.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,31 +16,31 @@ import orjson
 
 from kiro_lsp.budget import Usage
 from kiro_lsp.executors import brief, toolloop
-from kiro_lsp.executors.anthropic_failures import meaning_of
+from kiro_lsp.executors.anthropic_failures import MANNER
 from kiro_lsp.executors.protocol import ExecutorRequest, ExecutorResult, RunContext
-from kiro_lsp.executors.provider import WorkerBacked, show
+from kiro_lsp.executors.provider import FRAME_TOKENS, OWN_BYTES_PER_TOKEN, WorkerBacked, address, show
 from kiro_lsp.executors.provider_failures import Reached, failure, no_key
 from kiro_lsp.executors.toolloop import Stop, ToolUse, Turn
 from kiro_lsp.executors.tools import ToolResult, all_tools
 from kiro_lsp.executors.worker import Worker
 from kiro_lsp.settings import DEFAULT_ENDPOINTS, MODELS, AgentSettings
 from kiro_lsp.settings.redact import Redactor
-from kiro_lsp.settings.values import is_loopback, origin
 from kiro_lsp.spec.instructions import SYSTEM
 
 SCRIPT: Final = Path(__file__).with_name("anthropic_worker.py")
 
-_RETRIES: Final = 3
-"""Further attempts, and only after ones that certainly did nothing; the waits between them add up to a few seconds."""
-_CONNECT_SECONDS: Final = 10.0
 _IDLE_SECONDS: Final = 120.0
 """Without a single byte; the API sends pings while a model thinks. The whole turn is bounded by the run's own limit."""
 
-_OWN_BYTES_PER_TOKEN: Final = 3
-"""Of our own English and JSON, which no tokenizer cuts finer. Of anything else a token may be a single byte."""
-_FRAME_TOKENS: Final = 2_000
-"""What the provider adds around tools and messages."""
-
+_USUAL: Final = Reached(
+    "Claude",
+    "claude",
+    MODELS["anthropic"].default,
+    DEFAULT_ENDPOINTS["anthropic-api"],
+    "ANTHROPIC_API_KEY",
+    "the Messages API",
+    "ANTHROPIC_BASE_URL",
+)
 _STOPS: Final[Mapping[str, Stop]] = {
     "end_turn": "end_turn",
     "stop_sequence": "end_turn",
@@ -49,6 +50,9 @@ _STOPS: Final[Mapping[str, Stop]] = {
     "refusal": "refusal",
     "model_context_window_exceeded": "context",
 }
+_THINKS: Final = re.compile(r"claude-[a-z]+-(4[.-]([6-9]|\d\d)(?!\d)|[5-9](?!\d)|\d\d(?!\d))")
+"""Models that take what follows; the newer of them hand their thoughts out only when they are asked to."""
+_THINKING: Final = {"type": "adaptive", "display": "summarized"}
 _CACHED: Final = {"cache_control": {"type": "ephemeral"}}
 
 
@@ -60,20 +64,17 @@ class AnthropicExecutor(WorkerBacked):
         agent = request.agent or self._agent
         environ = request.environ or self._environ
         task = brief.task_text(request)
-        reached, key = _reached(agent, environ)
+        reached, key = address(agent, environ, _USUAL)
+        if not key:
+            raise no_key(reached)
         redactor = Redactor((key,))
         redact = request.redact or redactor.redact
-        order = {
-            "apiKey": key,
-            "baseUrl": reached.url,
-            "retries": _RETRIES,
-            "connectSeconds": _CONNECT_SECONDS,
-            "idleSeconds": self._idle_seconds,
-        }
         caches = request.settings is None or request.settings.cost.cache_prompts
         fixed = _fixed(agent, [redact(text) for text in brief.stable_texts(request)], caches)
+        if request.schema is not None:
+            fixed = _answering(fixed, request.schema)
         async with self._worker(SCRIPT) as worker:
-            conversation = _Conversation(worker, order, reached, fixed, caches, redactor)
+            conversation = _Conversation(worker, self._order(reached, key), reached, fixed, caches, redactor)
             conversation.add_user([{"type": "text", "text": redact(task)}])
             return await toolloop.work(conversation, run, redact=redact)
 
@@ -91,8 +92,8 @@ class _Conversation:
     worker: Worker
     order: Mapping[str, Any]
     reached: Reached
-    fixed: Mapping[str, Any]
-    """model, max_tokens, system, tools: the same bytes for every task of a spec."""
+    fixed: dict[str, Any]
+    """model, max_tokens, system, tools, thinking: the same bytes for every task of a spec."""
     caches: bool
     redactor: Redactor
     messages: list[_Message] = field(default_factory=list)
@@ -108,14 +109,19 @@ class _Conversation:
     def at_most(self) -> Usage:
         """What was counted for the last request and its answer, and one token for every byte that is new."""
         known = self._known_tokens if self._known_tokens is not None else self._fixed_tokens()
-        return Usage(known + self._new_bytes + _FRAME_TOKENS, int(self.fixed["max_tokens"]))
+        return Usage(known + self._new_bytes + FRAME_TOKENS, int(self.fixed["max_tokens"]))
 
     async def turn(self, run: RunContext) -> Turn:
-        order = {**self.order, "request": {**self.fixed, "messages": self._on_the_wire()}}
-        last = await self.worker.ask(order, lambda line: show(line, run, self.reached.url))
+        last = await self._ask(run)
+        if _objects_to_thinking(last) and self.fixed.pop("thinking", None) is not None:
+            last = await self._ask(run)
         if last["event"] != "done":
-            raise failure(last, self.reached, self.redactor, meaning_of)
+            raise failure(last, self.reached, self.redactor, MANNER)
         return self._done(last)
+
+    async def _ask(self, run: RunContext) -> dict[str, Any]:
+        order = {**self.order, "request": {**self.fixed, "messages": self._on_the_wire()}}
+        return await self.worker.ask(order, lambda line: show(line, run, self.reached.url))
 
     def add_user(self, content: Sequence[Mapping[str, Any]]) -> None:
         plain = orjson.dumps({"role": "user", "content": content})
@@ -172,7 +178,8 @@ class _Conversation:
                 case _:
                     sent.append(block)
         encoded = orjson.dumps({"role": "assistant", "content": sent})
-        self.messages.append(_Message(encoded))
+        if sent:  # the API refuses a message without content
+            self.messages.append(_Message(encoded))
         usage = _usage(line["usage"])
         if usage is None:
             self._new_bytes += len(encoded)
@@ -183,32 +190,10 @@ class _Conversation:
 
     def _fixed_tokens(self) -> int:
         """A bound for what every request holds: our own words by their length, all others a byte a token."""
-        own = len(orjson.dumps(self.fixed["tools"])) + len(SYSTEM.encode())
+        own = len(orjson.dumps(self.fixed.get("tools"))) + len(SYSTEM.encode())
         texts = [block["text"] for block in self.fixed["system"]]
         foreign = sum(len(text.encode()) for text in texts if text != SYSTEM)
-        return own // _OWN_BYTES_PER_TOKEN + foreign
-
-
-def _reached(agent: AgentSettings, environ: Mapping[str, str]) -> tuple[Reached, str]:
-    """Where the request goes and with which key. Raises ExecutorError where there is no key, or none may go there."""
-    key_name = agent.api_key_env or "ANTHROPIC_API_KEY"
-    label = agent.label or "Claude"
-    moved = environ.get("ANTHROPIC_BASE_URL")
-    chosen = agent.endpoint if "endpoint" in agent.origins else moved or agent.endpoint
-    url = (chosen or DEFAULT_ENDPOINTS["anthropic-api"]).rstrip("/")
-    where = origin(url)
-    if where is None or not (where[0] == "https" or is_loopback(where[1])):
-        raise toolloop.NotCharged(
-            "network",
-            f"The endpoint {url!r} is neither https nor on this machine: no key is sent there.",
-            hint="Set ANTHROPIC_BASE_URL, or endpoint of the agent, to an https address.",
-        )
-    key = environ.get(key_name, "").strip()
-    model = agent.model or MODELS["anthropic"].default
-    reached = Reached(label, agent.name, model, url, key_name, "the Messages API", "ANTHROPIC_BASE_URL")
-    if not key:
-        raise no_key(reached)
-    return reached, key
+        return own // OWN_BYTES_PER_TOKEN + foreign
 
 
 def _fixed(agent: AgentSettings, texts: Sequence[str], caches: bool) -> dict[str, Any]:
@@ -219,7 +204,19 @@ def _fixed(agent: AgentSettings, texts: Sequence[str], caches: bool) -> dict[str
             block.update(_CACHED)
     tools = [{"name": tool.name, "description": tool.description, "input_schema": tool.schema} for tool in all_tools()]
     model = agent.model or MODELS["anthropic"].default
-    return {"model": model, "max_tokens": agent.max_tokens, "system": system, "tools": tools}
+    thinking = {"thinking": _THINKING} if _THINKS.search(model) else {}
+    return {"model": model, "max_tokens": agent.max_tokens, "system": system, "tools": tools, **thinking}
+
+
+def _answering(fixed: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str, Any]:
+    """For one answer as data: no tools, and no thoughts that nobody reads."""
+    kept = {name: value for name, value in fixed.items() if name not in ("tools", "thinking")}
+    return {**kept, "output_config": {"format": {"type": "json_schema", "schema": dict(schema)}}}
+
+
+def _objects_to_thinking(line: Mapping[str, Any]) -> bool:
+    """A gateway or a model that does not know the field works without it."""
+    return line["event"] == "error" and line["status"] == 400 and "thinking" in str(line["said"]).lower()
 
 
 def _arguments(raw: str, given: object) -> object:

@@ -1,7 +1,7 @@
 """Gemini by the Gemini API: translates a run's conversation to the wire of the official SDK and back.
 
 The SDK itself runs in a worker process (google_worker.py); this module imports none. What decides is toolloop.py, what is
-said is brief.py, what a failure means to a person is google_failures.py. Caching is the provider's own: it finds prefixes
+said is brief.py, what a failure means to a person is provider_failures.py. Caching is the provider's own: it finds prefixes
 that it has seen, so what is stable stands first and has the same bytes for every task of a spec.
 """
 
@@ -18,26 +18,30 @@ import orjson
 from kiro_lsp.budget import Usage
 from kiro_lsp.errors import ExecutorError
 from kiro_lsp.executors import brief, toolloop
-from kiro_lsp.executors.google_failures import Reached, failure, no_key
+from kiro_lsp.executors.google_failures import MANNER
 from kiro_lsp.executors.protocol import ExecutorRequest, ExecutorResult, RunContext
-from kiro_lsp.executors.provider import WorkerBacked, show
+from kiro_lsp.executors.provider import FRAME_TOKENS, OWN_BYTES_PER_TOKEN, WorkerBacked, address, show
+from kiro_lsp.executors.provider_failures import Reached, failure, no_key
 from kiro_lsp.executors.toolloop import Stop, ToolUse, Turn
 from kiro_lsp.executors.tools import ToolResult, all_tools
 from kiro_lsp.executors.worker import Worker
 from kiro_lsp.settings import DEFAULT_ENDPOINTS, MODELS, AgentSettings
 from kiro_lsp.settings.redact import Redactor
-from kiro_lsp.settings.values import is_loopback, origin
 from kiro_lsp.spec.instructions import SYSTEM
 
 SCRIPT: Final = Path(__file__).with_name("google_worker.py")
 
-_RETRIES: Final = 3
-_CONNECT_SECONDS: Final = 10.0
 _IDLE_SECONDS: Final = 300.0
 """Without a single byte; this API sends nothing while a model thinks without summaries."""
-_OWN_BYTES_PER_TOKEN: Final = 3
-"""Of our own English and JSON, which no tokenizer cuts finer. Of anything else a token may be a single byte."""
-_FRAME_TOKENS: Final = 2_000
+_USUAL: Final = Reached(
+    "Gemini",
+    "gemini",
+    MODELS["google"].default,
+    DEFAULT_ENDPOINTS["google-api"],
+    "GOOGLE_API_KEY",
+    "the Gemini API",
+    "GOOGLE_GEMINI_BASE_URL",
+)
 _NO_THOUGHTS: Final = re.compile(r"(?!gemini-)|gemini-(1|2\.0)")
 """Models that refuse to be asked for summaries of their thoughts."""
 
@@ -67,16 +71,11 @@ class GoogleExecutor(WorkerBacked):
         reached, key = _reached(agent, request.environ or self._environ)
         redactor = Redactor((key,))
         redact = request.redact or redactor.redact
-        order = {
-            "apiKey": key,
-            "baseUrl": reached.url,
-            "retries": _RETRIES,
-            "connectSeconds": _CONNECT_SECONDS,
-            "idleSeconds": self._idle_seconds,
-        }
+        order = self._order(reached, key)
         texts = [redact(text) for text in brief.stable_texts(request)]
         async with self._worker(SCRIPT) as worker:
-            conversation = _Conversation(worker, order, reached, _config(reached.model, agent, texts), redactor)
+            config = _config(reached.model, agent, texts, request.schema)
+            conversation = _Conversation(worker, order, reached, config, redactor)
             conversation.add_text(redact(task))
             return await toolloop.work(conversation, run, redact=redact)
 
@@ -102,14 +101,14 @@ class _Conversation:
     def at_most(self) -> Usage:
         """What was counted for the last request and its answer, and one token for every byte that is new."""
         known = self._known_tokens if self._known_tokens is not None else _fixed_tokens(self.config)
-        return Usage(known + self._new_bytes + _FRAME_TOKENS, int(self.config["max_output_tokens"]))
+        return Usage(known + self._new_bytes + FRAME_TOKENS, int(self.config["max_output_tokens"]))
 
     async def turn(self, run: RunContext) -> Turn:
         contents = [orjson.Fragment(content) for content in self.contents]
         request = {"model": self.model, "contents": contents, "config": self.config}
         last = await self.worker.ask({**self.order, "request": request}, lambda line: show(line, run, "it"))
         if last["event"] != "done":
-            raise failure(last, self.reached, self.redactor)
+            raise failure(last, self.reached, self.redactor, MANNER)
         return self._done(last)
 
     def add_text(self, text: str) -> None:
@@ -134,14 +133,17 @@ class _Conversation:
             elif not part.get("thought"):
                 texts.append(part.get("text", ""))
         usage = _usage(line["usage"])
-        self._add({"role": "model", "parts": line["parts"]})
+        broken = line["stop"] in _BROKEN_CALLS
+        # A call that is not answered, or a message without parts, would make the API refuse the next request.
+        parts = [part for part in line["parts"] if not broken or "function_call" not in part]
+        if parts:
+            self._add({"role": "model", "parts": parts})
         if usage is not None:
             self._known_tokens, self._new_bytes = usage.input_tokens + usage.output_tokens, 0
         text = "".join(texts)
         stop, said = _stop(line["stop"], bool(uses)), str(line["stop"])
-        if line["stop"] in _BROKEN_CALLS:
-            # The provider itself could not read what the model called: a call that was announced and is not there.
-            return Turn(text, (), "tool_use", usage, said)
+        if broken:
+            return Turn(text, (), "broken", usage, said)
         if stop == "refusal":
             reason = " ".join(part for part in (said, line["said"]) if part)
             text = f"{text}\n{reason}".strip()
@@ -166,19 +168,7 @@ def _response(use: ToolUse, result: ToolResult) -> dict[str, Any]:
 
 def _reached(agent: AgentSettings, environ: Mapping[str, str]) -> tuple[Reached, str]:
     """Where the request goes and with which key. Raises ExecutorError where there is no key, or none may go there."""
-    key_name = agent.api_key_env or "GOOGLE_API_KEY"
-    moved = environ.get("GOOGLE_GEMINI_BASE_URL")
-    chosen = agent.endpoint if "endpoint" in agent.origins else moved or agent.endpoint
-    url = (chosen or DEFAULT_ENDPOINTS["google-api"]).rstrip("/")
-    where = origin(url)
-    if where is None or not (where[0] == "https" or is_loopback(where[1])):
-        raise toolloop.NotCharged(
-            "network",
-            f"The endpoint {url!r} is neither https nor on this machine: no key is sent there.",
-            hint="Set GOOGLE_GEMINI_BASE_URL, or endpoint of the agent, to an https address.",
-        )
-    reached = Reached(agent.label or "Gemini", agent.name, agent.model or MODELS["google"].default, url, key_name)
-    key = environ.get(key_name, "").strip()
+    reached, key = address(agent, environ, _USUAL)
     if not key:
         raise no_key(reached)
     if not re.fullmatch(r"[\w.:/@-]+", reached.model) or ".." in reached.model:
@@ -188,7 +178,7 @@ def _reached(agent: AgentSettings, environ: Mapping[str, str]) -> tuple[Reached,
     return reached, key
 
 
-def _config(model: str, agent: AgentSettings, texts: Sequence[str]) -> dict[str, Any]:
+def _config(model: str, agent: AgentSettings, texts: Sequence[str], schema: Mapping[str, Any] | None) -> dict[str, Any]:
     declared = [
         {"name": tool.name, "description": tool.description, "parameters_json_schema": tool.schema}
         for tool in all_tools()
@@ -198,6 +188,9 @@ def _config(model: str, agent: AgentSettings, texts: Sequence[str]) -> dict[str,
         "tools": [{"function_declarations": declared}],
         "max_output_tokens": agent.max_tokens,
     }
+    if schema is not None:
+        del config["tools"]
+        return {**config, "response_mime_type": "application/json", "response_json_schema": dict(schema)}
     if _NO_THOUGHTS.match(model) is None:
         config["thinking_config"] = {"include_thoughts": True}
     return config
@@ -220,5 +213,5 @@ def _usage(wire: Mapping[str, int]) -> Usage | None:
 def _fixed_tokens(config: Mapping[str, Any]) -> int:
     """A bound for what every request holds: our own words by their length, all others a byte a token."""
     texts = [part["text"] for part in config["system_instruction"]["parts"]]
-    own = len(orjson.dumps(config["tools"])) + len(SYSTEM.encode())
-    return own // _OWN_BYTES_PER_TOKEN + sum(len(text.encode()) for text in texts if text != SYSTEM)
+    own = len(orjson.dumps(config.get("tools"))) + len(SYSTEM.encode())
+    return own // OWN_BYTES_PER_TOKEN + sum(len(text.encode()) for text in texts if text != SYSTEM)

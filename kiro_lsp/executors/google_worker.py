@@ -150,8 +150,13 @@ class Whole(httpx2.AsyncByteStream):
         await self._body.aclose()
 
 
+_answering: Final[list[httpx2.Response]] = []
+"""The answer that is being read: the SDK leaves it open when it is not read to its end."""
+
+
 async def _check(response: httpx2.Response) -> None:
     if response.status_code == 200:
+        _answering.append(response)
         shared.check_stream(response)
         response.stream = Whole(response.stream)
 
@@ -208,6 +213,9 @@ async def attempt(client: genai.Client, order: Mapping[str, Any], output: shared
         raise shared.connection(error) from error
     except (shared.Unreadable, shared.TooLarge, ValueError, KeyError, TypeError, AttributeError) as error:
         raise shared.unread(error) from error
+    finally:
+        while _answering:
+            await _answering.pop().aclose()
     complete = answer.complete()
     if complete is None:
         raise shared.Failed("cut", "the answer ended in the middle")

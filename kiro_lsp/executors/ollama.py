@@ -1,7 +1,7 @@
 """A model on this machine by Ollama's HTTP API: translates a run's conversation to its wire and back.
 
 The requests are made by a worker process (ollama_worker.py). What decides is toolloop.py, what is said is brief.py, what a
-failure means to a person is ollama_failures.py. A model that cannot call tools is told to write its edits as text and to
+failure means to a person is provider_failures.py. A model that cannot call tools is told to write its edits as text and to
 name the files it wants to read; the loop stages the edits of its answer.
 """
 
@@ -19,9 +19,10 @@ from kiro_lsp.budget import Usage
 from kiro_lsp.errors import ExecutorError
 from kiro_lsp.events import Phase
 from kiro_lsp.executors import brief, toolloop
-from kiro_lsp.executors.ollama_failures import Reached, failure, no_model
+from kiro_lsp.executors.ollama_failures import MANNER, no_model
 from kiro_lsp.executors.protocol import ExecutorRequest, ExecutorResult, RunContext
 from kiro_lsp.executors.provider import WorkerBacked, show
+from kiro_lsp.executors.provider_failures import Reached, failure
 from kiro_lsp.executors.toolloop import NotCharged, Stop, ToolUse, Turn
 from kiro_lsp.executors.tools import ToolResult, all_tools
 from kiro_lsp.executors.tools.textanswer import edits_in
@@ -33,8 +34,6 @@ from kiro_lsp.settings.values import origin
 
 SCRIPT: Final = Path(__file__).with_name("ollama_worker.py")
 
-_RETRIES: Final = 2
-_CONNECT_SECONDS: Final = 5.0
 _IDLE_SECONDS: Final = 600.0
 """Without a single byte: loading a large model and reading a long prompt may take minutes on a small machine."""
 _BYTES_PER_TOKEN: Final = 3
@@ -49,6 +48,7 @@ _ASKED_AT_MOST: Final = 16
 _LISTED_AT_MOST: Final = 400
 _GIVEN_BYTES: Final = 96 * 1024
 _OWN_ID: Final = "call-"
+_NO_SECRETS: Final = Redactor(())
 
 WITHOUT_TOOLS: Final = """\
 In this conversation you have no tools: what is said above about tools is done in writing.
@@ -78,13 +78,8 @@ class OllamaExecutor(WorkerBacked):
         agent = request.agent or self._agent
         task = brief.task_text(request)
         reached = _reached(agent, request.environ or self._environ)
-        redact = request.redact or Redactor(()).redact
-        order = {
-            "baseUrl": reached.url,
-            "retries": _RETRIES,
-            "connectSeconds": _CONNECT_SECONDS,
-            "idleSeconds": self._idle_seconds,
-        }
+        redact = request.redact or _NO_SECRETS.redact
+        order = self._order(reached, "")
         async with self._worker(SCRIPT) as worker:
             run.emit(Phase("starting", reached.model))
             model = await _shown(worker, order, reached)
@@ -92,7 +87,9 @@ class OllamaExecutor(WorkerBacked):
             conversation = _Conversation(worker, order, reached, model, agent.max_tokens, caches)
             for text in brief.stable_texts(request):
                 conversation.add("system", redact(text))
-            conversation.files = redact(await _files(request, task, run))
+            conversation.schema = request.schema
+            if request.schema is None:
+                conversation.files = redact(await _files(request, task, run))
             conversation.add_text(redact(task))
             return await toolloop.work(conversation, run, redact=redact)
 
@@ -121,6 +118,8 @@ class _Conversation:
     caches: bool
     files: str = ""
     """What a model without tools is shown before its task."""
+    schema: Mapping[str, Any] | None = None
+    """Of an answer that is to be data."""
     messages: list[bytes] = field(default_factory=list)
     """Each message as encoded once."""
     _known_tokens: int = 0
@@ -141,7 +140,7 @@ class _Conversation:
             self.able.tools = False  # an older version says so only when it is asked
             last = await self._asked(run)
         if last["event"] != "done":
-            raise failure(last, self.reached)
+            raise failure(last, self.reached, _NO_SECRETS, MANNER)
         return self._done(last)
 
     def add_text(self, text: str) -> None:
@@ -165,13 +164,15 @@ class _Conversation:
         options = {"num_ctx": self._grown(), "num_predict": self.most_output}
         request: dict[str, Any] = {"model": self.model, "stream": True, "options": options}
         messages = [orjson.Fragment(message) for message in self.messages]
-        if self.able.tools:
+        if self.schema is not None:
+            request["format"] = dict(self.schema)
+        elif self.able.tools:
             request["tools"] = _declared()
         else:
             told = {"role": "system", "content": f"{WITHOUT_TOOLS}\n\n{self.files}".strip()}
             messages.insert(_systems(self.messages), orjson.Fragment(orjson.dumps(told)))
         if self.able.thinks:
-            request["think"] = True
+            request["think"] = self.schema is None
         if self.caches and not self.able.stays:
             request["keep_alive"] = _KEPT
         order = {**self.order, "request": {**request, "messages": messages}}
@@ -272,7 +273,7 @@ async def _shown(worker: Worker, order: Mapping[str, Any], reached: Reached) -> 
     """What the model can do. Raises ExecutorError when Ollama does not run, or the model is not there."""
     last = await worker.ask({**order, "show": reached.model}, lambda _line: None)
     if last["event"] != "done":
-        raise failure(last, reached)
+        raise failure(last, reached, _NO_SECRETS, MANNER)
     able = last["able"]
     if able is not None and "completion" not in able:
         raise ExecutorError(
@@ -323,4 +324,5 @@ def _reached(agent: AgentSettings, environ: Mapping[str, str]) -> Reached:
         url += ":11434"
     if not agent.model:
         raise no_model(agent.name)
-    return Reached(agent.name, agent.model, url)
+    label = agent.label or "Ollama"
+    return Reached(label, agent.name, agent.model, url, "", "Ollama's API", "OLLAMA_HOST")

@@ -48,6 +48,8 @@ class Answer:
             raise shared.Unreadable("a line is no object")
         if "error" in value:
             raise shared.refused(200, "error", str(value["error"]), {})
+        if "message" not in value and "done" not in value:
+            raise shared.Unreadable("a line is none of an answer")
         if self._end is not None:
             raise shared.Unreadable("a line came after the end of the answer")
         message = value.get("message") or {}
@@ -115,6 +117,8 @@ async def attempt(http: httpx2.AsyncClient, order: Mapping[str, Any], output: sh
                 raise await _status(response)
             if shows:
                 return {**await _shown(response), **await _loaded(http, order)}
+            if (kind := response.headers.get("content-type", "")).startswith("text/"):
+                raise shared.Unreadable(f"it is {kind}")
             async for line in _lines(response.aiter_bytes()):
                 answer.take(line)
     except httpx2.HTTPError as error:

@@ -12,7 +12,7 @@ import hashlib
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
@@ -20,9 +20,9 @@ import orjson
 
 from kiro_lsp.budget import Usage
 from kiro_lsp.executors import brief, toolloop
-from kiro_lsp.executors.openai_failures import meaning_of
+from kiro_lsp.executors.openai_failures import MANNER
 from kiro_lsp.executors.protocol import ExecutorRequest, ExecutorResult, RunContext
-from kiro_lsp.executors.provider import WorkerBacked, show
+from kiro_lsp.executors.provider import FRAME_TOKENS, OWN_BYTES_PER_TOKEN, WorkerBacked, address, show
 from kiro_lsp.executors.provider_failures import Reached, failure, no_key
 from kiro_lsp.executors.toolloop import Stop, ToolUse, Turn
 from kiro_lsp.executors.tools import ToolResult, all_tools
@@ -34,16 +34,18 @@ from kiro_lsp.spec.instructions import SYSTEM
 
 SCRIPT: Final = Path(__file__).with_name("openai_worker.py")
 
-_RETRIES: Final = 3
-_CONNECT_SECONDS: Final = 10.0
 _IDLE_SECONDS: Final = 300.0
 """Without a single byte. These APIs send no pings, and a model may think for minutes; the run's own limit bounds the turn."""
 
-_OWN_BYTES_PER_TOKEN: Final = 3
-"""Of our own English and JSON, which no tokenizer cuts finer. Of anything else a token may be a single byte."""
-_FRAME_TOKENS: Final = 2_000
-"""What the provider adds around tools and messages."""
-
+_USUAL: Final = Reached(
+    "OpenAI",
+    "codex",
+    MODELS["openai"].default,
+    DEFAULT_ENDPOINTS["openai-api"],
+    "OPENAI_API_KEY",
+    "the Responses API",
+    "OPENAI_BASE_URL",
+)
 _THINKS_NOT: Final = re.compile(r"(.*/)?(gpt-3|gpt-4|chatgpt-4)")
 """Models that refuse a request which asks for reasoning."""
 _MARKED: Final = re.compile(r"(.*/)?gpt-(5\.([6-9]|\d\d)|[6-9]|\d\d)")
@@ -74,18 +76,14 @@ class OpenaiExecutor(WorkerBacked):
         reached, key, responses = _reached(agent, request.environ or self._environ)
         redactor = Redactor((key,) if key else ())
         redact = request.redact or redactor.redact
-        order = {
-            "apiKey": key or "none",  # the SDK sends no request without one, and servers that need none ignore it
-            "baseUrl": reached.url,
-            "wire": "responses" if responses else "chat",
-            "retries": _RETRIES,
-            "connectSeconds": _CONNECT_SECONDS,
-            "idleSeconds": self._idle_seconds,
-        }
+        # The SDK sends no request without a key, and servers that need none ignore it.
+        order = {**self._order(reached, key or "none"), "wire": "responses" if responses else "chat"}
         caches = request.settings is None or request.settings.cost.cache_prompts
         texts = [redact(text) for text in (system, *documents)]
         wire = _Responses if responses else _Chat
         fixed = wire.fixed(reached, agent.max_tokens, texts, _cache_key(request) if caches else None)
+        if request.schema is not None:
+            fixed = _answering(fixed, request.schema, responses=responses)
         async with self._worker(SCRIPT) as worker:
             conversation = wire(worker, order, reached, fixed, redactor)
             conversation.begin("\n\n".join(texts[1:]), redact(task), marks=caches)
@@ -119,14 +117,14 @@ class _Conversation(ABC):
     def at_most(self) -> Usage:
         """What was counted for the last request and its answer, and one token for every byte that is new."""
         known = self._known_tokens if self._known_tokens is not None else self._fixed_tokens()
-        return Usage(known + self._new_bytes + _FRAME_TOKENS, self._answer_tokens())
+        return Usage(known + self._new_bytes + FRAME_TOKENS, self._answer_tokens())
 
     async def turn(self, run: RunContext) -> Turn:
         last = await self._ask(run)
         while last["event"] == "error" and self._leaves_out(_objected(last)):
             last = await self._ask(run)
         if last["event"] != "done":
-            raise failure(last, self.reached, self.redactor, meaning_of)
+            raise failure(last, self.reached, self.redactor, MANNER)
         turn = self._done(last)
         if turn.usage is not None:
             self._known_tokens, self._new_bytes = turn.usage.input_tokens + turn.usage.output_tokens, 0
@@ -171,8 +169,8 @@ class _Conversation(ABC):
     def _fixed_tokens(self) -> int:
         """A bound for what every request holds: our own words by their length, all others a byte a token."""
         everything = len(orjson.dumps(self.fixed_part))
-        own = len(orjson.dumps(self.fixed_part["tools"])) + (len(SYSTEM.encode()) if self._says_system() else 0)
-        return own // _OWN_BYTES_PER_TOKEN + max(everything - own, 0)
+        own = len(orjson.dumps(self.fixed_part.get("tools"))) + (len(SYSTEM.encode()) if self._says_system() else 0)
+        return own // OWN_BYTES_PER_TOKEN + max(everything - own, 0)
 
     @staticmethod
     @abstractmethod
@@ -300,25 +298,23 @@ def _reached(agent: AgentSettings, environ: Mapping[str, str]) -> tuple[Reached,
 
     Raises ExecutorError where there is no key, or none may go there. A server on this machine may need none.
     """
-    key_name = agent.api_key_env or "OPENAI_API_KEY"
-    moved = environ.get("OPENAI_BASE_URL")
-    chosen = agent.endpoint if "endpoint" in agent.origins else moved or agent.endpoint
-    url = (chosen or DEFAULT_ENDPOINTS["openai-api"]).rstrip("/")
-    where = origin(url)
-    if where is None or not (where[0] == "https" or is_loopback(where[1])):
-        raise toolloop.NotCharged(
-            "network",
-            f"The endpoint {url!r} is neither https nor on this machine: no key is sent there.",
-            hint="Set OPENAI_BASE_URL, or endpoint of the agent, to an https address.",
-        )
-    responses = agent.api == "responses" if agent.api else _is_openai(url)
-    api = "the Responses API" if responses else "Chat Completions"
-    model = agent.model or MODELS["openai"].default
-    reached = Reached(agent.label or "OpenAI", agent.name, model, url, key_name, api, "OPENAI_BASE_URL")
-    key = environ.get(key_name, "").strip()
-    if not key and not is_loopback(where[1]):
+    reached, key = address(agent, environ, _USUAL)
+    responses = agent.api == "responses" if agent.api else _is_openai(reached.url)
+    if not responses:
+        reached = replace(reached, api="Chat Completions")
+    where = origin(reached.url)
+    if not key and not (where is not None and is_loopback(where[1])):
         raise no_key(reached)
     return reached, key, responses
+
+
+def _answering(fixed: Mapping[str, Any], schema: Mapping[str, Any], *, responses: bool) -> dict[str, Any]:
+    """For one answer as data: no tools, and no thoughts that nobody reads."""
+    kept = {name: value for name, value in fixed.items() if name not in ("tools", "reasoning", "include")}
+    form = {"name": "answer", "schema": dict(schema), "strict": True}
+    if responses:
+        return {**kept, "text": {"format": {"type": "json_schema", **form}}}
+    return {**kept, "response_format": {"type": "json_schema", "json_schema": form}}
 
 
 def _is_openai(url: str) -> bool:

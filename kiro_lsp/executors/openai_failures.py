@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-_MEANINGS: Final[Mapping[str, int]] = {
+from kiro_lsp.executors.provider_failures import Manner
+
+_CODES: Final[Mapping[str, int]] = {
     "insufficient_quota": 402,
     "billing_hard_limit_reached": 402,
     "billing_not_active": 402,
@@ -22,10 +24,12 @@ _MEANINGS: Final[Mapping[str, int]] = {
 _TOO_LONG: Final = ("maximum context length", "context window", "context length")
 
 
-def meaning_of(status: int, code: str, said: str) -> int:
-    """The status that an error means (see provider_failures.py)."""
-    if status in (0, 400, 402, 404, 429) and code in _MEANINGS:
-        return _MEANINGS[code]
+def _status_of(status: int, code: str, said: str) -> int:
+    if status in (0, 400, 402, 404, 429) and code in _CODES:
+        return _CODES[code]
     if status == 400 and any(words in said.lower() for words in _TOO_LONG):
         return 413
     return int(code) if not status and code.isdecimal() and len(code) == 3 else status
+
+
+MANNER: Final = Manner(_status_of)

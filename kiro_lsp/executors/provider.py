@@ -7,12 +7,23 @@ import contextlib
 import os
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 from kiro_lsp.events import Chunk, Phase, Thought
 from kiro_lsp.executors.protocol import RunContext
+from kiro_lsp.executors.provider_failures import Reached
+from kiro_lsp.executors.toolloop import NotCharged
 from kiro_lsp.executors.worker import Worker, WorkerPool
 from kiro_lsp.settings import AgentSettings
+from kiro_lsp.settings.values import is_loopback, origin
+
+RETRIES: Final = 3
+"""Further attempts, and only after ones that certainly did nothing; the waits between them add up to a few seconds."""
+CONNECT_SECONDS: Final = 10.0
+OWN_BYTES_PER_TOKEN: Final = 3
+"""Of our own English and JSON, which no tokenizer cuts finer. Of anything else a token may be a single byte."""
+FRAME_TOKENS: Final = 2_000
+"""What a provider adds around tools and messages."""
 
 
 class WorkerBacked:
@@ -46,6 +57,37 @@ class WorkerBacked:
         finally:
             if self._workers is None:
                 await asyncio.shield(pool.close())
+
+    def _order(self, reached: Reached, key: str) -> dict[str, Any]:
+        """What every order to a worker holds beside its request."""
+        return {
+            "apiKey": key,
+            "baseUrl": reached.url,
+            "retries": RETRIES,
+            "connectSeconds": CONNECT_SECONDS,
+            "idleSeconds": self._idle_seconds,
+        }
+
+
+def address(agent: AgentSettings, environ: Mapping[str, str], usual: Reached) -> tuple[Reached, str]:
+    """Who is asked, where, and the key for it ("" if there is none). `usual` is the provider as nobody configured it.
+
+    Raises NotCharged where others could read a key on its way.
+    """
+    moved = environ.get(usual.address)
+    chosen = agent.endpoint if "endpoint" in agent.origins else moved or agent.endpoint
+    url = (chosen or usual.url).rstrip("/")
+    where = origin(url)
+    if where is None or not (where[0] == "https" or is_loopback(where[1])):
+        raise NotCharged(
+            "network",
+            f"The endpoint {url!r} is neither https nor on this machine: no key is sent there.",
+            hint=f"Set {usual.address}, or endpoint of the agent, to an https address.",
+        )
+    key_name = agent.api_key_env or usual.key
+    label, model = agent.label or usual.label, agent.model or usual.model
+    reached = Reached(label, agent.name, model, url, key_name, usual.api, usual.address)
+    return reached, environ.get(key_name, "").strip()
 
 
 def show(line: Mapping[str, Any], run: RunContext, where: str, who: str = "the provider") -> None:

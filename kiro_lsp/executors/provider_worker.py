@@ -24,11 +24,15 @@ from typing import Any, Final
 
 import httpx2
 
+_EVENT_STREAM: Final = "text/event-stream"
 _MERGE_SECONDS: Final = 0.02
 _LONGEST_WAIT: Final = 60.0
 _FIRST_WAIT: Final = 0.5
 _STREAM_BYTES: Final = 64 * 1024 * 1024
 _LINE_BYTES: Final = 8 * 1024 * 1024
+_LINES: Final = 2_000_000
+_EVENT_LINES: Final = 1_000
+"""Of an event in a stream of events, which has three; those who read one put it together in quadratic time."""
 _CONTENT_CHARACTERS: Final = 8 * 1024 * 1024
 _TRANSIENT: Final = frozenset({500, 502, 503, 529})
 
@@ -114,16 +118,23 @@ class Size:
 class Bounded(httpx2.AsyncByteStream):
     """A body that is refused where a broken or hostile server would fill the memory with it."""
 
-    def __init__(self, body: Any) -> None:
+    def __init__(self, body: Any, *, events: bool) -> None:
         self._body = body
+        self._events = events
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        total = line = 0
+        total = line = lines = event_lines = 0
+        last = b""
         async for chunk in self._body:
             total += len(chunk)
             newline = chunk.rfind(b"\n")
             line = line + len(chunk) if newline < 0 else len(chunk) - newline
-            if total > _STREAM_BYTES or line > _LINE_BYTES:
+            lines += _line_ends(chunk)
+            if self._events:
+                blank = max((last + chunk).rfind(end) for end in (b"\n\n", b"\r\n\r\n", b"\r\r"))
+                event_lines = _line_ends((last + chunk)[blank:]) if blank >= 0 else event_lines + _line_ends(chunk)
+                last = chunk[-3:]
+            if total > _STREAM_BYTES or line > _LINE_BYTES or lines > _LINES or event_lines > _EVENT_LINES:
                 raise TooLarge
             yield chunk
 
@@ -131,10 +142,15 @@ class Bounded(httpx2.AsyncByteStream):
         await self._body.aclose()
 
 
+def _line_ends(chunk: bytes) -> int:
+    return chunk.count(b"\n") + chunk.count(b"\r")
+
+
 async def _bound(response: httpx2.Response) -> None:
     if response.headers.get("content-encoding", "identity") != "identity":
         raise Unreadable("it is compressed, though that was not asked for")
-    response.stream = Bounded(response.stream)
+    kind = response.headers.get("content-type", "")
+    response.stream = Bounded(response.stream, events=kind.startswith(_EVENT_STREAM))
 
 
 def http_options() -> dict[str, Any]:
@@ -160,7 +176,7 @@ def canned(*events: tuple[str, Mapping[str, Any]]) -> httpx2.MockTransport:
 def check_stream(response: httpx2.Response) -> None:
     """Raises Failed for an answer that is no event stream."""
     kind = response.headers.get("content-type", "")
-    if not kind.startswith("text/event-stream"):
+    if not kind.startswith(_EVENT_STREAM):
         raise Failed("unreadable", f"it answers with {kind or 'nothing'} instead of an event stream")
 
 

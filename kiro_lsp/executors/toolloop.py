@@ -21,7 +21,8 @@ from kiro_lsp.executors.protocol import ExecutorResult, RunContext
 from kiro_lsp.executors.tools import Toolbox, ToolResult
 from kiro_lsp.executors.tools.textanswer import edits_in
 
-Stop = Literal["end_turn", "tool_use", "max_tokens", "refusal", "pause", "context", "unknown"]
+Stop = Literal["end_turn", "tool_use", "max_tokens", "refusal", "pause", "context", "unknown", "broken"]
+"""broken: the provider itself could not read what the model called, and hands on none of it."""
 
 
 class NotCharged(ExecutorError):
@@ -86,8 +87,14 @@ class Limits:
     equal_failing_edits: int = 3
     refused_answers: int = 3
     """How often edits written into an answer may be refused before the run ends."""
+    unreadable_calls: int = 3
+    """How many answers in a row may hold a tool call that nobody could read."""
 
 
+_UNREADABLE: Final = (
+    "Your tool call could not be read, so nothing was carried out. Call the tool again, with one JSON object of the "
+    "arguments that it declares."
+)
 _EDITS: Final = frozenset({"edit", "write_file", "delete_file"})
 
 
@@ -103,6 +110,7 @@ class _Loop:
     failed_edits: Counter[str] = field(default_factory=Counter)
     result_bytes: int = 0
     refused_answers: int = 0
+    unreadable_calls: int = 0
     ids: set[str] = field(default_factory=set)
     changed: dict[str, None] = field(default_factory=dict)
     """Paths that a successful tool has changed, in order."""
@@ -153,6 +161,22 @@ class _Loop:
                 hint="Retry, or pick another model.",
             )
         return result.text
+
+    def ask_again(self, turn: Turn) -> str | None:
+        """What to tell a model whose tool call could not be read by anybody; None after an answer that can be read."""
+        if turn.stop != "broken" and not (turn.stop == "tool_use" and not turn.tool_uses):
+            self.unreadable_calls = 0
+            return None
+        self.unreadable_calls += 1
+        word = f" ({turn.said})" if turn.said else ""
+        if self.unreadable_calls >= self.limits.unreadable_calls:
+            raise ExecutorError(
+                "loop",
+                f"The model announced a tool call {self.unreadable_calls} times and sent none that can be read{word}.",
+                hint="Retry, or pick another model.",
+            )
+        self.run.emit(Phase("thinking", f"asking again: a tool call could not be read{word}"))
+        return _UNREADABLE
 
     def _event_id(self, given: str) -> str:
         """The call's id, told apart from one of an earlier turn: readers of events tell calls by it."""
@@ -213,6 +237,9 @@ async def work(
         turn = await _paid(conversation, run)
         total += turn.usage or Usage()
         said = turn.text if turn.text.strip() else said
+        if (unread := loop.ask_again(turn)) is not None:
+            conversation.add_text(unread)
+            continue
         _complete_or_raise(turn, limits, begun=bool(loop.calls))
         if turn.tool_uses:
             conversation.add_results([(use, await loop.carry_out(use)) for use in turn.tool_uses])
@@ -281,8 +308,6 @@ def _complete_or_raise(turn: Turn, limits: Limits, *, begun: bool) -> None:
         inside = " inside a tool call, which was not carried out" if turn.tool_uses else ""
         word = f" ({turn.said})" if turn.stop == "unknown" and turn.said else ""
         raise ExecutorError(kind, f"{what}{word}{inside}.", hint=hint)
-    if turn.stop == "tool_use" and not turn.tool_uses:
-        raise ExecutorError("agent", "The model announced a tool call and sent none.", hint="Retry the run.")
     ids = [use.id for use in turn.tool_uses]
     if "" in ids or len(set(ids)) != len(ids):
         raise ExecutorError(

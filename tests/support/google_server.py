@@ -1,227 +1,97 @@
-"""A local server that speaks the Gemini streaming API, well and badly, by a script.
+"""A local server that speaks the Gemini streaming API, well and badly, by a script (see provider_server.py).
 
-Which step of the script answers is found from the request alone (how many turns with calls it holds), so retries do not
-shift it. `StreamServer` knows no API; the local Ollama is made of it too. Nothing is timed.
+The API has no calls with broken arguments: where a script has some, the answer ends as the API ends it then.
 """
 
 from __future__ import annotations
 
 import json
-import select
-import socket
-import struct
-import threading
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
 
-Json = dict[str, Any]
+from tests.support.provider_server import Fault, Handler, Json, ProviderServer, Step, cut
 
-
-@dataclass
-class Reply:
-    """One HTTP answer: a body, and how it goes wrong on its way."""
-
-    body: bytes
-    status: int = 200
-    headers: Mapping[str, str] = field(default_factory=dict)
-    write_size: int | None = None
-    """Bytes per write. None: all at once."""
-    cut_after: int | None = None
-    cut_with: str = "close"
-    """"close" as a crashed server does, "reset", or "end": a well-formed end of the body."""
-    hold: int | None = None
-    """After so many bytes, send nothing more until `release` is called."""
-    endless: bytes = b""
-    """Sent again and again after the body, until the client hangs up."""
+_NAMES: Final[Mapping[int, str]] = {
+    400: "INVALID_ARGUMENT",
+    401: "UNAUTHENTICATED",
+    403: "PERMISSION_DENIED",
+    404: "NOT_FOUND",
+    409: "ABORTED",
+    429: "RESOURCE_EXHAUSTED",
+    500: "INTERNAL",
+    503: "UNAVAILABLE",
+    504: "DEADLINE_EXCEEDED",
+}
+_PATH: Final = ("/v1beta/models/", ":streamGenerateContent")
 
 
-class StreamServer:
-    """Runs in a thread on a free port of 127.0.0.1; use it as a context manager. `reply` answers every request."""
-
-    def __init__(self) -> None:
-        self.requests: list[Json] = []
-        self.headers: list[dict[str, str]] = []
-        self.paths: list[str] = []
-        self.released = threading.Event()
-        self.holding = threading.Event()
-        self.hung_up = threading.Event()
-        server = self
-
-        class Handler(_Handler):
-            owner = server
-
-        self._http = _Http(("127.0.0.1", 0), Handler)
-        self._thread = threading.Thread(target=self._http.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-
-    def reply(self, path: str, request: Json) -> Reply:
-        raise NotImplementedError
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self._http.server_address[1]}"
-
-    def release(self) -> None:
-        self.released.set()
-
-    def __enter__(self) -> StreamServer:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.released.set()
-        self._http.shutdown()
-        self._http.server_close()
-        self._thread.join()
-
-
-class _Http(ThreadingHTTPServer):
-    daemon_threads = True
-    request_queue_size = 64
-
-    def handle_error(self, request: Any, client_address: Any) -> None:  # the base class names it
-        """Quiet: a client that hangs up is part of the tests."""
-
-
-class _Handler(BaseHTTPRequestHandler):
-    owner: StreamServer
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True
-
-    def log_message(self, *_: object) -> None:
-        """Quiet: requests are kept in `requests`."""
-
-    def do_POST(self) -> None:
-        request = json.loads(self.rfile.read(int(self.headers.get("content-length", 0))))
-        self.owner.paths.append(self.path)
-        self.owner.headers.append({name.lower(): value for name, value in self.headers.items()})
-        self.owner.requests.append(request)
-        reply = self.owner.reply(self.path, request)
-        self.send_response(reply.status)
-        for name, value in {**reply.headers, "transfer-encoding": "chunked"}.items():
-            self.send_header(name, value)
-        self.end_headers()
-        try:
-            if self._send(reply):
-                self.wfile.write(b"0\r\n\r\n")
-                return
-        except ConnectionError:
-            self.owner.hung_up.set()
-        self.close_connection = True
-
-    def _send(self, reply: Reply) -> bool:
-        """Whether the answer was sent to its end."""
-        body = reply.body if reply.cut_after is None else reply.body[: reply.cut_after]
-        if reply.hold is not None:
-            self._write(body[: reply.hold], reply.write_size)
-            self.owner.holding.set()
-            if not self._wait():
-                return False
-            body = body[reply.hold :]
-        self._write(body, reply.write_size)
-        while reply.endless:
-            self._write(reply.endless, None)
-        return reply.cut_after is None or self._drop(reply.cut_with)
-
-    def _wait(self) -> bool:
-        while not self.owner.released.wait(0.02):
-            readable, _, _ = select.select([self.connection], [], [], 0)
-            if readable and self.connection.recv(1, socket.MSG_PEEK) == b"":
-                self.owner.hung_up.set()
-                return False
-        return True
-
-    def _write(self, data: bytes, size: int | None) -> None:
-        for start in range(0, len(data), size or max(len(data), 1)):
-            part = data[start : start + (size or len(data))]
-            self.wfile.write(b"%x\r\n%s\r\n" % (len(part), part))
-            self.wfile.flush()
-
-    def _drop(self, how: str) -> bool:
-        if how == "end":
-            return True
-        if how == "reset":
-            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            self.connection.close()
-        else:
-            self.connection.shutdown(socket.SHUT_RDWR)
-        return False
-
-
-@dataclass
-class Step:
-    """One turn of the model."""
-
-    text: str = ""
-    thinking: str = ""
-    tools: Sequence[Sequence[Any]] = ()
-    """(name, arguments) or (name, arguments, id)."""
-    signature: str = ""
-    """Of the first call, else of an empty last part; base64."""
-    stop: str | None = "STOP"
-    usage: Mapping[str, int] | None = None
-    """The whole usageMetadata; None: an ordinary one."""
-    pieces: int = 7
-    blocked: str = ""
-    raw: bytes | None = None
-    error: Json | None = None
-    """An error in the middle of the stream, after HTTP 200."""
-    way: Mapping[str, Any] = field(default_factory=dict)
-    """Fields of Reply."""
-
-
-def chunks_of(step: Step) -> list[Json]:
-    """An answer as the API streams it; the usage comes with every chunk, the end with the last."""
-    usage = {"promptTokenCount": 100, "candidatesTokenCount": 20, "totalTokenCount": 120}
-    counted = {"usageMetadata": dict(usage if step.usage is None else step.usage), "modelVersion": "local"}
-    if step.blocked:
-        return [{"promptFeedback": {"blockReason": step.blocked}, **counted}]
-    parts: list[Json] = [{"text": text, "thought": True} for text in _cut(step.thinking, step.pieces)]
-    parts += [{"text": text} for text in _cut(step.text, step.pieces)]
-    for number, (name, args, *given) in enumerate(step.tools):
-        call = {"functionCall": {"name": name, "args": args, **({"id": given[0]} if given else {})}}
-        parts.append({**call, "thoughtSignature": step.signature} if step.signature and number == 0 else call)
-    if step.signature and not step.tools:
-        parts.append({"text": "", "thoughtSignature": step.signature})
-    found = [{"candidates": [{"content": {"role": "model", "parts": [part]}, "index": 0}], **counted} for part in parts]
-    if step.error is not None:
-        return [*found, {"error": step.error}]
-    if step.stop is not None:
-        last: Json = {"finishReason": step.stop, "index": 0}
-        found.append({"candidates": [last], **counted})
-    return found
-
-
-def _cut(text: str, size: int) -> list[str]:
-    return [text[start : start + size] for start in range(0, len(text), size)]
-
-
-def stream_of(step: Step) -> bytes:
+def chunks_of(step: Step, tokens: int = 100) -> Iterator[tuple[str, Any]]:
+    """("chunk", "error" or "end", data) of a whole answer; the usage comes with every chunk, the reason with the last."""
     if step.raw is not None:
-        return step.raw
-    return b"".join(f"data: {json.dumps(chunk, ensure_ascii=False)}\r\n\r\n".encode() for chunk in chunks_of(step))
+        yield from ((str(name), data) for name, data in step.raw)
+        return
+    usage = {"promptTokenCount": tokens, "candidatesTokenCount": 20, "totalTokenCount": tokens + 20}
+    counted = {"usageMetadata": dict(usage if step.usage is None else step.usage), "modelVersion": "local"}
+    stop = step.stop or "STOP"
+    if stop.startswith("blocked: "):
+        yield "end", {"promptFeedback": {"blockReason": stop.removeprefix("blocked: ")}, **counted}
+        return
+    broken = any(isinstance(args, str) for _name, args, *_id in step.tools)
+    for part in _parts(step, broken=broken):
+        yield "chunk", {"candidates": [{"content": {"role": "model", "parts": [part]}, "index": 0}], **counted}
+    if step.error_event is not None:
+        yield "error", {"error": error_object(500, step.error_event["message"], step.error_event["type"])}
+        return
+    last = {"finishReason": "MALFORMED_FUNCTION_CALL" if broken and step.stop is None else stop, "index": 0}
+    yield "end", {"candidates": [last], **counted}
 
 
-def error_of(status: int, name: str, message: str, *details: Json, **headers: str) -> Reply:
-    """An HTTP error as the API sends it."""
-    error = {"error": {"code": status, "message": message, "status": name, "details": list(details)}}
-    given = {name.replace("_", "-"): value for name, value in headers.items()}
-    return Reply(json.dumps(error).encode(), status, {"content-type": "application/json", **given})
+def _parts(step: Step, *, broken: bool) -> Iterator[Json]:
+    yield from ({"text": text, "thought": True} for text in cut(step.thinking, step.pieces))
+    yield from ({"text": text} for text in cut(step.text * step.repeat_text, step.pieces))
+    for number, (name, args, *given) in enumerate(() if broken else step.tools):
+        call = {"functionCall": {"name": name, "args": args, **({"id": given[0]} if given else {})}}
+        yield {**call, "thoughtSignature": step.redacted} if step.redacted and number == 0 else call
+    if step.redacted and not step.tools:
+        yield {"text": "", "thoughtSignature": step.redacted}
 
 
-class GoogleServer(StreamServer):
-    def __init__(self, steps: Sequence[Step] = (), faults: Sequence[Reply] = ()) -> None:
-        super().__init__()
-        self.steps = list(steps)
-        self.faults = list(faults)
-        """Each is given once, before the steps."""
+def encoded(_name: str, data: Any) -> bytes:
+    if isinstance(data, bytes):
+        return data
+    text = data if isinstance(data, str) else json.dumps(data, ensure_ascii=False)
+    return f"data: {text}\r\n\r\n".encode()
 
-    def reply(self, path: str, request: Json) -> Reply:
-        if not path.startswith("/v1beta/models/") or not path.endswith(":streamGenerateContent?alt=sse"):
-            return error_of(404, "NOT_FOUND", path)
-        if self.faults:
-            return self.faults.pop(0)
-        calls = sum(any("functionCall" in part for part in content["parts"]) for content in request["contents"])
-        step = self.steps[calls] if calls < len(self.steps) else Step(text="Done.")
-        return Reply(stream_of(step), **{"headers": {"content-type": "text/event-stream"}, **step.way})
+
+def error_object(status: int, message: str, name: str = "", *details: Json) -> Json:
+    """The value of `error`; a name that is not one of this API's is replaced by the status's own."""
+    named = name if name.isupper() else _NAMES.get(status, "UNKNOWN")
+    code = next((code for code, known in _NAMES.items() if known == named), status)
+    return {"code": code, "message": message, "status": named, "details": list(details)}
+
+
+class _GoogleHandler(Handler):
+    first_piece = ("chunk",)
+    last_piece = ("end",)
+
+    def speaks(self, path: str) -> bool:
+        return path.startswith(_PATH[0]) and path.endswith(_PATH[1]) and self.path.endswith("?alt=sse")
+
+    def index_of(self, request: Json) -> int:
+        return sum(any("functionCall" in part for part in content["parts"]) for content in request["contents"])
+
+    def events(self, step: Step, request: Json, index: int) -> Iterator[tuple[str, bytes]]:
+        tokens = max(1, len(json.dumps(request)) // 4)
+        return ((name, encoded(name, data)) for name, data in chunks_of(step, tokens))
+
+    def error_of(self, fault: Fault) -> Json:
+        return {"error": error_object(fault.status, fault.message, fault.type)}
+
+    def endless_piece(self) -> bytes:
+        return next(encoded(*event) for event in chunks_of(Step(text="more " * 4000, pieces=20_000)))
+
+
+class GoogleServer(ProviderServer):
+    """Runs in a thread on a free port of 127.0.0.1; use it as a context manager."""
+
+    handler = _GoogleHandler

@@ -1,94 +1,109 @@
-"""A local server that speaks Ollama's API as far as it is used here, well and badly, by a script."""
+"""A local server that speaks Ollama's API as far as it is used here, well and badly, by a script (see provider_server.py).
+
+A request without tools is answered as by a model that has none: what a step would call is written into its text.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
-from tests.support.google_server import Json, Reply, StreamServer
+from tests.support.provider_server import Fault, Handler, Json, ProviderServer, Step, cut
 
 MODEL: Json = {
     "license": "a long text",
     "model_info": {"general.architecture": "llama", "llama.context_length": 131072},
     "capabilities": ["completion", "tools", "thinking"],
 }
+PLAIN: Json = {**MODEL, "capabilities": ["completion", "thinking"]}
+"""A model that cannot call tools."""
 
 
-@dataclass
-class Step:
-    """One turn of the model."""
-
-    text: str = ""
-    thinking: str = ""
-    tools: Sequence[Sequence[Any]] = ()
-    """(name, arguments) or (name, arguments, id)."""
-    stop: str | None = "stop"
-    usage: Mapping[str, Any] | None = None
-    """The counts of the last line; None: ordinary ones."""
-    pieces: int = 7
-    error: str = ""
-    """An error in the middle of the stream, after HTTP 200."""
-    raw: bytes | None = None
-    way: Mapping[str, Any] = field(default_factory=dict)
-    """Fields of Reply."""
-
-
-def lines_of(step: Step) -> list[Json]:
-    """An answer as Ollama streams it; the last line has the end and the counts."""
-    messages: list[Json] = [{"content": "", "thinking": part} for part in _cut(step.thinking, step.pieces)]
-    messages += [{"content": part} for part in _cut(step.text, step.pieces)]
+def lines_of(step: Step, tokens: int = 100) -> Iterator[tuple[str, Any]]:
+    """("line", "error" or "end", data) of a whole answer; the last line has the end and the counts."""
+    if step.raw is not None:
+        yield from ((str(name), data) for name, data in step.raw)
+        return
+    messages: list[Json] = [{"content": "", "thinking": part} for part in cut(step.thinking, step.pieces)]
+    messages += [{"content": part} for part in cut(step.text * step.repeat_text, step.pieces)]
     for name, args, *given in step.tools:
         call = {"function": {"name": name, "arguments": args}, **({"id": given[0]} if given else {})}
         messages.append({"content": "", "tool_calls": [call]})
-    found: list[Json] = [
-        {"model": "local", "message": {"role": "assistant", **message}, "done": False} for message in messages
-    ]
-    if step.error:
-        return [*found, {"error": step.error}]
-    counts = {"prompt_eval_count": 100, "eval_count": 20} if step.usage is None else dict(step.usage)
+    for message in messages:
+        yield "line", {"model": "local", "message": {"role": "assistant", **message}, "done": False}
+    if step.error_event is not None:
+        yield "error", {"error": step.error_event["message"]}
+        return
+    counts = {"prompt_eval_count": tokens, "eval_count": 20} if step.usage is None else dict(step.usage)
     end = {"model": "local", "message": {"role": "assistant", "content": ""}, "done": True, **counts}
-    return [*found, end if step.stop is None else {**end, "done_reason": step.stop}]
+    yield "end", {**end, "done_reason": step.stop or "stop"}
 
 
-def _cut(text: str, size: int) -> list[str]:
-    return [text[start : start + size] for start in range(0, len(text), size)]
+def written(step: Step) -> Step:
+    """The step with its calls as a model without tools writes them; calls with broken arguments become broken edits."""
+    asked = [f"READ: {args['path']}" for name, args, *_id in step.tools if name == "read_file"]
+    blocks = [_block(args) for name, args, *_id in step.tools if name in ("edit", "write_file")]
+    return replace(step, text="\n\n".join(part for part in (step.text, *asked, *blocks) if part), tools=())
 
 
-def stream_of(step: Step) -> bytes:
-    if step.raw is not None:
-        return step.raw
-    return b"".join(f"{json.dumps(line, ensure_ascii=False)}\n".encode() for line in lines_of(step))
+def _block(args: Any) -> str:
+    if isinstance(args, str):
+        args = {"path": "src/number.py", "old_text": f"no such line: {args}", "new_text": ""}
+    old, new = args.get("old_text", ""), args.get("new_text", args.get("content", ""))
+    lines = [*([old] if old else []), "=======", *([new.removesuffix("\n")] if new else [])]
+    return "\n".join([f"{args['path']}\n", "```", "<<<<<<< SEARCH", *lines, ">>>>>>> REPLACE", "```"])
 
 
-def error_of(status: int, message: str) -> Reply:
-    return Reply(json.dumps({"error": message}).encode(), status, {"content-type": "application/json"})
+def encoded(_name: str, data: Any) -> bytes:
+    if isinstance(data, bytes):
+        return data
+    return (data if isinstance(data, str) else json.dumps(data, ensure_ascii=False)).encode() + b"\n"
 
 
-class OllamaServer(StreamServer):
-    """The step is the number of turns that the conversation already has."""
+class _OllamaHandler(Handler):
+    spoken = ("/api/chat",)
+    first_piece = ("line",)
+    last_piece = ("end",)
+    content_type = "application/x-ndjson"
+
+    def index_of(self, request: Json) -> int:
+        turns = [message for message in request["messages"] if message["role"] == "assistant"]
+        return sum(bool(turn.get("tool_calls")) for turn in turns) if "tools" in request else len(turns)
+
+    def events(self, step: Step, request: Json, index: int) -> Iterator[tuple[str, bytes]]:
+        tokens = max(1, len(json.dumps(request)) // 4)
+        said = step if "tools" in request else written(step)
+        return ((name, encoded(name, data)) for name, data in lines_of(said, tokens))
+
+    def error_of(self, fault: Fault) -> Json:
+        return {"error": fault.message}
+
+    def endless_piece(self) -> bytes:
+        return next(encoded(*event) for event in lines_of(Step(text="more " * 4000, pieces=20_000)))
+
+
+class OllamaServer(ProviderServer):
+    """Runs in a thread on a free port of 127.0.0.1; use it as a context manager. `model` is what it tells about a model."""
+
+    handler = _OllamaHandler
 
     def __init__(
-        self, steps: Sequence[Step] = (), faults: Sequence[Reply] = (), *, model: Json | Reply | None = None
+        self,
+        steps: Sequence[Step] = (),
+        faults: Sequence[Fault] = (),
+        *,
+        log: Path | None = None,
+        model: Json | None = None,
     ) -> None:
-        super().__init__()
-        self.steps = list(steps)
-        self.faults = list(faults)
-        """Each is given once to a chat, before the steps."""
-        self.model = MODEL if model is None else model
+        super().__init__(steps, faults, log=log)
+        self.fixed["/api/show"] = (200, MODEL if model is None else model)
 
-    @property
-    def chats(self) -> list[Json]:
-        return [request for request in self.requests if "messages" in request]
 
-    def reply(self, path: str, request: Json) -> Reply:
-        if path == "/api/show":
-            return self.model if isinstance(self.model, Reply) else Reply(json.dumps(self.model).encode())
-        if path != "/api/chat":
-            return error_of(404, path)
-        if self.faults:
-            return self.faults.pop(0)
-        turns = sum(message["role"] == "assistant" for message in request["messages"])
-        step = self.steps[turns] if turns < len(self.steps) else Step(text="Done.")
-        return Reply(stream_of(step), **{"headers": {"content-type": "application/x-ndjson"}, **step.way})
+class PlainOllamaServer(OllamaServer):
+    """The same with a model that cannot call tools."""
+
+    def __init__(self, steps: Sequence[Step] = (), faults: Sequence[Fault] = (), *, log: Path | None = None) -> None:
+        super().__init__(steps, faults, log=log, model=PLAIN)

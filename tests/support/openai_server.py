@@ -1,4 +1,4 @@
-"""A local server that speaks OpenAI's two streaming APIs, well and badly, by the same scripts as anthropic_server.py.
+"""A local server that speaks OpenAI's two streaming APIs, well and badly, by a script (see provider_server.py).
 
 `/v1/responses` and `/v1/chat/completions` with real event streams; which step of a script is meant is found from the request
 alone (how many turns with tool calls it holds). test_openai_server.py checks every event against the SDK's own types.
@@ -11,13 +11,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from tests.support.anthropic_server import AnthropicServer, Fault, Handler, Step, sse
-
-Json = dict[str, Any]
-
-
-def _cut(text: str, size: int) -> list[str]:
-    return [text[start : start + size] for start in range(0, len(text), size)]
+from tests.support.provider_server import Fault, Handler, Json, ProviderServer, Step, cut, sse
 
 
 def _calls(step: Step, index: int) -> Iterator[tuple[str, str, str]]:
@@ -83,7 +77,7 @@ def _items(step: Step, index: int) -> Iterator[tuple[Json, list[tuple[str, Json]
         ]
         deltas += [
             ("response.reasoning_summary_text.delta", {"summary_index": 0, "delta": piece})
-            for piece in _cut(step.thinking, step.pieces)
+            for piece in cut(step.thinking, step.pieces)
         ]
         whole = {**item, "summary": [part], "encrypted_content": step.redacted or "ZW5jcnlwdGVk"}
         yield item, deltas, whole
@@ -94,12 +88,12 @@ def _items(step: Step, index: int) -> Iterator[tuple[Json, list[tuple[str, Json]
         message = {"id": f"msg_{index}", "type": "message", "role": "assistant", "status": "in_progress", "content": []}
         whole_part: Json = {"type": kind, name: text} | ({} if refusal else {"annotations": []})
         more: Json = {"content_index": 0} | ({} if refusal else {"logprobs": []})
-        pieces = [(f"response.{kind}.delta", {**more, "delta": piece}) for piece in _cut(text, step.pieces)]
+        pieces = [(f"response.{kind}.delta", {**more, "delta": piece}) for piece in cut(text, step.pieces)]
         yield message, pieces, {**message, "status": "completed", "content": [whole_part]}
     for number, (identifier, name, raw) in enumerate(_calls(step, index)):
         call = {"id": f"fc_{index}_{number}", "type": "function_call", "status": "in_progress"}
         call |= {"call_id": identifier, "name": name, "arguments": ""}
-        pieces = [("response.function_call_arguments.delta", {"delta": piece}) for piece in _cut(raw, step.pieces)]
+        pieces = [("response.function_call_arguments.delta", {"delta": piece}) for piece in cut(raw, step.pieces)]
         yield call, pieces, {**call, "status": "completed", "arguments": raw}
 
 
@@ -114,14 +108,14 @@ def chunks_of(step: Step, model: str, tokens: int = 100, index: int = 0) -> Iter
         return "chunk", {**base, "choices": [{"index": 0, "delta": delta, "finish_reason": finish}]}
 
     yield chunk({"role": "assistant", "content": ""})
-    for piece in _cut(step.thinking, step.pieces):
+    for piece in cut(step.thinking, step.pieces):
         yield chunk({"reasoning_content": piece})
-    for piece in _cut(step.text * step.repeat_text, step.pieces):
+    for piece in cut(step.text * step.repeat_text, step.pieces):
         yield chunk({"refusal" if step.stop == "refusal" else "content": piece})
     for number, (identifier, name, raw) in enumerate(_calls(step, index)):
         call = {"index": number, "id": identifier, "type": "function", "function": {"name": name, "arguments": ""}}
         yield chunk({"tool_calls": [call]})
-        for piece in _cut(raw, step.pieces):
+        for piece in cut(raw, step.pieces):
             yield chunk({"tool_calls": [{"index": number, "function": {"arguments": piece}}]})
     if step.error_event is not None:
         yield "chunk", {"error": {"code": step.error_event["type"], "message": step.error_event["message"]}}
@@ -136,8 +130,7 @@ def chunks_of(step: Step, model: str, tokens: int = 100, index: int = 0) -> Iter
 
 def encoded(name: str, data: Json | str) -> bytes:
     if name in ("chunk", "end", "usage"):
-        text = data if isinstance(data, str) else json.dumps(data, ensure_ascii=False)
-        return f"data: {text}\n\n".encode()
+        return sse("", data)
     return sse(name, data)
 
 
@@ -166,13 +159,13 @@ class _OpenaiHandler(Handler):
 
     def endless_piece(self) -> bytes:
         if self.by_responses:
-            values = {"output_index": 0, "item_id": "msg_0", "content_index": 0, "delta": "more " * 200}
+            values = {"output_index": 0, "item_id": "msg_0", "content_index": 0, "delta": "more " * 4000}
             return sse("response.output_text.delta", {"type": "response.output_text.delta", **values})
-        delta = {"index": 0, "delta": {"content": "more " * 200}, "finish_reason": None}
+        delta = {"index": 0, "delta": {"content": "more " * 4000}, "finish_reason": None}
         return encoded("chunk", {"id": "c", "object": "chat.completion.chunk", "choices": [delta]})
 
 
-class OpenaiServer(AnthropicServer):
+class OpenaiServer(ProviderServer):
     """Runs in a thread on a free port of 127.0.0.1; use it as a context manager. `url` is the whole base address."""
 
     handler = _OpenaiHandler
