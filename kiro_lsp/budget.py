@@ -14,6 +14,8 @@ from typing import Final
 from kiro_lsp.settings import PriceSettings
 
 NANO: Final = 10**9
+_HOUR_MORE: Final = Decimal("0.6")
+"""What is kept for an hour costs twice the price of input to write, everything else one and a quarter."""
 
 UNKNOWN_PRICES: Final = (
     ("claude", Decimal(30), Decimal(150)),
@@ -33,6 +35,8 @@ class Usage:
     """Part of `input_tokens` that was read from a cache."""
     cache_write_tokens: int = 0
     """Part of `input_tokens` that was written to a cache."""
+    hour_write_tokens: int = 0
+    """Part of `cache_write_tokens` that is kept for an hour, which costs more."""
 
     def __add__(self, other: Usage) -> Usage:
         return Usage(
@@ -40,6 +44,7 @@ class Usage:
             self.output_tokens + other.output_tokens,
             self.cached_tokens + other.cached_tokens,
             self.cache_write_tokens + other.cache_write_tokens,
+            self.hour_write_tokens + other.hour_write_tokens,
         )
 
 
@@ -68,8 +73,9 @@ def cost_nano(
     None when the model's price is not known, or when the numbers cannot be true: a report that makes no sense is charged
     like one that never came.
     """
-    counts = (usage.input_tokens, usage.output_tokens, usage.cached_tokens, usage.cache_write_tokens)
-    if min(counts) < 0 or usage.cached_tokens + usage.cache_write_tokens > usage.input_tokens:
+    written = usage.cache_write_tokens
+    counts = (usage.input_tokens, usage.output_tokens, usage.cached_tokens, written, usage.hour_write_tokens)
+    if min(counts) < 0 or usage.cached_tokens + written > usage.input_tokens or usage.hour_write_tokens > written:
         return None
     return _list_price(model, usage, provider) if price is None else _stated_price(price, usage)
 
@@ -83,7 +89,7 @@ def _stated_price(price: PriceSettings, usage: Usage) -> int | None:
     total = (
         fresh * price.input
         + usage.cached_tokens * cached
-        + usage.cache_write_tokens * written
+        + (usage.cache_write_tokens + usage.hour_write_tokens * _HOUR_MORE) * written
         + usage.output_tokens * price.output
     )
     return to_nano(total / 10**6)
@@ -98,6 +104,7 @@ def _list_price(model: str, usage: Usage, provider: str | None) -> int | None:
         output_tokens=usage.output_tokens,
         cache_read_tokens=usage.cached_tokens,
         cache_write_tokens=usage.cache_write_tokens,
+        **({"cache_write_1h_tokens": usage.hour_write_tokens} if usage.hour_write_tokens else {}),
     )
     try:
         return to_nano(calc_price(priced, model, provider_id=provider).total_price)
@@ -124,7 +131,8 @@ def worst_case_nano(
     A model without a known price is reserved for at the dearest price of its family. Raises ValueError for negative tokens.
     """
     tokens = at_most.input_tokens, at_most.output_tokens
-    ways = (Usage(*tokens), Usage(*tokens, tokens[0]), Usage(*tokens, 0, tokens[0]))
+    hour = min(at_most.hour_write_tokens, tokens[0])
+    ways = (Usage(*tokens), Usage(*tokens, tokens[0]), Usage(*tokens, 0, tokens[0], hour))
     known = [nano for usage in ways if (nano := cost_nano(model, usage, provider, price=price)) is not None]
     if known:
         return max(known)
@@ -132,3 +140,39 @@ def worst_case_nano(
         (per_input, per_output) for name, per_input, per_output in UNKNOWN_PRICES if model.lower().startswith(name)
     )
     return to_nano((at_most.input_tokens * per_input + at_most.output_tokens * per_output) / 10**6)
+
+
+_TURNS: Final = {"simple": 5, "moderate": 10, "complex": 20}
+_FIXED_TOKENS: Final = 3_000
+_TOKENS_BETWEEN: Final = 1_500
+_TOKENS_SAID: Final = 600
+
+
+def estimated(prompt_characters: int, complexity: str) -> Usage:
+    """What a task may take that is `simple`, `moderate` or `complex`: a guess, made of so many turns that each find what was
+    said before in the cache, read a file or two and answer. No run is measured for it, and no cap follows from it.
+    """
+    turns = _TURNS.get(complexity, _TURNS["moderate"])
+    prompt = _FIXED_TOKENS + prompt_characters // 4
+    written = prompt + _TOKENS_BETWEEN * (turns - 1)
+    cached = prompt * (turns - 1) + _TOKENS_BETWEEN * (turns - 1) * (turns - 2) // 2
+    return Usage(written + cached, _TOKENS_SAID * turns, cached, written)
+
+
+# In front of people
+
+
+def dollars(cost: str) -> str:
+    """An amount as a lens shows it: "$0.03", and what is less than a cent as that."""
+    amount = Decimal(cost)
+    return "<$0.01" if 0 < amount < Decimal("0.01") else f"${amount:.2f}"
+
+
+def used_in_words(billing: str, cost: str | None, charged: str = "0", tokens: int = 0, turns: int = 0) -> str:
+    """What a run has used: dollars where it is metered, tokens and turns elsewhere; "" for nothing."""
+    if billing != "metered":
+        counted = f"{tokens / 1000:.0f}k tokens" if tokens >= 10_000 else f"{tokens} tokens"
+        return f"{counted}, {turns} turn{'' if turns == 1 else 's'}" if tokens or turns else ""
+    if cost is None:
+        return f"cost unknown, charged as {dollars(charged)}" if Decimal(charged) else "cost unknown"
+    return dollars(cost) if Decimal(cost) else ""

@@ -8,7 +8,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kiro_lsp.budget import UNKNOWN_PRICES, Usage, cost_nano, from_nano, provider_at, to_nano, worst_case_nano
+from kiro_lsp.budget import (
+    UNKNOWN_PRICES,
+    Usage,
+    cost_nano,
+    estimated,
+    from_nano,
+    provider_at,
+    to_nano,
+    used_in_words,
+    worst_case_nano,
+)
 from kiro_lsp.settings import PriceSettings
 
 MILLION = 10**6
@@ -188,3 +198,37 @@ def test_the_price_list_is_loaded_when_a_price_is_asked_for_and_not_before() -> 
     code = "import sys, kiro_lsp.budget; print([m for m in sys.modules if m.startswith(('genai_prices', 'httpx'))])"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("billing", "cost", "charged", "tokens", "turns", "words"),
+    [
+        ("metered", "0", "0", 0, 0, ""),
+        ("metered", "0.031", "0.031", 900, 2, "$0.03"),
+        ("metered", "0.0001", "0.0001", 900, 2, "<$0.01"),
+        ("metered", "12.5", "12.5", 900, 2, "$12.50"),
+        ("metered", None, "0", 900, 2, "cost unknown"),
+        ("metered", None, "0.42", 900, 2, "cost unknown, charged as $0.42"),
+        ("subscription", "0", "0", 900, 1, "900 tokens, 1 turn"),
+        ("local", None, "0", 12_345, 8, "12k tokens, 8 turns"),
+        ("local", "0", "0", 0, 0, ""),
+    ],
+)
+def test_what_a_run_has_used_in_words(
+    billing: str, cost: str | None, charged: str, tokens: int, turns: int, words: str
+) -> None:
+    assert used_in_words(billing, cost, charged, tokens, turns) == words
+
+
+@given(st.integers(0, 10**6), st.sampled_from(["simple", "moderate", "complex", "of no known kind"]))
+def test_an_estimate_is_a_usage_that_can_be_priced_and_grows_with_the_task(characters: int, complexity: str) -> None:
+    usage = estimated(characters, complexity)
+    nano = cost_nano(MODEL, usage)
+    assert nano is not None
+    assert 0 < nano <= worst_case_nano(MODEL, usage)
+    larger = cost_nano(MODEL, estimated(characters + 1000, complexity))
+    harder = cost_nano(MODEL, estimated(characters, "complex"))
+    assert larger is not None
+    assert harder is not None
+    assert nano < larger
+    assert nano <= harder

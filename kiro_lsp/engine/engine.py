@@ -21,7 +21,7 @@ from kiro_lsp.engine import faults
 from kiro_lsp.engine.apply import Buffers, Outcome
 from kiro_lsp.engine.control import Control
 from kiro_lsp.engine.execute import Chosen, RunJob, StartRun, refuse_untrusted
-from kiro_lsp.engine.following import Follower, LiveRun
+from kiro_lsp.engine.following import Follower, LiveRun, used_by
 from kiro_lsp.engine.pick import Kinds, again, pasts_in, picked
 from kiro_lsp.engine.run import RunHandle, new_run_id, now
 from kiro_lsp.engine.settle import Settled, Settlement, no_buffers
@@ -452,6 +452,7 @@ class Engine:
             record.cost,
             record.files,
             handle.question if handle else None,
+            used_by(record),
         )
 
     def follow(self, run_id: str | None, after: int = 0) -> Follower:

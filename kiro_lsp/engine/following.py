@@ -6,8 +6,9 @@ import asyncio
 from collections import deque
 from dataclasses import dataclass
 
+from kiro_lsp.budget import used_in_words
 from kiro_lsp.events import Envelope, EventStream, Permission, RunState
-from kiro_lsp.store import Store
+from kiro_lsp.store import RunRecord, Store
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +27,14 @@ class LiveRun:
     cost: str | None
     files: int
     question: Permission | None = None
+    used: str = ""
+    """What it has cost, or counted where it is not metered, in words."""
+
+
+def used_by(record: RunRecord) -> str:
+    """What a run has cost, or counted where it is not metered, in words; "" for nothing."""
+    tokens = record.input_tokens + record.output_tokens
+    return used_in_words(record.billing, record.cost, record.charged, tokens, record.turns)
 
 
 class Follower:

@@ -31,6 +31,11 @@ def run_json(record: RunRecord) -> dict[str, object]:
         "startedAt": record.started_at,
         "endedAt": record.ended_at,
         "cost": record.cost,
+        "charged": record.charged,
+        "inputTokens": record.input_tokens,
+        "outputTokens": record.output_tokens,
+        "cachedTokens": record.cached_tokens,
+        "turns": record.turns,
         "billing": record.billing,
         "files": record.files,
         "replay": record.replay,
@@ -50,6 +55,7 @@ def costs_json(store: Store, settings: Settings, by: By, day: str) -> dict[str, 
         "unknown": spent.unknown,
         "cap": str(settings.cost.max_cost_per_day),
         "warnAt": str(settings.cost.warn_at_cost),
+        "capRun": str(settings.cost.max_cost_per_run),
         "rows": [
             {
                 "key": row.key,
@@ -59,14 +65,17 @@ def costs_json(store: Store, settings: Settings, by: By, day: str) -> dict[str, 
                 "cachedTokens": row.cached_tokens,
                 "cost": None if row.nano is None else from_nano(row.nano),
                 "unknown": row.unknown,
+                "charged": from_nano(row.charged),
+                "turns": row.turns,
+                "metered": row.metered,
             }
             for row in store.cost_rows(by=by)
         ],
     }
 
 
-def agent_json(info: AgentInfo, recommended: AgentInfo | None) -> dict[str, object]:
-    """An agent as `agents --json` lists it. The estimate is for a task; without one it is unknown."""
+def agent_json(info: AgentInfo, recommended: AgentInfo | None, estimate: str | None = None) -> dict[str, object]:
+    """An agent as `agents --json` lists it. The estimate is for a task, in US dollars; without one it is unknown."""
     return {
         "name": info.name,
         "label": info.label,
@@ -77,7 +86,7 @@ def agent_json(info: AgentInfo, recommended: AgentInfo | None) -> dict[str, obje
         "reason": info.reason,
         "version": info.version,
         "recommended": recommended is not None and info.name == recommended.name,
-        "estimate": None,
+        "estimate": estimate,
         "billing": info.billing,
         "ways": [
             {

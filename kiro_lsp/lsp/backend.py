@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Mapping
-from datetime import datetime
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from kiro_lsp.engine.engine import Engine
+from kiro_lsp.engine.prices import estimates
 from kiro_lsp.engine.wire import agent_json, costs_json, run_json
 from kiro_lsp.errors import KiroError
 from kiro_lsp.events import to_wire
@@ -28,9 +28,10 @@ from kiro_lsp.lsp.forward import Forwarder
 from kiro_lsp.lsp.reviews import Reviews
 from kiro_lsp.lsp.session import Session
 from kiro_lsp.settings import STANDARD_KEYS
-from kiro_lsp.store import By, Store, state_dir
+from kiro_lsp.store import By, Store, local_day, state_dir
 
 if TYPE_CHECKING:
+    from kiro_lsp.executors.protocol import AgentInfo
     from kiro_lsp.lsp.cold import ColdMethod, ColdSide
 
 _COLD_PAUSE_SECONDS: Final = 2.0
@@ -192,15 +193,22 @@ class Backend:
         workspace = self.engine.workspace(root)
         known = await asyncio.to_thread(workspace.agents, versions=True)
         recommended = await asyncio.to_thread(workspace.recommended)
-        return [agent_json(info, recommended) for info in known]
+        estimates = await self._estimates(known, uri, params.get("task"))
+        return [agent_json(info, recommended, estimates.get(info.name)) for info in known]
+
+    async def _estimates(self, known: Sequence[AgentInfo], uri: object, task: object) -> Mapping[str, str | None]:
+        """Agent → what the task may cost with it."""
+        if not isinstance(uri, str) or not isinstance(task, str) or not task:
+            return {}
+        root, path = self.session.place_of(uri)
+        return await asyncio.to_thread(estimates, self.engine.workspace(root), path, task, known)
 
     async def _costs(self, params: Any) -> Any:
         by = params.get("by", "day")
         if by not in _BY:
             raise ResponseError(INVALID_PARAMS, f"'by' is one of {', '.join(_BY)}")
         settings = self.engine.workspace(self.session.only_root()).settings().settings
-        day = datetime.now().astimezone().date().isoformat()
-        return await asyncio.to_thread(costs_json, self.engine.store, settings, cast("By", by), day)
+        return await asyncio.to_thread(costs_json, self.engine.store, settings, cast("By", by), local_day())
 
 
 def _make_cold(methods: Mapping[str, ColdMethod], send: Callable[[bytes], None]) -> ColdSide:

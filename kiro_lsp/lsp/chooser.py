@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 
+from kiro_lsp.engine.prices import price_of
 from kiro_lsp.errors import RunRefused
 from kiro_lsp.executors import choice
 from kiro_lsp.executors.protocol import AgentInfo
@@ -32,4 +34,9 @@ class Chooser:
         if chosen is None:
             return None
         agent = chosen.agent
-        return AgentFact(agent.name, agent.label, agent.available, chosen.reason, way=agent.way, model=agent.model)
+        known = AgentFact(agent.name, agent.label, agent.available, chosen.reason, way=agent.way, model=agent.model)
+        if agent.billing != "metered":
+            return known
+        cost = self.settings.cost
+        ceiling = f"${cost.max_cost_per_run} a run, ${cost.max_cost_per_day} a day"
+        return replace(known, ceiling=ceiling, price=partial(price_of, agent, self.settings))

@@ -98,15 +98,18 @@ def _of_run(task: Task, run: LiveRun, uri: str, now: datetime) -> list[Lens]:
     if run.state in _PENDING or (run.state in _LEFT and run.files):
         what = "Conflict, review" if run.state == "conflict" else "Review"
         return [
-            Lens(line, f"{what} {_count(run.files)}", "kiroLsp.openReview", of),
+            Lens(line, f"{what} {_count(run.files)}{_cost(run)}", "kiroLsp.openReview", of),
             Lens(line, "Accept", "kiroLsp.accept", of),
             Lens(line, "Reject", "kiroLsp.reject", of),
         ]
     if run.state == "applied":
         more = {"uri": uri, "task": tasks.selector_of_key(task.key)}
-        return [Lens(line, "✓ View changes", "kiroLsp.openReview", of), Lens(line, "⋯", "kiroLsp.pickAgent", more)]
+        return [
+            Lens(line, f"✓ View changes{_cost(run)}", "kiroLsp.openReview", of),
+            Lens(line, "⋯", "kiroLsp.pickAgent", more),
+        ]
     if run.state in _LEFT:
-        return [Lens(line, f"✗ {run.label} {_ended(run.state)}", "kiroLsp.openReview", of)]
+        return [Lens(line, f"✗ {run.label} {_ended(run.state)}{_cost(run)}", "kiroLsp.openReview", of)]
     return []
 
 
@@ -146,9 +149,11 @@ def _everyday(offer: Offer) -> str:
 def _live_parts(run: LiveRun, now: datetime) -> list[str]:
     seconds = max(0, int((now - datetime.fromisoformat(run.started_at)).total_seconds()))
     parts = [run.label, _short(run.phase or run.state), f"{seconds} s" if seconds < 120 else f"{seconds // 60} min"]
-    if run.cost is not None and run.cost != "0":
-        parts.append(f"${float(run.cost):.2f}")
-    return parts
+    return [*parts, run.used] if run.used else parts
+
+
+def _cost(run: LiveRun) -> str:
+    return f" · {run.used}" if run.used else ""
 
 
 def _asked(run: LiveRun) -> str:

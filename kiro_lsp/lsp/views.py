@@ -229,7 +229,8 @@ class View:
         wanted = frozenset(path for task in parsed.task_list.tasks for path in task.files) if existing else frozenset()
         runs = {
             run.task_key: RunFact(
-                run.run_id, run.task_key, run.label, run.state, run.phase, run.started_at, run.cost, run.files
+                *(run.run_id, run.task_key, run.label, run.state, run.phase, run.started_at, run.cost, run.files),
+                used=run.used,
             )
             for run in around.runs
             if run.path == self.path

@@ -274,8 +274,6 @@ def _build(
         name: McpServerSettings(name=name, **section("mcp.servers.NAME", name))
         for name in walk_names(layers, "mcp.servers.NAME")
     }
-    prices = {name: PriceSettings(**section("prices.NAME", name)) for name in walk_names(layers, "prices.NAME")}
-    problems.extend(_unfinished_prices(effective, prices))
     flat = {prefix: kind(**section(prefix)) for prefix, kind in SECTIONS.items() if "NAME" not in prefix}
     return Settings(
         kiro=flat["kiro"],
@@ -283,26 +281,27 @@ def _build(
         execution=flat["execution"],
         safety=flat["safety"],
         cost=flat["kiro.cost"],
-        prices=MappingProxyType(
-            {name: price for name, price in prices.items() if price.input is not None and price.output is not None}
-        ),
+        prices=_prices(effective, problems),
         routing=flat["routing"],
         mcp_servers=MappingProxyType(servers),
         diagnostics=flat["diagnostics"],
     )
 
 
-def _unfinished_prices(
-    effective: Mapping[tuple[str, str], Candidate], prices: Mapping[str, PriceSettings]
-) -> list[SettingProblem]:
+def _prices(
+    effective: Mapping[tuple[str, str], Candidate], problems: list[SettingProblem]
+) -> Mapping[str, PriceSettings]:
     """A price that says half of what is needed would charge too little for the rest: it is not used at all."""
-    found = []
-    for name, price in prices.items():
-        stated = next(
-            (candidate for (key, of), candidate in effective.items() if of == name and key.startswith("prices.")), None
-        )
-        if stated is not None and (price.input is None or price.output is None):
-            missing = "input" if price.input is None else "output"
-            message = f"prices.{name} says nothing of {missing}: it is ignored. Give both input and output."
-            found.append(stated.problem("setting-missing", message))
-    return found
+    tables: dict[str, dict[str, Candidate]] = {}
+    for (_key, name), candidate in effective.items():
+        if candidate.definition.section == "prices.NAME":
+            tables.setdefault(name, {})[candidate.definition.field] = candidate
+    found = {}
+    for name, table in tables.items():
+        missing = [needed for needed in ("input", "output") if needed not in table]
+        if missing:
+            message = f"prices.{name} says nothing of {missing[0]}: it is ignored. Give both input and output."
+            problems.append(next(iter(table.values())).problem("setting-missing", message))
+        else:
+            found[name] = PriceSettings(**{field: candidate.value for field, candidate in table.items()})
+    return MappingProxyType(found)

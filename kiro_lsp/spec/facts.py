@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from kiro_lsp.budget import Usage
 from kiro_lsp.spec.blocks import Blocks
 from kiro_lsp.spec.model import Task, TaskList
 from kiro_lsp.spec.requirements import RequirementIndex, index_requirements, requirement_paths
@@ -32,6 +33,8 @@ class RunFact:
     """US dollars; None is unknown."""
     files: int = 0
     """How many files it proposes to change."""
+    used: str = ""
+    """What it has cost, or counted where it is not metered, in words."""
 
     @property
     def is_live(self) -> bool:
@@ -49,6 +52,10 @@ class AgentFact:
     way: str = ""
     """How it is reached: `api`, `acp`, `cli` …"""
     model: str = ""
+    ceiling: str = ""
+    """What a run of it may cost at most, in words; "" where it is not metered."""
+    price: Callable[[Usage], int | None] | None = field(default=None, compare=False)
+    """Nano-dollars for a usage, None where nobody knows. None: it is not metered."""
 
 
 @dataclass(frozen=True, slots=True)

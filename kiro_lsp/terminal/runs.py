@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import argparse
 import os
-from datetime import datetime
+from collections.abc import Mapping
+from typing import Any
 
 from kiro_lsp.engine.engine import Engine
 from kiro_lsp.engine.wire import costs_json, run_json
-from kiro_lsp.store import RunRecord, Store
+from kiro_lsp.store import RunRecord, Store, local_day
 from kiro_lsp.terminal.console import Console
 from kiro_lsp.terminal.diff import counted, print_changes
 from kiro_lsp.terminal.project import BY, open_project, open_store, project_root, with_engine
@@ -80,26 +81,39 @@ def _run_line(record: RunRecord) -> str:
 
 
 def _cost(record: RunRecord) -> str:
+    used = f"{record.input_tokens} tokens in, {record.output_tokens} out, {counted(record.turns, 'turn')}"
     if record.billing != "metered":
-        return record.billing
-    return "unknown" if record.cost is None else f"${record.cost}"
+        return f"{record.billing}: {used}"
+    return f"unknown, charged as ${record.charged}; {used}" if record.cost is None else f"${record.cost}; {used}"
 
 
 def costs(args: argparse.Namespace, console: Console) -> int:
     """What was spent today against the caps, and rows by day, agent, spec or task."""
-    day = datetime.now().astimezone().date().isoformat()
     with open_project() as project:
         settings = project.workspace.settings().settings
-        body = costs_json(project.store, settings, args.by, day)
+        body = costs_json(project.store, settings, args.by, local_day())
     if console.json:
         console.value(body)
         return 0
-    console.line(f"{body['day']}: spent ${body['spent']}, reserved ${body['reserved']}, at most ${body['cap']} a day")
+    console.line(
+        f"{body['day']}: spent ${body['spent']}, reserved ${body['reserved']}, at most ${body['cap']} a day"
+        f" (${body['capRun']} a run, warning at ${body['warnAt']})"
+    )
+    if body["unknown"]:
+        console.line(f"  {counted(body['unknown'], 'request')} of unknown cost, charged as reserved")
     for row in body["rows"]:
-        unknown = f", {row['unknown']} of unknown cost, charged as reserved" if row["unknown"] else ""
-        cost = "unknown" if row["cost"] is None else f"${row['cost']}"
-        console.line(f"  {row['key']}: {counted(row['runs'], 'run')}, {cost}{unknown}")
+        console.line(f"  {row['key']}: {_cost_line(row)}")
     return 0
+
+
+def _cost_line(row: Mapping[str, Any]) -> str:
+    tokens = f"{row['inputTokens']} tokens in, {row['outputTokens']} out, {row['cachedTokens']} from cache"
+    parts = [counted(row["runs"], "run"), counted(row["turns"], "turn"), tokens]
+    if row["metered"]:
+        parts.append("cost unknown" if row["cost"] is None else f"${row['cost']}")
+    if row["unknown"]:
+        parts.append(f"{row['unknown']} of unknown cost, with them charged ${row['charged']}")
+    return ", ".join(parts)
 
 
 def cancel(args: argparse.Namespace, console: Console) -> int:

@@ -35,11 +35,11 @@ def offer(*agents: AgentInfo, mode: str = "recommended", enabled: bool = True, w
     return Offer(agents, real[0] if real else None, mode, enabled, why_not)
 
 
-def run(
-    state: Any, phase: str = "", cost: str | None = "0", files: int = 0, question: Permission | None = None
-) -> LiveRun:
+def run(state: Any, phase: str = "", used: str = "", files: int = 0, question: Permission | None = None) -> LiveRun:
     started = (NOW - timedelta(seconds=42)).isoformat()
-    return LiveRun("r1", "tasks.md", "1", "First", "claude", "Claude", state, phase, started, cost, files, question)
+    return LiveRun(
+        "r1", "tasks.md", "1", "First", "claude", "Claude", state, phase, started, "0", files, question, used
+    )
 
 
 def check(expected: list[str], offered: Offer, run_of_first: LiveRun | None = None, text: str = TASKS) -> list[Lens]:
@@ -90,7 +90,7 @@ def test_a_restricted_folder_says_why_it_cannot_run() -> None:
 @pytest.mark.parametrize(
     ("live", "titles"),
     [
-        (run("running", "editing auth.py", "0.031"), ["● Claude · editing auth.py · 42 s · $0.03 — Stop"]),
+        (run("running", "editing auth.py", "$0.03"), ["● Claude · editing auth.py · 42 s · $0.03 — Stop"]),
         (run("queued", "queued"), ["● Claude · queued · 42 s — Stop"]),
         (run("waiting", question=question("consent")), ["? Claude asks: Run “First” with Claude?", "Stop"]),
         (
@@ -102,6 +102,13 @@ def test_a_restricted_folder_says_why_it_cannot_run() -> None:
         (run("conflict", files=2), ["Conflict, review 2 files", "Accept", "Reject"]),
         (run("applied", files=3), ["✓ View changes", "⋯"]),
         (run("failed"), ["✗ Claude failed", "▶ Run with Claude", "⋯"]),
+        (run("running", "thinking", "cost unknown"), ["● Claude · thinking · 42 s · cost unknown — Stop"]),
+        (run("review", files=3, used="$0.12"), ["Review 3 files · $0.12", "Accept", "Reject"]),
+        (run("applied", files=3, used="12k tokens, 8 turns"), ["✓ View changes · 12k tokens, 8 turns", "⋯"]),
+        (
+            run("budget", used="cost unknown, charged as $1.90"),
+            ["✗ Claude stopped at the budget · cost unknown, charged as $1.90", "▶ Run with Claude", "⋯"],
+        ),
         (run("budget"), ["✗ Claude stopped at the budget", "▶ Run with Claude", "⋯"]),
         (run("interrupted", files=2), ["Review 2 files", "Accept", "Reject"]),
         (run("rejected", files=2), ["▶ Run with Claude", "⋯"]),

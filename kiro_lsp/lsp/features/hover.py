@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import importlib
+import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
@@ -11,6 +14,8 @@ if TYPE_CHECKING:
     from kiro_lsp.lsp.endpoint import Raw
     from kiro_lsp.lsp.views import View
     from kiro_lsp.spec.navigation.hover import Hovers
+
+_PRICES = "genai_prices.data"
 
 NEEDS = ("kiro_lsp.spec.navigation.hover",)
 _KEPT: Final = "hover"
@@ -39,6 +44,8 @@ async def hover(view: View, params: Mapping[str, Any]) -> Any:
         sent = view.cache[_SENT] = (hovers, {})
     answer = sent[1].get((line, column))
     if answer is None:
+        if view.is_task_file and _PRICES not in sys.modules:  # for the estimate; reading it takes a fifth of a second
+            await asyncio.to_thread(importlib.import_module, _PRICES)
         answer = sent[1][line, column] = Raw(dumped(_answer(view, hovers, line, column)))
     return answer
 

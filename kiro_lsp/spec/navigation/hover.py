@@ -12,8 +12,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import Final, NamedTuple
 
+from kiro_lsp.budget import dollars, estimated, from_nano
 from kiro_lsp.spec.editing.requirement_ids import entry_of, requirement_target
-from kiro_lsp.spec.facts import Facts, RunFact
+from kiro_lsp.spec.facts import AgentFact, Facts, RunFact
 from kiro_lsp.spec.model import Task
 from kiro_lsp.spec.navigation.targets import tasks_by_requirement
 from kiro_lsp.spec.order import Order, order_of
@@ -125,6 +126,7 @@ class Hovers:
             by = ", ".join(filter(None, (f"{chosen.label} by {chosen.way}", chosen.model)))
             out.paragraph(f"Agent: {out.plain(by)}")
             out.paragraph(f"Why: {out.plain(chosen.reason)}")
+            self._estimate(task, chosen, out)
             return
         if chosen is not None:
             out.paragraph(f"Agent: {out.plain(chosen.reason)}")
@@ -136,6 +138,19 @@ class Hovers:
             out.paragraph(f"Agent: {out.plain(f'{agent.label}, {state}{reason}')}")
         elif self.facts.agents:
             out.paragraph("Agent: none is available")
+
+    def _estimate(self, task: Task, chosen: AgentFact, out: _Writer) -> None:
+        """What it may cost, before; a guess from the size of the documents and the kind of the task."""
+        if chosen.price is None:
+            return
+        size = sum(len(text) for text in self.facts.documents.values()) + len(task.body)
+        nano = chosen.price(estimated(size, analyse(task).complexity))
+        about = (
+            f"the price of {chosen.model} is not known"
+            if nano is None
+            else f"about {dollars(from_nano(nano))}, a guess"
+        )
+        out.paragraph(f"Estimate: {out.plain(f'{about}; at most {chosen.ceiling}')}")
 
     def _dependency(self, name: str, out: _Writer) -> str:
         task = self.by_id.get(name)
@@ -244,14 +259,8 @@ def _heading(entry: Requirement) -> str:
 
 def _run(run: RunFact) -> str:
     files = f", {run.files} {'file' if run.files == 1 else 'files'}" if run.files else ""
-    return f"{run.state}, {run.label}{_cost(run.cost)}{files}"
-
-
-def _cost(cost: str | None) -> str:
-    try:
-        return f", ${float(cost):.2f}" if cost is not None else ", cost unknown"
-    except ValueError:
-        return ", cost unknown"
+    used = run.used or ("cost unknown" if run.cost is None else dollars(run.cost) if run.cost != "0" else "")
+    return f"{run.state}, {run.label}{used and f', {used}'}{files}"
 
 
 def _defined(index: RequirementIndex) -> dict[str, tuple[list[int], list[Requirement]]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -170,3 +171,50 @@ def test_any_place_of_any_text_has_an_answer_or_none(text: str, line: int, colum
     found = hovers.in_tasks(line, column, markdown=markdown)
     lines = hovers.facts.lines
     assert found is None or 0 <= found.start <= found.end <= len(lines[found.line])
+
+
+PRICED = AgentFact("c", "Claude", True, "a guess", way="api", model="m", ceiling="$2 a run, $10 a day")
+
+
+@pytest.mark.parametrize(
+    ("chosen", "said"),
+    [
+        (
+            replace(PRICED, price=lambda usage: 10_000 * usage.output_tokens),
+            "Estimate: about $0.03, a guess; at most $2 a run, $10 a day",
+        ),
+        (replace(PRICED, price=lambda _usage: 5), "Estimate: about <$0.01, a guess; at most $2 a run, $10 a day"),
+        (
+            replace(PRICED, price=lambda _usage: None),
+            "Estimate: the price of m is not known; at most $2 a run, $10 a day",
+        ),
+        (PRICED, None),
+    ],
+)
+def test_what_a_task_may_cost_is_said_before(chosen: AgentFact, said: str | None) -> None:
+    found = Hovers(replace(facts_of(TASKS), chosen_for=lambda _task: chosen)).in_tasks(5, 0, markdown=False)
+    assert found is not None
+    estimates = [part for part in found.text.split("\n\n") if part.startswith("Estimate")]
+    assert estimates == ([said] if said else [])
+
+
+@pytest.mark.parametrize(
+    ("run", "said"),
+    [
+        (RunFact("r", "1.2", "Claude", "review", cost="0.125", used="$0.12"), "Last run: review, Claude, $0.12"),
+        (
+            RunFact("r", "1.2", "Claude", "interrupted", used="cost unknown, charged as $0.42"),
+            "Last run: interrupted, Claude, cost unknown, charged as $0.42",
+        ),
+        (
+            RunFact("r", "1.2", "Qwen", "review", cost="0", files=1, used="12k tokens, 8 turns"),
+            "Last run: review, Qwen, 12k tokens, 8 turns, 1 file",
+        ),
+        (RunFact("r", "1.2", "Recorded", "review", cost="0"), "Last run: review, Recorded"),
+        (RunFact("r", "1.2", "Claude", "failed"), "Last run: failed, Claude, cost unknown"),
+    ],
+)
+def test_what_a_run_has_cost_is_said_after(run: RunFact, said: str) -> None:
+    found = Hovers(facts_of(TASKS, runs={"1.2": run})).in_tasks(5, 0, markdown=False)
+    assert found is not None
+    assert said in found.text.split("\n\n")
