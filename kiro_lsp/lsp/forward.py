@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from kiro_lsp import events
+from kiro_lsp.budget import used_in_words
 from kiro_lsp.engine.engine import Engine
 from kiro_lsp.errors import KiroError
 from kiro_lsp.events import Envelope, Permission
@@ -30,6 +31,8 @@ class _Progress:
     message: str = ""
     sent: str = ""
     timer: asyncio.TimerHandle | None = None
+    used: str = ""
+    """What the run has cost so far, in words."""
 
 
 class Forwarder:
@@ -81,7 +84,8 @@ class Forwarder:
         if shown is None:
             return
         line = " ".join(message.split())
-        shown.message = line if len(line) <= _MESSAGE_CHARACTERS else line[: _MESSAGE_CHARACTERS - 1] + "…"
+        line = line if len(line) <= _MESSAGE_CHARACTERS else line[: _MESSAGE_CHARACTERS - 1] + "…"
+        shown.message = f"{line} · {shown.used}" if shown.used else line
         if shown.timer is None:
             self._flush(run_id)
             shown.timer = asyncio.get_running_loop().call_later(REPORT_SECONDS, self._tick, run_id)
@@ -108,6 +112,7 @@ class Forwarder:
         if shown.timer is not None:
             shown.timer.cancel()
         self._tokens.pop(shown.token, None)
+        message = " · ".join(part for part in (message, shown.used) if part)
         self._send(shown.token, {"kind": "end", **({"message": message} if message else {})})
 
     def _send(self, token: int | str, value: Mapping[str, Any]) -> None:
@@ -135,6 +140,10 @@ class Forwarder:
                 answered = self._questions.pop(event.request_id, None)
                 if answered is not None:
                     answered.cancel()  # it was answered elsewhere: the client's prompt goes away
+            case events.UsageReport() if run_id in self._progress:
+                tokens = event.input_tokens + event.output_tokens
+                words = used_in_words(event.billing, event.cost, "0", tokens, event.turns or 0)
+                self._progress[run_id].used = words
             case events.Complete():
                 self._completed(run_id, event)
             case events.Error():

@@ -54,6 +54,8 @@ from kiro_lsp.settings.secret import Secret, Secrets
 _PROJECT_LAYERS: tuple[Layer, ...] = ("client", "project", "dotenv")
 """Layers with a project's rights, weakest first."""
 
+_MODEL_FIELDS = ("model", "classifier_model", "retry_model")
+
 
 def load_settings(sources: Sources, *, trusted: bool) -> LoadedSettings:
     """The settings in force, what is wrong with their sources, and what a grant of trust would cover.
@@ -239,11 +241,7 @@ def _build(
     effective: Mapping[tuple[str, str], Candidate], layers: Sequence[LayerValues], problems: list[SettingProblem]
 ) -> Settings:
     for (key, name), candidate in list(effective.items()):
-        new = (
-            successor(candidate.value)
-            if candidate.definition.field in ("model", "classifier_model", "retry_model")
-            else None
-        )
+        new = successor(candidate.value) if candidate.definition.field in _MODEL_FIELDS else None
         if new is not None and new != candidate.value:
             message = (
                 f"The model {candidate.value} has been retired by its provider: {new} is used. Change {candidate.key}."

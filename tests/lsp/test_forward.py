@@ -148,3 +148,24 @@ async def test_a_question_of_another_process_is_not_asked_here(group: asyncio.Ta
 
 def test_a_command_is_shown_whole_one_argument_a_line_and_nothing_hidden() -> None:
     assert exact(QUESTION).splitlines() == ["Run in a copy:", "  rm", "  a b", r"  x\ny", r"  \u202e", "in ."]
+
+
+async def test_what_a_run_has_cost_stands_in_its_progress_and_at_its_end(group: asyncio.TaskGroup) -> None:
+    forwarder, told, _runs = make(group, ("kiro/review",))
+    await forwarder.begin("r", "Claude: First", None)
+    used = events.UsageReport(900, 100, 0, "0.031", "metered", 2)
+    take(forwarder, used, events.Phase("thinking"), events.Complete(("a",), 0, 1, 0, 0, ""))
+    assert [value.get("message") for value in told.progress()][1:] == ["thinking · $0.03", "1 file to review · $0.03"]
+
+
+@pytest.mark.parametrize("started_here", [True, False])
+async def test_a_warning_is_shown_in_the_editor_that_started_the_run_and_in_no_other(
+    group: asyncio.TaskGroup, started_here: bool
+) -> None:
+    forwarder, told, _runs = make(group)
+    if started_here:
+        await forwarder.begin("r", "Claude: First", None)
+    take(forwarder, events.Warned("budget", "Five dollars are spent.", "Ten are the cap."))
+    shown = [params for method, params in told.sent if method == "window/showMessage"]
+    expected = [{"type": 2, "message": "Five dollars are spent. Ten are the cap."}]
+    assert shown == (expected if started_here else [])
