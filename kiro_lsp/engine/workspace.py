@@ -223,19 +223,20 @@ class Workspace:
 
     # Agents
 
-    def agents(self, *, versions: bool = False) -> list[AgentInfo]:
+    def agents(self, *, thorough: bool = False) -> list[AgentInfo]:
         """Every agent that is known here, available or not, with the reason. Blocks: servers are asked whether they are there.
 
-        `versions` also asks programs for theirs. In a project that is not trusted nobody is asked anything.
+        `thorough` asks programs for their version and servers elsewhere too, which may take seconds. In a project that is
+        not trusted nobody is asked anything.
         """
-        return self.agents_of(self.settings(), versions=versions)
+        return self.agents_of(self.settings(), thorough=thorough)
 
-    def agents_of(self, loaded: LoadedSettings, *, versions: bool = False) -> list[AgentInfo]:
+    def agents_of(self, loaded: LoadedSettings, *, thorough: bool = False) -> list[AgentInfo]:
         """The same for settings that are not in force, for showing what they would offer."""
         if self._detector is None:
             self._detector = Detector(self.root, self.environ)
         places = registry.places(loaded.settings, loaded.secrets)
-        found = self._detector.look(places, trusted=self.trust() != "untrusted", versions=versions)
+        found = self._detector.look(places, trusted=self.trust() != "untrusted", thorough=thorough)
         return registry.agents(loaded.settings, loaded.secrets, found)
 
     def recommended_of(self, known: Sequence[AgentInfo], loaded: LoadedSettings) -> AgentInfo | None:

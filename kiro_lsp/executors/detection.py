@@ -19,6 +19,7 @@ import socket
 import stat
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -36,6 +37,7 @@ HERE_SECONDS: Final = 0.25
 """A server on this machine answers at once or not at all."""
 AWAY_SECONDS: Final = 1.5
 _NEUTRAL: Final = os.path.abspath(os.sep)
+_AT_ONCE: Final = 8
 _ANSWER_BYTES: Final = 512 * 1024
 _VERSION: Final = re.compile(r"(?<![\w.])v?(\d+\.\d+(?:\.\d+)?(?:[-+.][0-9A-Za-z.]+)?)")
 
@@ -97,24 +99,24 @@ class Detector:
     environ: Mapping[str, str]
     clock: Callable[[], float] = monotonic
     _kept: dict[object, tuple[float, Any]] = field(default_factory=dict)
+    _servers: dict[tuple[str, str], tuple[float, Server]] = field(default_factory=dict)
+    """Until when an answer counts, and the answer."""
     _versions: dict[tuple[object, ...], str | None] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def look(self, places: Places, *, trusted: bool, versions: bool = False) -> Found:
-        """What is there. `versions` asks programs that were not asked yet, which takes seconds in the worst case.
+    def look(self, places: Places, *, trusted: bool, thorough: bool = False) -> Found:
+        """What is there. `thorough` asks programs for their version and servers elsewhere too, which may take seconds.
 
-        In a project that is not trusted nothing is started and nothing connected to, whatever `versions` says.
+        In a project that is not trusted nothing is started and nothing connected to, whatever `thorough` says.
         """
+        servers = self._ask_servers(places.servers, thorough=thorough) if trusted else {}
         with self._lock:
             paths = {name: self._fresh(("program", name), partial(self._program, name)) for name in places.programs}
-            if trusted and versions:
-                self._ask(path for path in paths.values() if path is not None)
-            found = {name: Program(path, self._known_version(path)) for name, path in paths.items()}
-            servers = {
-                place: self._fresh(("server", place), partial(probe, *place))
-                for place in (sorted(places.servers) if trusted else ())
-            }
-            return Found(found, servers, self._fresh("traces", self._traces))
+            traces = self._fresh("traces", self._traces)
+        if trusted and thorough:
+            self._ask_programs(path for path in paths.values() if path is not None)
+        found = {name: Program(path, self._known_version(path)) for name, path in paths.items()}
+        return Found(found, servers, traces)
 
     def _fresh(self, key: object, find: Callable[[], Value]) -> Value:
         known = self._kept.get(key)
@@ -143,11 +145,29 @@ class Detector:
         stamp = None if path is None else _stamp(path)
         return None if stamp is None else self._versions.get(stamp)
 
-    def _ask(self, paths: Iterable[str]) -> None:
+    def _ask_programs(self, paths: Iterable[str]) -> None:
         stamps = {stamp: path for path in paths if (stamp := _stamp(path)) is not None and stamp not in self._versions}
         if stamps:
             answers = asyncio.run(_versions(list(stamps.values()), self.environ, self.root))
             self._versions.update(zip(stamps, answers, strict=True))
+
+    # Servers
+
+    def _ask_servers(self, places: Iterable[tuple[str, str]], *, thorough: bool) -> dict[tuple[str, str], Server]:
+        """What servers say, those elsewhere only if `thorough` or if they were asked a moment ago.
+
+        All are asked at the same time: one that hangs costs its own time limit only.
+        """
+        now = self.clock()
+        known = {place: self._servers[place][1] for place in places if self._servers.get(place, (now, None))[0] > now}
+        wanted = [place for place in places if place not in known and (thorough or _is_here(place[1]))]
+        if wanted:
+            with ThreadPoolExecutor(min(len(wanted), _AT_ONCE)) as pool:
+                answers = dict(zip(wanted, pool.map(lambda place: probe(*place), wanted), strict=True))
+            until = self.clock() + FRESH_SECONDS
+            self._servers.update({place: (until, server) for place, server in answers.items()})
+            known |= answers
+        return known
 
 
 def _stamp(path: str) -> tuple[object, ...] | None:
@@ -212,6 +232,11 @@ def probe(kind: str, url: str) -> Server:
         return Server(False, "nothing answers there")
     except (OSError, http.client.HTTPException) as error:
         return Server(False, str(error) or type(error).__name__)
+
+
+def _is_here(url: str) -> bool:
+    where = origin(url)
+    return where is not None and is_loopback(where[1])
 
 
 def _path(url: str) -> str:

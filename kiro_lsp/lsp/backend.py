@@ -191,7 +191,7 @@ class Backend:
         uri = params.get("uri")
         root = self.session.place_of(uri)[0] if isinstance(uri, str) else self.session.only_root()
         workspace = self.engine.workspace(root)
-        known = await asyncio.to_thread(workspace.agents, versions=True)
+        known = await asyncio.to_thread(workspace.agents, thorough=True)
         recommended = await asyncio.to_thread(workspace.recommended)
         estimates = await self._estimates(known, uri, params.get("task"))
         return [agent_json(info, recommended, estimates.get(info.name)) for info in known]

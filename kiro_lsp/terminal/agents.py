@@ -25,7 +25,7 @@ def agents(args: argparse.Namespace, console: Console) -> int:
         path, selector = args.explain
         return explain(path, selector, console)
     with open_project(args.root) as project:
-        known = project.workspace.agents(versions=True)
+        known = project.workspace.agents(thorough=True)
         recommended = project.workspace.recommended()
         is_trusted = project.workspace.trust() != "untrusted"
     if console.json:

@@ -55,8 +55,8 @@ class Machine:
         path.chmod(0o755)
         return path
 
-    def claude(self, *, trusted: bool = True, versions: bool = True) -> Program:
-        return self.detector.look(CLAUDE, trusted=trusted, versions=versions).programs["claude"]
+    def claude(self, *, trusted: bool = True, thorough: bool = True) -> Program:
+        return self.detector.look(CLAUDE, trusted=trusted, thorough=thorough).programs["claude"]
 
 
 @pytest.fixture
@@ -104,10 +104,10 @@ def test_a_program_gets_no_key_and_does_not_run_in_the_project(machine: Machine)
     assert str(machine.root) not in seen
 
 
-@pytest.mark.parametrize(("trusted", "versions"), [(False, True), (False, False), (True, False)])
-def test_nothing_runs_before_trust_or_unless_it_was_asked_for(machine: Machine, trusted: bool, versions: bool) -> None:
+@pytest.mark.parametrize(("trusted", "thorough"), [(False, True), (False, False), (True, False)])
+def test_nothing_runs_before_trust_or_unless_it_was_asked_for(machine: Machine, trusted: bool, thorough: bool) -> None:
     path = machine.install("claude", "echo 1.2.3")
-    assert machine.claude(trusted=trusted, versions=versions) == Program(str(path), None)
+    assert machine.claude(trusted=trusted, thorough=thorough) == Program(str(path), None)
     assert not machine.log.exists()
 
 
@@ -115,11 +115,11 @@ def test_a_version_is_known_from_then_on_until_the_program_is_another(machine: M
     path = machine.install("claude", "echo 1.2.3")
     assert machine.claude().version == "1.2.3"
     machine.log.unlink()
-    assert machine.claude(versions=False).version == "1.2.3"
+    assert machine.claude(thorough=False).version == "1.2.3"
     assert not machine.log.exists()
     path.unlink()
     machine.install("claude", "echo 1.3.0 # a longer one")
-    assert machine.claude(versions=False).version is None
+    assert machine.claude(thorough=False).version is None
     assert machine.claude().version == "1.3.0"
 
 
@@ -148,7 +148,7 @@ def test_a_program_that_somebody_else_may_have_put_there_is_none(machine: Machin
 
 def test_a_program_may_be_named_by_its_place(machine: Machine) -> None:
     here, inside = machine.install("agent", "echo 4.5.6"), machine.install("agent", "echo 4.5.6", machine.root)
-    found = machine.detector.look(Places(frozenset({str(here), str(inside)})), trusted=True, versions=True)
+    found = machine.detector.look(Places(frozenset({str(here), str(inside)})), trusted=True, thorough=True)
     assert found.programs == {str(here): Program(str(here), "4.5.6"), str(inside): Program(None)}
 
 
@@ -278,3 +278,13 @@ def test_a_server_is_asked_after_trust_only_and_again_after_a_moment(machine: Ma
         machine.clock.now += detection.FRESH_SECONDS
         machine.detector.look(Places(servers=frozenset({other})), trusted=True)
         assert len(asked) == 2
+
+
+def test_a_server_elsewhere_is_asked_for_the_list_only(machine: Machine) -> None:
+    place = ("openai-api", "https://vendor.invalid/v1")
+    places = Places(servers=frozenset({place}))
+    assert machine.detector.look(places, trusted=True).servers == {}
+    assert not machine.detector.look(places, trusted=True, thorough=True).servers[place].answers
+    assert not machine.detector.look(places, trusted=True).servers[place].answers
+    machine.clock.now += detection.FRESH_SECONDS
+    assert machine.detector.look(places, trusted=True).servers == {}
