@@ -17,12 +17,12 @@ from kiro_lsp.lsp.endpoint import REQUEST_FAILED
 from kiro_lsp.lsp.lenses import Offer, lenses, now_utc, to_wire
 from kiro_lsp.spec import tasks
 from kiro_lsp.spec.lines import split_lines
+from tests.support.asking import Text, check, questions
+from tests.support.editors import CLIENTS, known
 from tests.support.speaking import Speaker, speaking
 
-HERE = {"position": {"line": 0, "character": 3}, "positions": [{"line": 0, "character": 3}], "newName": "7"}
-SPAN = {"range": {"start": {"line": 0, "character": 0}, "end": {"line": 1, "character": 0}}}
-CONTEXT = {"context": {"diagnostics": [], "triggerKind": 1, "includeDeclaration": True}}
-TYPING = {"ch": "\n", "options": {"tabSize": 2, "insertSpaces": True}}
+ANSWER_AT_MOST = 8_000_000
+"""Characters; the largest is the list of symbols of ten thousand tasks."""
 
 
 def nested(depth: int) -> str:
@@ -30,6 +30,8 @@ def nested(depth: int) -> str:
 
 
 DOCUMENTS = {
+    "a ring of two thousand": "".join(f"- [ ] {n}. A\n  - _Depends: {n % 2000 + 1}_\n" for n in range(1, 2001)),
+    "all need all": "".join(f"- [ ] {n}. A (depends on {', '.join(map(str, range(1, 101)))})\n" for n in range(1, 101)),
     "a cycle": "- [ ] 1. A\n  - _Depends: 3_\n- [ ] 2. B\n  - _Depends: 1_\n- [ ] 3. C\n  - _Depends: 2_\n\n1 → 2\n2 → 1\n",
     "one that needs itself": "- [ ] 1. A (depends on 1)\n\n1 → 1\n",
     "a line of a megabyte": f"- [ ] 1. A\n- [ ] 2. {'word ' * 210_000}\n  - {'x' * 1_000_000}\n- [ ] 3. C\n",
@@ -43,6 +45,16 @@ DOCUMENTS = {
     "nothing": "",
     "a mark of byte order": "\ufeff- [ ] 1. A\n- [ ] 2. B\n",
 }
+
+
+STRANGE = (
+    "# \ud800 Plan 😀\u2028x\x0c\r"
+    "- [x] \U000e0041😀 1. A \udc00 [P] (depends on 2)\u2029\r\n"
+    "  - é\u0301 _Requirements: 1.1, 2_ \x85 `a/😀.py`\n"
+    "- [-] 2. 漢字\ud83d [P] `src/漢.py`\r"
+    "  - [ ] 2.1 \ufeffB, after task 1 😀 2.1\r\r\n"
+    "\x1c- [ ] 3. C\x0b\n"
+)
 
 
 @pytest_asyncio.fixture
@@ -69,15 +81,38 @@ def expected(uri: str, text: str, offered: Offer) -> Any:
     return json.loads(json.dumps(to_wire(found)).encode("utf-16", "surrogatepass").decode("utf-16", "replace"))
 
 
-async def check_all(client: Speaker, uri: str) -> None:
-    """Every feature answers, and the lenses are those of the text."""
+async def check_all(client: Speaker, uri: str, encoding: str = "utf-16") -> None:
+    """Every feature answers with what a client can use, within bounds, and the lenses are those of the text."""
     document = {"textDocument": {"uri": uri}}
+    text, random = Text(client.texts[uri], encoding), Random(5)
+    first = text.place(0, min(8, len(text.lines[0])))  # in the id of the first task, where there is one
+    places = [first, text.place(len(text.lines) // 2, 0), *text.some_places(random, 1)]
     for method in sorted(features.load().methods):
-        answer = await client.begin(method, {**document, **HERE, **SPAN, **CONTEXT, **TYPING})
-        code = answer.get("error", {}).get("code")
-        assert code in (None, REQUEST_FAILED), answer  # refused with a reason, as a rename where no id stands
+        for params in questions(method, uri, text, places, random):
+            message = await client.begin(method, params)
+            code = message.get("error", {}).get("code")
+            assert code in (None, REQUEST_FAILED), message  # refused with a reason, as a rename where no id stands
+            check(method, params, message.get("result"), lambda _uri: text)
+            assert len(json.dumps(message)) < ANSWER_AT_MOST, method
     found = await client.ask("textDocument/codeLens", document)
     assert found == expected(uri, client.texts[uri], await offer_of(client, uri))
+
+
+@pytest.mark.parametrize("name", [*CLIENTS, "neovim with utf-32"])
+async def test_every_kind_of_client_counts_strange_characters_as_the_answers_do(
+    name: str, tmp_path: Path, own_homes: Path
+) -> None:
+    """Also behind a lone half of a character, which takes a place in every unit."""
+    environ = {"HOME": str(own_homes), "KIRO_LSP_STATE_DIR": str(own_homes / "state"), "PATH": ""}
+    capabilities = known(name)
+    encoding = capabilities.get("general", {}).get("positionEncodings", ["utf-16"])[0]
+    async with speaking(tmp_path, environ, capabilities=capabilities, clientInfo={"name": name}) as client:
+        uri = client.open(task_file(tmp_path), STRANGE)
+        await check_all(client, uri, encoding)
+        for line in range(len(split_lines(STRANGE))):
+            client.edit(uri, line, 0, 0, "")  # an edit that changes nothing, at every line
+        await check_all(client, uri, encoding)
+        assert client.server.editor.documents[uri].text == STRANGE
 
 
 @pytest.mark.parametrize("name", DOCUMENTS)
