@@ -33,6 +33,8 @@ MODEL = "claude-sonnet-5-5"
         (Usage(0, MILLION), "10"),
         (Usage(MILLION, 0, cached_tokens=MILLION), "0.1"),
         (Usage(MILLION, 0, cache_write_tokens=MILLION), "2.5"),
+        (Usage(MILLION, 0, 0, MILLION, MILLION), "4"),
+        (Usage(2 * MILLION, 0, MILLION, MILLION, MILLION // 2), "3.35"),
         (Usage(3 * MILLION, MILLION, MILLION, MILLION), "14.6"),
         (Usage(1, 0), "0.000002"),
         (Usage(), "0"),
@@ -52,6 +54,8 @@ def test_a_usage_is_priced_with_its_cached_part_inside_its_input(usage: Usage, d
         (MODEL, Usage(10, -1)),
         (MODEL, Usage(10, 10, cached_tokens=11)),
         (MODEL, Usage(10, 10, cached_tokens=6, cache_write_tokens=5)),
+        (MODEL, Usage(10, 10, 0, 5, 6)),
+        (MODEL, Usage(10, 10, 0, 5, -1)),
     ],
 )
 def test_an_unknown_price_and_an_impossible_usage_are_unknown_and_not_zero(model: str, usage: Usage) -> None:
@@ -61,14 +65,14 @@ def test_an_unknown_price_and_an_impossible_usage_are_unknown_and_not_zero(model
 tokens = st.integers(0, 2 * MILLION)
 
 
-@given(uncached=tokens, read=tokens, written=tokens, output=tokens, spare=tokens)
+@given(uncached=tokens, read=tokens, written=tokens, hour=tokens, output=tokens, spare=tokens)
 def test_a_reservation_covers_whatever_part_of_a_request_was_cached(
-    uncached: int, read: int, written: int, output: int, spare: int
+    uncached: int, read: int, written: int, hour: int, output: int, spare: int
 ) -> None:
-    used = Usage(uncached + read + written, output, read, written)
+    used = Usage(uncached + read + written, output, read, written, min(hour, written))
     real = cost_nano(MODEL, used)
     assert real is not None
-    assert real <= worst_case_nano(MODEL, Usage(used.input_tokens, output + spare))
+    assert real <= worst_case_nano(MODEL, Usage(used.input_tokens, output + spare, hour_write_tokens=hour))
 
 
 STATED = PriceSettings(Decimal(4), Decimal(20), Decimal("0.4"))
@@ -81,6 +85,7 @@ STATED = PriceSettings(Decimal(4), Decimal(20), Decimal("0.4"))
         (STATED, Usage(3 * MILLION, 0, MILLION, MILLION), "9.4"),
         (PriceSettings(Decimal(4), Decimal(20)), Usage(MILLION, 0, MILLION), "4"),
         (PriceSettings(Decimal(4), Decimal(20), None, Decimal(8)), Usage(MILLION, 0, 0, MILLION), "8"),
+        (STATED, Usage(MILLION, 0, 0, MILLION, MILLION), "8"),
         (PriceSettings(Decimal(0), Decimal(0)), Usage(MILLION, MILLION), "0"),
     ],
 )
@@ -103,14 +108,15 @@ prices = st.builds(
 )
 
 
-@given(price=prices, uncached=tokens, read=tokens, written=tokens, output=tokens, spare=tokens)
+@given(price=prices, uncached=tokens, read=tokens, written=tokens, hour=tokens, output=tokens, spare=tokens)
 def test_a_reservation_covers_a_stated_price_too(
-    price: PriceSettings, uncached: int, read: int, written: int, output: int, spare: int
+    price: PriceSettings, uncached: int, read: int, written: int, hour: int, output: int, spare: int
 ) -> None:
-    used = Usage(uncached + read + written, output, read, written)
+    used = Usage(uncached + read + written, output, read, written, min(hour, written))
     real = cost_nano("some", used, price=price)
     assert real is not None
-    assert real <= worst_case_nano("some", Usage(used.input_tokens, output + spare), price=price)
+    at_most = Usage(used.input_tokens, output + spare, hour_write_tokens=hour)
+    assert real <= worst_case_nano("some", at_most, price=price)
 
 
 @pytest.mark.parametrize(
@@ -129,10 +135,10 @@ def test_an_address_says_whose_prices_it_has(endpoint: str, provider: str | None
     assert provider_at(endpoint) == provider
 
 
-@given(st.lists(st.builds(Usage, tokens, tokens, tokens, tokens)))
+@given(st.lists(st.builds(Usage, tokens, tokens, tokens, tokens, tokens)))
 def test_usages_add_up_field_by_field(usages: list[Usage]) -> None:
     total = sum(usages, Usage())
-    for name in ("input_tokens", "output_tokens", "cached_tokens", "cache_write_tokens"):
+    for name in ("input_tokens", "output_tokens", "cached_tokens", "cache_write_tokens", "hour_write_tokens"):
         assert getattr(total, name) == sum(getattr(usage, name) for usage in usages)
 
 

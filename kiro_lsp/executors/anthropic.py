@@ -54,6 +54,8 @@ _THINKS: Final = re.compile(r"claude-[a-z]+-(4[.-]([6-9]|\d\d)(?!\d)|[5-9](?!\d)
 """Models that take what follows; the newer of them hand their thoughts out only when they are asked to."""
 _THINKING: Final = {"type": "adaptive", "display": "summarized"}
 _CACHED: Final = {"cache_control": {"type": "ephemeral"}}
+_FOR_AN_HOUR: Final = {"cache_control": {"type": "ephemeral", "ttl": "1h"}}
+"""For what the tasks of a spec share: a review between two of them takes longer than the usual five minutes."""
 
 
 class AnthropicExecutor(WorkerBacked):
@@ -109,11 +111,16 @@ class _Conversation:
     def at_most(self) -> Usage:
         """What was counted for the last request and its answer, and one token for every byte that is new."""
         known = self._known_tokens if self._known_tokens is not None else self._fixed_tokens()
-        return Usage(known + self._new_bytes + FRAME_TOKENS, int(self.fixed["max_tokens"]))
+        hour = self._fixed_tokens() if self._keeps_for_an_hour() else 0
+        total = known + self._new_bytes + FRAME_TOKENS
+        return Usage(total, int(self.fixed["max_tokens"]), hour_write_tokens=min(hour, total))
 
     async def turn(self, run: RunContext) -> Turn:
         last = await self._ask(run)
-        if _objects_to_thinking(last) and self.fixed.pop("thinking", None) is not None:
+        if _objects_to(last, "thinking") and self.fixed.pop("thinking", None) is not None:
+            last = await self._ask(run)
+        if _objects_to(last, "ttl") and self._keeps_for_an_hour():
+            self.fixed["system"] = [block | (_CACHED if "cache_control" in block else {}) for block in self._system()]
             last = await self._ask(run)
         if last["event"] != "done":
             raise failure(last, self.reached, self.redactor, MANNER)
@@ -180,13 +187,19 @@ class _Conversation:
         encoded = orjson.dumps({"role": "assistant", "content": sent})
         if sent:  # the API refuses a message without content
             self.messages.append(_Message(encoded))
-        usage = _usage(line["usage"])
+        usage = _usage(line["usage"], for_an_hour=self._keeps_for_an_hour())
         if usage is None:
             self._new_bytes += len(encoded)
         else:
             self._known_tokens, self._new_bytes = usage.input_tokens + usage.output_tokens, 0
         stop = line["stop"]
         return Turn("".join(texts), tuple(uses), _STOPS.get(stop or "", "unknown"), usage, stop or "no reason given")
+
+    def _system(self) -> list[dict[str, Any]]:
+        return list(self.fixed["system"])
+
+    def _keeps_for_an_hour(self) -> bool:
+        return any(block.get("cache_control") == _FOR_AN_HOUR["cache_control"] for block in self._system())
 
     def _fixed_tokens(self) -> int:
         """A bound for what every request holds: our own words by their length, all others a byte a token."""
@@ -201,7 +214,7 @@ def _fixed(agent: AgentSettings, texts: Sequence[str], caches: bool) -> dict[str
     if caches:
         # The documents are those of one spec and change now and then; what stands before them is read all the same.
         for block in (system[0], system[-1]):
-            block.update(_CACHED)
+            block.update(_FOR_AN_HOUR if len(system) > 1 else _CACHED)
     tools = [{"name": tool.name, "description": tool.description, "input_schema": tool.schema} for tool in all_tools()]
     model = agent.model or MODELS["anthropic"].default
     thinking = {"thinking": _THINKING} if _THINKS.search(model) else {}
@@ -214,9 +227,10 @@ def _answering(fixed: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str,
     return {**kept, "output_config": {"format": {"type": "json_schema", "schema": dict(schema)}}}
 
 
-def _objects_to_thinking(line: Mapping[str, Any]) -> bool:
-    """A gateway or a model that does not know the field works without it."""
-    return line["event"] == "error" and line["status"] == 400 and "thinking" in str(line["said"]).lower()
+def _objects_to(line: Mapping[str, Any], name: str) -> bool:
+    """A gateway or a model that does not know a field works without it."""
+    said = str(line["said"]).lower() if line["event"] == "error" and line["status"] == 400 else ""
+    return re.search(rf"(?<![a-z]){name}(?![a-z])", said) is not None
 
 
 def _arguments(raw: str, given: object) -> object:
@@ -229,9 +243,10 @@ def _arguments(raw: str, given: object) -> object:
         return None
 
 
-def _usage(wire: Mapping[str, int]) -> Usage | None:
-    """Input tokens of this API exclude the cache; ours include it."""
+def _usage(wire: Mapping[str, int], *, for_an_hour: bool) -> Usage | None:
+    """Input tokens of this API exclude the cache; ours include it. What was written for how long may be left unsaid."""
     if "input_tokens" not in wire or "output_tokens" not in wire:
         return None
     read, written = wire.get("cache_read_input_tokens", 0), wire.get("cache_creation_input_tokens", 0)
-    return Usage(wire["input_tokens"] + read + written, wire["output_tokens"], read, written)
+    hour = min(wire.get("ephemeral_1h_input_tokens", written if for_an_hour else 0), written)
+    return Usage(wire["input_tokens"] + read + written, wire["output_tokens"], read, written, hour)

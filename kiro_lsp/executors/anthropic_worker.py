@@ -16,7 +16,7 @@ import importlib.util
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import anthropic
 import httpx2
@@ -29,6 +29,10 @@ else:
     shared = importlib.util.module_from_spec(_spec)
     _spec.loader.exec_module(shared)
     Failed, Output, Size, Unreadable = shared.Failed, shared.Output, shared.Size, shared.Unreadable
+
+
+_COUNTS: Final = ("input_tokens", "output_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")
+_HOUR: Final = "ephemeral_1h_input_tokens"
 
 
 class Answer:
@@ -116,8 +120,9 @@ class Answer:
 
     def _count(self, usage: Any) -> None:
         """Counts of a stream are running totals; of two reports the larger one holds."""
-        for name in ("input_tokens", "output_tokens", "cache_read_input_tokens", "cache_creation_input_tokens"):
-            value = getattr(usage, name, None)
+        written = getattr(usage, "cache_creation", None)
+        for name in (*_COUNTS, _HOUR):
+            value = getattr(written if name == _HOUR else usage, name, None)
             if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
                 self._usage[name] = max(value, self._usage.get(name, 0))
 
