@@ -6,7 +6,6 @@ import errno
 import os
 import stat
 import sys
-from pathlib import Path
 from typing import Final
 
 _CHUNK: Final = 1 << 24
@@ -25,24 +24,33 @@ class Cloner:
         self._shares_blocks = sys.platform.startswith("linux") or sys.platform == "darwin"
         self._in_kernel = hasattr(os, "copy_file_range")
 
-    def clone(self, source: int, status: os.stat_result, target: Path) -> None:
+    def clone(self, source: int, status: os.stat_result, target: str, folder: int | None = None) -> os.stat_result:
         """Make `target`, which must not exist, with the content, permission bits and modification time of `source`.
 
-        The owner can always read and write the copy. Raises OSError.
+        `target` is relative to the descriptor `folder`, if there is one. The owner can always read and write the copy.
+        Returns what the copy is like. Raises OSError.
         """
-        if sys.platform == "darwin" and self._shares_blocks and self._clonefile(source, target):
-            os.chmod(target, _mode(status))
-            return
+        if sys.platform == "darwin" and self._shares_blocks and self._clonefile(source, target, folder):
+            os.chmod(target, _mode(status), dir_fd=folder)
+            return os.stat(target, dir_fd=folder, follow_symlinks=False)
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
-        descriptor = os.open(target, flags, 0o600)
+        by_descriptor = os.utime in os.supports_fd
+        descriptor = os.open(target, flags | getattr(os, "O_CLOEXEC", 0), _mode(status), dir_fd=folder)
         try:
             if not (self._shares_blocks and self._ficlone(source, descriptor)):
-                self._copy(source, descriptor)
-            if hasattr(os, "fchmod"):
+                self._copy(source, descriptor, status.st_size)
+            if by_descriptor:
+                os.utime(descriptor, ns=(status.st_atime_ns, status.st_mtime_ns))
+            made = os.fstat(descriptor)
+            if hasattr(os, "fchmod") and stat.S_IMODE(made.st_mode) != _mode(status):
                 os.fchmod(descriptor, _mode(status))
+                made = os.fstat(descriptor)
         finally:
             os.close(descriptor)
+        if by_descriptor:
+            return made
         os.utime(target, ns=(status.st_atime_ns, status.st_mtime_ns))
+        return os.stat(target)
 
     def _ficlone(self, source: int, target: int) -> bool:
         if sys.platform == "win32":
@@ -58,21 +66,25 @@ class Cloner:
             return False
         return True
 
-    def _clonefile(self, source: int, target: Path) -> bool:
+    def _clonefile(self, source: int, target: str, folder: int | None) -> bool:
         """macOS: fclonefileat shares blocks on APFS; an error means another file system."""
         import ctypes
 
         library = ctypes.CDLL(None, use_errno=True)
         at_current_folder, no_owner_copy = -2, 2
-        if library.fclonefileat(source, at_current_folder, os.fsencode(target), no_owner_copy) == 0:
+        place = at_current_folder if folder is None else folder
+        if library.fclonefileat(source, place, os.fsencode(target), no_owner_copy) == 0:
             return True
         self._shares_blocks = False
         return False
 
-    def _copy(self, source: int, target: int) -> None:
-        while self._in_kernel:
+    def _copy(self, source: int, target: int, size: int) -> None:
+        done = 0
+        while self._in_kernel and (done < size or size == 0):
             try:
-                if os.copy_file_range(source, target, _CHUNK) == 0:
+                copied = os.copy_file_range(source, target, _CHUNK)
+                done += copied
+                if copied == 0 or done == size:
                     return
             except OSError as error:
                 if error.errno not in _UNSUPPORTED:

@@ -12,11 +12,13 @@ copy belongs to one process, which holds a lock in it; what dead processes left 
 from __future__ import annotations
 
 import errno
+import json
 import os
 import stat
 import sys
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,9 +26,11 @@ from typing import Final
 
 from kiro_lsp.changes.model import FileChange
 from kiro_lsp.errors import PathRefused, RunRefused, UnreadableFile
-from kiro_lsp.sandbox import files, git, listing, paths
+from kiro_lsp.sandbox import files, git, gitdir, listing, masks, paths, stamps
 from kiro_lsp.sandbox.cloning import Cloner
+from kiro_lsp.sandbox.listing import Entry
 from kiro_lsp.sandbox.ownership import OwnedFolder
+from kiro_lsp.sandbox.stamps import Stamp
 
 CHANGED_FILE_LIMIT: Final = 50 * 1024 * 1024
 """Bytes; a larger file that a command made or changed is named and not taken over."""
@@ -37,6 +41,9 @@ _BY_TESTS: Final = frozenset(
 """What test runs leave behind in projects that do not ignore it; never a change that somebody wants to review."""
 
 _CLOCK_SECONDS: Final = 0.1
+_THREADS: Final = 4
+_MEMORY: Final = "copy.json"
+"""Beside the copy: what of it the next run may keep."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,25 +54,6 @@ class LeftOut:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class _Stamp:
-    """What cannot stay the same when a file is written to: the change time is not a program's to set."""
-
-    kind: int
-    mode: int
-    size: int
-    modified: int
-    changed: int
-    inode: int
-
-    @classmethod
-    def of(cls, status: os.stat_result) -> _Stamp:
-        mode = status.st_mode
-        return cls(
-            stat.S_IFMT(mode), stat.S_IMODE(mode), status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino
-        )
-
-
 def materialise(
     root: Path | str,
     staged: Iterable[FileChange],
@@ -73,19 +61,26 @@ def materialise(
     folder: Path | str,
     *,
     trusted: bool,
+    reuse: bool = False,
+    objects: Path | None = None,
 ) -> Copy:
-    """Lay the workspace out below `folder`, which is made for it (0700) and must not hold anything.
+    """Lay the workspace out below `folder`, which is made for it (0700) and holds nothing, or with `reuse` what an
+    earlier copy left there.
 
     `buffers` are the bytes of open documents, `staged` the run's changes; they win over the disk in that order.
-    `trusted`: whether git may be asked which files count. Raises RunRefused when there is no room, OSError when
+    `trusted`: whether git may be asked which files count. `objects` is where commands find the project's commits: with
+    it the copy gets a git folder of its own. Raises RunRefused when there is no room, OSError when
     `folder` cannot be made.
     """
-    owned = OwnedFolder.make(Path(folder))
+    owned = OwnedFolder.make(Path(folder), keep=reuse)
     name = os.path.basename(os.path.realpath(root)) or "project"
     copy = Copy(Path(root), owned.path / name, trusted, owned)
     try:
-        copy.path.mkdir()
+        copy.path.mkdir(exist_ok=reuse)
         copy.lay_out(buffers)
+        repository = gitdir.find(root) if objects is not None else None
+        if objects is not None and repository is not None:
+            gitdir.seed(repository, copy.path / ".git", objects)
         copy.update(staged)
     except OSError as error:
         copy.remove()
@@ -129,8 +124,8 @@ class Copy:
     """What the last `absorb` found changed and did not take over."""
     stale: list[str] = field(default_factory=list)
     """Paths of the last `absorb` whose original on disk changed since it was copied."""
-    _sources: dict[str, _Stamp] = field(default_factory=dict)
-    _manifest: dict[str, _Stamp] = field(default_factory=dict)
+    _sources: dict[str, Stamp] = field(default_factory=dict)
+    _manifest: dict[str, Stamp] = field(default_factory=dict)
     _laid: dict[str, bytes | None] = field(default_factory=dict)
     """Contents that did not come from the disk: documents, staged and absorbed changes. None: deleted."""
     _modes: dict[str, int] = field(default_factory=dict)
@@ -138,36 +133,37 @@ class Copy:
     _links: set[str] = field(default_factory=set)
     """Links that were laid out, or that an earlier `absorb` refused: each is named once."""
     _staged: set[str] = field(default_factory=set)
-    _folders: set[Path] = field(default_factory=set)
     _exact_clock: bool = True
+    _begun: int = 0
+    """By the clock of the file system, before the first file was copied."""
 
     # Laying out
 
     def lay_out(self, buffers: Mapping[str, bytes]) -> None:
-        cloner = Cloner()
+        """Everything that counts. What an earlier run left here and is still the same stays; the rest goes."""
+        self._begun = stamps.clock(self._owned.path)
         listed = listing.scan(self.root, trusted=self.trusted)
-        descriptor = files.open_root(self.root) if os.open in os.supports_dir_fd else None
-        try:
-            for entry in listed:
-                try:
-                    if paths.holds_secrets(entry.path):
-                        raise PathRefused("it may hold secrets, which no command is given")
-                    if entry.kind == "link":
-                        self._link(entry.path)
-                    elif entry.path not in buffers:
-                        self._clone(cloner, descriptor, entry.path)
-                except (PathRefused, UnreadableFile) as problem:
-                    self.skipped.append(LeftOut(entry.path, problem.message))
-        finally:
-            if descriptor is not None:
-                os.close(descriptor)
+        kept = self._kept(listed, buffers)
+        wanted: list[str] = []
+        for entry in listed:
+            try:
+                reason = masks.hidden(entry.path, trusted=self.trusted)
+                if reason is not None:
+                    raise PathRefused(reason)
+                if entry.kind == "link":
+                    self._link(entry.path)
+                elif entry.path not in buffers and entry.path not in kept:
+                    wanted.append(entry.path)
+            except (PathRefused, UnreadableFile) as problem:
+                self.skipped.append(LeftOut(entry.path, problem.message))
+        self._clone(wanted)
         counted = {entry.path for entry in listed}
         for path, data in buffers.items():
             mode = files.mode_of(self.root, path)
             # An open document that is ignored on disk stays out like any ignored file; a new one is in.
             if (path in counted or mode is None) and not paths.holds_secrets(path):
                 self._put(path, data, mode)
-        self._settle()
+        self._settle([*self._laid, *self._links])
 
     def update(self, staged: Iterable[FileChange]) -> None:
         """Bring the copy to what is staged now; what is staged no longer is as on disk again."""
@@ -187,21 +183,81 @@ class Copy:
             except PathRefused as problem:
                 self.skipped.append(LeftOut(path, problem.message))
         if changed:
-            self._settle()
+            self._settle(wanted)
 
-    def _clone(self, cloner: Cloner, descriptor: int | None, path: str) -> None:
-        source = files.open_source(self.root, descriptor, path)
-        if source is None:
-            return
+    def _kept(self, listed: Sequence[Entry], buffers: Mapping[str, bytes]) -> set[str]:
+        """Files of an earlier run that are as they were laid out, and whose originals are as they were copied.
+
+        Everything else in the folder is deleted, links too: they are cheap to make.
+        """
+        before = stamps.remembered(self._owned.path / _MEMORY, self.root)
+        usable = {
+            entry.path
+            for entry in listed
+            if entry.kind == "file"
+            and entry.path in before
+            and entry.path not in buffers
+            and masks.hidden(entry.path, trusted=self.trusted) is None
+        }
+        kept: set[str] = set()
+        real = os.path.realpath(self.root)
+        for path, stamp in stamps.clear(self.path, {path: before[path][1] for path in usable}):
+            with suppress(OSError):
+                status = os.lstat(os.path.join(real, path))
+                if Stamp.of(status) == before[path][0]:
+                    kept.add(path)
+                    self._sources[path], self._manifest[path] = before[path][0], stamp
+                    self._modes[path] = stat.S_IMODE(status.st_mode)
+                    continue
+            os.unlink(self.path / path)
+        return kept
+
+    def _clone(self, wanted: Sequence[str]) -> None:
+        """Copy files, folder by folder, several at a time: making a file waits for the file system most of all."""
+        cloner = Cloner()
+        folders: dict[str, list[str]] = {}
+        for path in wanted:
+            folder, _, name = path.rpartition("/")
+            folders.setdefault(folder, []).append(name)
+        for folder in folders:
+            (self.path / folder).mkdir(parents=True, exist_ok=True)
+        by_descriptor = os.open in os.supports_dir_fd
+        opened = [files.open_root(place) if by_descriptor else None for place in (self.root, self.path)]
         try:
-            status = os.fstat(source)
-            cloner.clone(source, status, self._made_room(path))
-            self._sources[path] = _Stamp.of(status)
-            self._modes[path] = stat.S_IMODE(status.st_mode)
-        except PermissionError as error:
-            raise UnreadableFile(f"it cannot be read: {error.strerror}") from error
+            with ThreadPoolExecutor(_THREADS, "kiro-lsp-copy") as pool:
+                for cloned, left_out in pool.map(lambda one: self._clone_folder(cloner, opened, *one), folders.items()):
+                    for path, (source, made) in cloned.items():
+                        self._sources[path], self._manifest[path] = Stamp.of(source), Stamp.of(made)
+                        self._modes[path] = stat.S_IMODE(source.st_mode)
+                    self.skipped += left_out
         finally:
-            os.close(source)
+            for descriptor in opened:
+                if descriptor is not None:
+                    os.close(descriptor)
+
+    def _clone_folder(
+        self, cloner: Cloner, opened: Sequence[int | None], folder: str, names: Sequence[str]
+    ) -> tuple[dict[str, tuple[os.stat_result, os.stat_result]], list[LeftOut]]:
+        cloned: dict[str, tuple[os.stat_result, os.stat_result]] = {}
+        left_out: list[LeftOut] = []
+        with files.open_folder(opened[0], folder) as place, files.open_folder(opened[1], folder) as target:
+            for name in names:
+                path = f"{folder}/{name}" if folder else name
+                try:
+                    source = files.open_source(self.root, place, path if place is None else name)
+                    if source is None:
+                        continue
+                    try:
+                        status = os.fstat(source)
+                        where = str(self.path / path) if target is None else name
+                        cloned[path] = (status, cloner.clone(source, status, where, target))
+                    finally:
+                        os.close(source)
+                except (PathRefused, UnreadableFile) as problem:
+                    left_out.append(LeftOut(path, problem.message))
+                except PermissionError as error:
+                    left_out.append(LeftOut(path, f"it cannot be read: {error.strerror}"))
+        return cloned, left_out
 
     def _link(self, path: str) -> None:
         """The same link, as long as it leads to something inside; an absolute one becomes relative, so that it stays
@@ -217,9 +273,7 @@ class Copy:
     def _made_room(self, path: str) -> Path:
         """Where a new file goes, its folder made; while laying out only, since no command ran here yet."""
         target = self.path / path
-        if target.parent not in self._folders:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            self._folders.add(target.parent)
+        target.parent.mkdir(parents=True, exist_ok=True)
         return target
 
     def _put(self, path: str, data: bytes | None, mode: int | None) -> bool:
@@ -238,25 +292,20 @@ class Copy:
             self._modes[path] = mode
         return True
 
-    def _settle(self) -> None:
-        """Take the manifest, and let the clock of the file system move on.
+    def _settle(self, touched: Iterable[str]) -> None:
+        """Bring the manifest up to date for what was touched, and let the clock of the file system move on.
 
         A write in the same tick of the clock as the manifest would leave the times as they are; a system whose clock is
         too coarse to wait for has its files compared by content instead.
         """
-        self._manifest = {}
-        newest = 0
-        for path in {**self._sources, **self._laid, **dict.fromkeys(self._links)}:
+        for path in touched:
+            self._manifest.pop(path, None)
             with suppress(OSError):
-                stamp = _Stamp.of(os.lstat(self.path / path))
-                self._manifest[path] = stamp
-                newest = max(newest, stamp.changed)
-        probe = self._owned.path / "clock"
+                self._manifest[path] = Stamp.of(os.lstat(self.path / path))
+        newest = max((stamp.changed for stamp in self._manifest.values()), default=0)
         deadline = time.monotonic() + _CLOCK_SECONDS
         while True:
-            probe.write_bytes(b"")
-            os.utime(probe)
-            if sys.platform != "win32" and probe.stat().st_ctime_ns > newest:
+            if stamps.clock(self._owned.path) > newest and sys.platform != "win32":
                 self._exact_clock = True
                 return
             if time.monotonic() > deadline:
@@ -278,9 +327,8 @@ class Copy:
         found = {entry.path: entry.kind for entry in listing.walk(self.path, left_out=unusable)}
         self.refused += [LeftOut(path, reason) for path, reason in unusable]
         changes = [change for path in sorted(self._manifest) if (change := self._changed(path)) is not None]
-        created = [path for path in found if path not in self._manifest and _BY_TESTS.isdisjoint(path.split("/"))]
-        created = [path for path in created if not path.endswith((".pyc", ".pyo"))]
-        hidden = git.ignored(self.root, created) if self.trusted else frozenset()
+        created = [path for path in found if path not in self._manifest and not left_by_tools(path)]
+        hidden = (git.ignored(self.root, created) if self.trusted else None) or frozenset()
         for path in created:
             if path in hidden:
                 continue
@@ -295,28 +343,31 @@ class Copy:
                 self._modes[change.path] = change.mode
             self._staged.add(change.path)
         self.refused.sort(key=lambda left_out: left_out.path)
-        if changes or self.refused:
-            self._settle()
+        touched = {change.path for change in changes} | {
+            each.path for each in self.refused if each.path in self._manifest
+        }
+        if touched or self.refused:
+            self._settle(touched | (self._links - self._manifest.keys()))
         return sorted(changes, key=lambda change: change.path)
 
     def _changed(self, path: str) -> FileChange | None:
         before = self._manifest[path]
         try:
-            now: _Stamp | None = _Stamp.of(os.lstat(self.path / path))
+            now: Stamp | None = Stamp.of(os.lstat(self.path / path))
         except (FileNotFoundError, NotADirectoryError):
             now = None
-        if now == before and (self._exact_clock or before.kind == stat.S_IFLNK):
+        if now == before and (self._exact_clock or stat.S_ISLNK(before.mode)):
             return None
-        if before.kind == stat.S_IFLNK:
+        if stat.S_ISLNK(before.mode):
             self.refused.append(LeftOut(path, "a command changed a symbolic link, which cannot be part of a change"))
             return None
-        if now is None or now.kind == stat.S_IFDIR:
+        if now is None or stat.S_ISDIR(now.mode):
             return self._deleted(path)
         data = self._content(path)
         if data is None:
             return None
-        mode_before = self._modes.get(path, before.mode)
-        mode = _with_execution(mode_before, now.mode) if _runs(now.mode) != _runs(before.mode) else mode_before
+        mode_before = self._modes.get(path, stat.S_IMODE(before.mode))
+        mode = with_execution(mode_before, now.mode) if runs(now.mode) != runs(before.mode) else mode_before
         base = self._base(path)
         if base is None:
             return FileChange(path, "create", None, data, None, mode)
@@ -335,7 +386,7 @@ class Copy:
         data = self._content(path)
         if data is None:
             return None
-        mode = _with_execution(0o644, os.lstat(self.path / path).st_mode)
+        mode = with_execution(0o644, os.lstat(self.path / path).st_mode)
         return FileChange(path, "create", None, data, None, mode)
 
     def _content(self, path: str) -> bytes | None:
@@ -354,7 +405,7 @@ class Copy:
             return self._laid[path]
         with suppress(PathRefused, UnreadableFile, OSError):
             data = files.safe_read(self.root, path, CHANGED_FILE_LIMIT)
-            if data is not None and _Stamp.of(os.lstat(Path(self.root) / path)) == self._sources.get(path):
+            if data is not None and Stamp.of(os.lstat(Path(self.root) / path)) == self._sources.get(path):
                 return data
         self.stale.append(path)
         return None
@@ -363,11 +414,29 @@ class Copy:
         """Delete the copy with everything in it."""
         self._owned.remove()
 
+    def put_away(self) -> None:
+        """Let go of the copy and leave it for the next run, which takes what did not change here or in the project."""
+        usable = self._exact_clock and sys.platform != "win32"
+        known = {
+            path: (source, self._manifest[path])
+            for path, source in self._sources.items()
+            # A write in the tick of the clock in which it was copied does not show in an original's times.
+            if usable and path not in self._laid and path in self._manifest and source.changed < self._begun
+        }
+        memory = {"root": os.path.realpath(self.root), "files": known}
+        (self._owned.path / _MEMORY).write_text(json.dumps(memory), encoding="utf-8")
+        self._owned.release()
 
-def _runs(mode: int) -> bool:
+
+def left_by_tools(path: str) -> bool:
+    """Whether a path is what interpreters and test runs leave behind, which nobody wants to review."""
+    return path.endswith((".pyc", ".pyo")) or not _BY_TESTS.isdisjoint(path.split("/"))
+
+
+def runs(mode: int) -> bool:
     return bool(mode & stat.S_IXUSR)
 
 
-def _with_execution(mode: int, like: int) -> int:
+def with_execution(mode: int, like: int) -> int:
     """`mode`, executable for all who may read when the owner may execute `like`, for nobody otherwise."""
-    return mode | (mode & 0o444) >> 2 if _runs(like) else mode & ~0o111
+    return mode | (mode & 0o444) >> 2 if runs(like) else mode & ~0o111

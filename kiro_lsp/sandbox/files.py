@@ -25,7 +25,19 @@ from kiro_lsp.errors import PathRefused, UnreadableFile
 from kiro_lsp.sandbox import paths
 from kiro_lsp.sandbox.listing import list_files
 
-__all__ = ["TEMPORARY", "list_files", "mode_of", "open_root", "open_source", "remove", "safe_read", "write_atomic"]
+__all__ = [
+    "TEMPORARY",
+    "list_files",
+    "mode_of",
+    "open_folder",
+    "open_root",
+    "open_source",
+    "remove",
+    "remove_plain",
+    "safe_read",
+    "write_atomic",
+    "write_plain",
+]
 
 TEMPORARY: Final = ".kiro-lsp-"
 """How the name of a half-written file starts; what a crash left behind is found by it."""
@@ -94,7 +106,17 @@ def write_atomic(
     folders that had to be made, outermost first. Raises PathRefused, and OSError as the system gave it, with nothing
     left behind.
     """
-    folder, _, name = paths.resolve(root, relative).rpartition("/")
+    return write_plain(root, paths.resolve(root, relative), data, mode, durable=durable)
+
+
+def write_plain(
+    root: Path | str, relative: str, data: bytes, mode: int | None = None, *, durable: bool = True
+) -> tuple[str, ...]:
+    """As `write_atomic` for a path that is normal already and is refused when any part of it is a link.
+
+    `root` may be a descriptor's place below /proc, which `paths.resolve` would read in the wrong namespace.
+    """
+    folder, _, name = relative.rpartition("/")
     made: list[str] = []
     with _folder(root, folder, made) as place:
         if mode is None:
@@ -125,7 +147,12 @@ def write_atomic(
 
 def remove(root: Path | str, relative: str) -> None:
     """Delete a file (not a folder, and never what a link points to). Raises FileNotFoundError, PathRefused, OSError."""
-    folder, _, name = paths.resolve(root, relative).rpartition("/")
+    remove_plain(root, paths.resolve(root, relative))
+
+
+def remove_plain(root: Path | str, relative: str) -> None:
+    """As `remove`, for a path as in `write_plain`."""
+    folder, _, name = relative.rpartition("/")
     with _folder(root, folder, None) as place:
         _refuse_special(place, name, relative)
         os.unlink(place.name(name), dir_fd=place.descriptor)
@@ -167,6 +194,25 @@ def open_source(root: Path | str, descriptor: int | None, relative: str) -> int 
         os.close(file)
         raise _special(relative, mode)
     return file
+
+
+@contextmanager
+def open_folder(descriptor: int | None, relative: str) -> Iterator[int | None]:
+    """A descriptor of a folder below that of a root, "" for the root itself, opened without following any link.
+
+    None where the system opens by whole paths only. Raises OSError.
+    """
+    if descriptor is None:
+        yield None
+        return
+    opened: list[int] = []
+    try:
+        for name in relative.split("/") if relative else ():
+            opened.append(os.open(name, _FOLDER, dir_fd=opened[-1] if opened else descriptor))
+        yield opened[-1] if opened else descriptor
+    finally:
+        for each in opened:
+            os.close(each)
 
 
 def _open(root: Path | str, relative: str) -> int | None:

@@ -50,13 +50,16 @@ def tracked_and_untracked(root: Path | str) -> list[str] | None:
     return None if output is None else _split(output)
 
 
-def ignored(root: Path | str, candidates: Sequence[str]) -> frozenset[str]:
-    """Those of `candidates` that the project's rules ignore, tracked or not; empty without an answer."""
+def ignored(root: Path | str, candidates: Sequence[str], *, tracked_too: bool = True) -> frozenset[str] | None:
+    """Those of `candidates` that the project's rules ignore, tracked or not, or untracked ones only; None without an
+    answer, so that a caller can ask the ignore files.
+    """
     if not candidates:
         return frozenset()
+    options = ["--no-index"] if tracked_too else []
     given = "\0".join(candidates).encode("utf-8", "surrogateescape") + b"\0"
-    output = _output(root, ["check-ignore", "--stdin", "-z", "--no-index"], given, expected=(0, 1))
-    return frozenset(_split(output or b""))
+    output = _output(root, ["check-ignore", "--stdin", "-z", *options], given, expected=(0, 1))
+    return None if output is None else frozenset(_split(output))
 
 
 def _output(

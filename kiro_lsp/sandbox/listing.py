@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
 MOST_FILES: Final = 500_000
 _IGNORE_FILE_LIMIT: Final = 1024 * 1024
-_METADATA: Final = frozenset({".git", ".hg", ".svn", ".jj"})
-_GENERATED: Final = frozenset({"__pycache__", "node_modules", ".DS_Store"})
-_MARKERS: Final = frozenset({"pyvenv.cfg", "CACHEDIR.TAG"})
+METADATA: Final = frozenset({".git", ".hg", ".svn", ".jj"})
+GENERATED: Final = frozenset({"__pycache__", "node_modules", ".DS_Store"})
+MARKERS: Final = frozenset({"pyvenv.cfg", "CACHEDIR.TAG"})
 """A folder that holds one of these was made by a tool: a virtual environment, or a cache by the cache directory
 standard.
 """
@@ -52,10 +52,8 @@ def list_files(root: Path | str, *, trusted: bool) -> list[str]:
 
 def scan(root: Path | str, *, trusted: bool) -> list[Entry]:
     """As `list_files`, but links are in as what they are; for those who lay the tree out elsewhere."""
-    entries = _listed_by_git(root) if trusted else None
-    if entries is None:
-        entries = list(walk(root))
-    return sorted(entries, key=lambda entry: entry.path)
+    listed = _listed_by_git(root) if trusted else None
+    return sorted(list(walk(root)) if listed is None else listed, key=lambda entry: entry.path)
 
 
 def _leads_to_file(root: Path | str, entry: Entry) -> bool:
@@ -125,13 +123,13 @@ def walk(root: Path | str, under: str = "", left_out: list[tuple[str, str]] | No
     count = 0
     while todo:
         folder = todo.pop()
-        found = _entries(os.path.join(real, *folder.split("/")))
-        if folder and folder != under and not _MARKERS.isdisjoint(name for name, _ in found):
+        found = entries(os.path.join(real, *folder.split("/")))
+        if folder and folder != under and not MARKERS.isdisjoint(name for name, _ in found):
             continue
         rules.load(real, folder, (name for name, _ in found))
         for name, kind in found:
             path = f"{folder}/{name}" if folder else name
-            if name in _METADATA or name in _GENERATED or rules.ignores(path, is_folder=kind == "folder"):
+            if name in METADATA or name in GENERATED or rules.ignores(path, is_folder=kind == "folder"):
                 continue
             problem = paths.component_problem(name) or ("it is a device, pipe or socket" if kind == "special" else None)
             if problem is not None:
@@ -146,12 +144,12 @@ def walk(root: Path | str, under: str = "", left_out: list[tuple[str, str]] | No
             return
 
 
-def _entries(folder: str) -> list[tuple[str, EntryKind]]:
+def entries(folder: str) -> list[tuple[str, EntryKind]]:
     """Names and kinds in a folder; an unreadable or vanished one is empty."""
     found: list[tuple[str, EntryKind]] = []
     try:
-        with os.scandir(folder) as entries:
-            for entry in entries:
+        with os.scandir(folder) as scanned:
+            for entry in scanned:
                 if entry.is_symlink() or (sys.platform == "win32" and paths.is_link(entry.stat(follow_symlinks=False))):
                     found.append((entry.name, "link"))
                 elif entry.is_dir(follow_symlinks=False):
@@ -160,6 +158,34 @@ def _entries(folder: str) -> list[tuple[str, EntryKind]]:
                     found.append((entry.name, "file" if entry.is_file(follow_symlinks=False) else "special"))
     except OSError:
         return found
+    return found
+
+
+def unignored(root: Path | str, layer: Path | str, candidates: Iterable[str]) -> list[str]:
+    """Those of `candidates` that no ignore file hides; one in `layer`, which lies over the root, wins over the root's."""
+    real, above = os.path.realpath(root), os.path.realpath(layer)
+    rules = _Rules()
+    rules.load_excludes(real)
+    known: dict[str, bool] = {"": False}
+
+    def hidden(folder: str) -> bool:
+        if folder not in known:
+            parent, _, name = folder.rpartition("/")
+            known[folder] = hidden(parent) or name in GENERATED or rules.ignores(folder, is_folder=True)
+            known[folder] = known[folder] or any(
+                os.path.lexists(os.path.join(place, *folder.split("/"), marker))
+                for place in (above, real)
+                for marker in MARKERS
+            )
+            rules.load_over(real, above, folder)
+        return known[folder]
+
+    rules.load_over(real, above, "")
+    found = []
+    for path in candidates:
+        folder, _, name = path.rpartition("/")
+        if not hidden(folder) and name not in GENERATED and not rules.ignores(path, is_folder=False):
+            found.append(path)
     return found
 
 
@@ -194,6 +220,11 @@ class _Rules:
         for into, wanted in ((self._git, _GIT_RULES), (self._search, _SEARCH_RULES)):
             if present is None or not present.isdisjoint(wanted):
                 self._load_into(into, real, folder, wanted)
+
+    def load_over(self, real: str, above: str, folder: str) -> None:
+        for into, wanted in ((self._git, _GIT_RULES), (self._search, _SEARCH_RULES)):
+            wins = any(os.path.lexists(os.path.join(above, *folder.split("/"), name)) for name in wanted)
+            self._load_into(into, above if wins else real, folder, wanted)
 
     def _load_into(self, into: dict[str, GitIgnoreSpec], real: str, folder: str, names: Sequence[str]) -> None:
         spec = _spec(os.path.join(real, *folder.split("/")), names)

@@ -20,8 +20,11 @@ class OwnedFolder:
     _lock: int | None
 
     @classmethod
-    def make(cls, path: Path) -> OwnedFolder:
-        """Make the folder (0700) and own it. Raises FileExistsError when somebody living has it, OSError otherwise."""
+    def make(cls, path: Path, *, keep: bool = False) -> OwnedFolder:
+        """Make the folder (0700) and own it, empty, or with `keep` as an earlier owner left it.
+
+        Raises FileExistsError when somebody living has it, OSError otherwise.
+        """
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         while True:
             with suppress(FileExistsError):
@@ -32,7 +35,8 @@ class OwnedFolder:
                 raise FileExistsError(f"{path} is in use by another process.")
             if _same(descriptor, path / _LOCK):
                 owned = cls(path, descriptor)
-                owned.empty()
+                if not keep:
+                    owned.empty()
                 return owned
             # A cleaner removed the folder between our making and our locking it.
             os.close(descriptor)
@@ -53,7 +57,7 @@ class OwnedFolder:
         """Remove what a dead owner left."""
         for entry in os.listdir(self.path):
             if entry != _LOCK:
-                _delete(self.path / entry)
+                delete(self.path / entry)
 
     def remove(self) -> None:
         """Delete everything, the lock last, and let go. Doing it twice is harmless."""
@@ -62,14 +66,15 @@ class OwnedFolder:
         with suppress(FileNotFoundError):
             self.empty()
         if sys.platform == "win32":
-            self._release()
+            self.release()
         with suppress(OSError):
             os.unlink(self.path / _LOCK)
         with suppress(OSError):
             os.rmdir(self.path)
-        self._release()
+        self.release()
 
-    def _release(self) -> None:
+    def release(self) -> None:
+        """Let go of the folder and leave it as it is."""
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
@@ -97,7 +102,7 @@ def _same(descriptor: int, path: Path) -> bool:
         return False
 
 
-def _delete(path: Path) -> None:
+def delete(path: Path) -> None:
     """Also what a command made unreadable or read-only. Links are removed, never followed."""
     if path.is_symlink() or not path.is_dir():
         with suppress(OSError):

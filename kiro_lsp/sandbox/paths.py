@@ -36,6 +36,9 @@ _DEVICE: Final = re.compile(
     r"(con|prn|aux|nul|conin\$|conout\$|com[0-9¹²³]|lpt[0-9¹²³])\s*(\..*)?$", re.IGNORECASE | re.DOTALL
 )
 
+_HARMLESS: Final = re.compile(r"(?!.*\.$)[A-Za-z0-9_-][A-Za-z0-9_.-]{0,254}")
+"""Nearly all names of a project: nothing below applies to them but the names of devices."""
+
 _SLASHES: Final = frozenset("\u2044\u2215\u29f8\uff0f\u2216\u29f5\u29f9\ufe68\uff3c\u2571\u2572\u20e5")
 """Characters that look like a slash or backslash, or become one in a compatibility mapping."""
 
@@ -113,6 +116,8 @@ def _check_whole(relative: str, spelling: str) -> None:
 @lru_cache(maxsize=8192)
 def component_problem(component: str) -> str | None:
     """Why a name (not ".", "..", "") cannot be a path component, None when it can. The same on every system."""
+    if _HARMLESS.fullmatch(component) and not _DEVICE.match(component):
+        return None
     if "\\" in component:
         return "it holds a backslash; folders are separated by /"
     if any(_is_hidden(character) for character in component):

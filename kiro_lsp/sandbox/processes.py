@@ -2,7 +2,7 @@
 
 Between this process and the command stands a supervisor (`supervisor.py`) that ends the whole tree of processes when it
 is asked to, when the command's first process ends, and when this process dies. Nothing here isolates the command from
-files or network: it runs with the rights of the person, in the folder it is given.
+files or network: it runs with the rights of the person, in the folder it is given, unless it is put into a `Room`.
 """
 
 from __future__ import annotations
@@ -41,6 +41,20 @@ _BATCH_SPECIALS: Final = frozenset('"&|<>^%!()\r\n')
 
 
 @dataclass(frozen=True, slots=True)
+class Room:
+    """What a command is put into before it starts; `isolation` makes one.
+
+    `before` goes in front of its argument list, `namespaces` are descriptors (user, mount) that it enters first, there
+    with all capabilities or none. In a room paths mean what they mean there: nothing is looked for from outside.
+    """
+
+    before: tuple[str, ...] = ()
+    namespaces: tuple[int, int] | None = None
+    capable: bool = False
+    environ: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Finished:
     """How a command ended. `exit_code` is 128 + signal number when a signal ended it.
 
@@ -64,6 +78,7 @@ async def run(
     limit: int = KEPT_OUTPUT,
     outside: Sequence[Path | str] = (),
     grace: float = GRACE_SECONDS,
+    room: Room | None = None,
 ) -> Finished:
     """Run a program to its end, or to `timeout` seconds. All its descendants are gone when this returns or raises.
 
@@ -73,16 +88,9 @@ async def run(
     NotADirectoryError or PermissionError with a message for a person when nothing was started.
     """
     environ = os.environ if env is None else env
-    folder = _folder(cwd)
-    program = _program(argv, folder, environ, outside)
     marker = secrets.token_hex(16)
-    order = {
-        "argv": [program, *argv[1:]],
-        "cwd": folder,
-        "env": reduced_environ(environ, outside) | {MARKER: marker, "PWD": folder},
-        "grace": grace,
-        "marker": marker,
-    }
+    order = _order(argv, cwd, environ, outside, room) | {"grace": grace, "marker": marker}
+    order["env"] |= {MARKER: marker}
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-I",
@@ -94,8 +102,41 @@ async def run(
         env=reduced_environ(environ, outside),
         limit=_READ,
         **_own_group(),
+        **_handed_on(room),
     )
     return await _Command(process, order, _Output(limit, on_output)).carry_out(timeout, argv[0])
+
+
+def _order(
+    argv: Sequence[str],
+    cwd: Path | str,
+    environ: Mapping[str, str],
+    outside: Sequence[Path | str],
+    room: Room | None,
+) -> dict[str, Any]:
+    if room is None:
+        folder = _folder(cwd)
+        program = _program(argv, folder, environ, outside)
+        return {
+            "argv": [program, *argv[1:]],
+            "cwd": folder,
+            "env": reduced_environ(environ, outside) | {"PWD": folder},
+        }
+    folder = os.fspath(cwd)
+    relative = bool(argv) and "/" in argv[0]
+    program = os.path.join(folder, argv[0]) if relative else _program(argv, folder, environ, outside)
+    order: dict[str, Any] = {
+        "argv": [*room.before, program, *argv[1:]],
+        "cwd": "/" if room.before else folder,
+        "env": reduced_environ(environ, outside) | dict(room.environ) | {"PWD": folder},
+    }
+    if room.namespaces is not None:
+        order["enter"] = {"descriptors": room.namespaces, "capable": room.capable}
+    return order
+
+
+def _handed_on(room: Room | None) -> dict[str, Any]:
+    return {} if room is None or room.namespaces is None else {"pass_fds": room.namespaces}
 
 
 def _own_group() -> dict[str, Any]:

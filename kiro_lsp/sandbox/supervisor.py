@@ -3,9 +3,12 @@
 Runs as a script of its own (`python -I -S supervisor.py`), so it outlives a killed server and imports nothing of this
 package.
 
-    stdin    one line of JSON {argv, cwd, env, grace, marker}; after that, its end means: stop (the server asks, or is
-    dead) stdout   the command's output and errors stderr   one line of JSON: {"exit": code}, {"signal": number} or
-    {"error": message, "errno": number}
+    stdin    one line of JSON {argv, cwd, env, grace, marker, enter?}; after that, its end means: stop (the server asks,
+    or is dead)
+    stdout   the command's output and errors
+    stderr   one line of JSON: {"exit": code}, {"signal": number} or {"error": message, "errno": number}
+
+`enter` is {descriptors: [user, mount], capable}: the namespaces that the command starts in (Linux).
 
 When the first process has ended, what it left behind is ended too. A stop is SIGTERM to all, and after `grace` seconds
 SIGKILL. On Linux this process is a child subreaper: orphans of double forks and of setsid become its children, so the
@@ -16,6 +19,7 @@ marker in the environment are what can be found; a process that leaves all three
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
 import select
@@ -27,7 +31,12 @@ from collections.abc import Iterable
 from typing import Any
 
 PR_SET_PDEATHSIG = 1
+PR_SET_SECUREBITS = 28
 PR_SET_CHILD_SUBREAPER = 36
+PR_SET_NO_NEW_PRIVS = 38
+ROOT_IS_NOBODY = 0b11
+"""SECBIT_NOROOT and its lock: user 0 gets no capabilities by starting a program."""
+CAPABILITY_VERSION = 0x20080522
 KILLING_SECONDS = 3.0
 _POLL_SECONDS = 0.02
 _HELPERS = 16
@@ -65,13 +74,13 @@ def _posix(order: dict[str, Any]) -> int:
     try:
         command = subprocess.Popen(
             order["argv"],
-            cwd=order["cwd"],
+            cwd=None if "enter" in order else order["cwd"],
             env=order["env"],
             stdin=subprocess.DEVNULL,
             stdout=1,
             stderr=1,
             start_new_session=True,
-            preexec_fn=_die_with_parent if linux else None,  # noqa: PLW1509  # this process has one thread
+            preexec_fn=functools.partial(_before_exec, order) if linux else None,  # noqa: PLW1509  # this process has one thread
         )
     except OSError as error:
         _report(error=error.strerror or str(error), errno=error.errno)
@@ -219,9 +228,39 @@ def _prctl(option: int, value: int) -> None:
     ctypes.CDLL(None, use_errno=True).prctl(option, value, 0, 0, 0)
 
 
-def _die_with_parent() -> None:
-    """In the child, before exec: without this process nobody would end it."""
+def _before_exec(order: dict[str, Any]) -> None:
+    """In the child: without this process nobody would end it. Asked for last, since a change of rights revokes it."""
+    enter = order.get("enter")
+    if enter is not None:
+        _enter(enter["descriptors"], order["cwd"])
+        if not enter["capable"]:
+            _give_up_capabilities()
     _prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def _enter(descriptors: list[int], cwd: str) -> None:
+    """The namespaces that `namespace.py` made; the user namespace comes first, since it allows the other."""
+    import ctypes
+
+    for descriptor in descriptors:
+        if ctypes.CDLL(None, use_errno=True).setns(descriptor, 0) != 0:
+            raise OSError(ctypes.get_errno(), "the copy of the project cannot be entered")
+    os.chdir(cwd)
+
+
+def _give_up_capabilities() -> None:
+    """A command must not be able to unmount what hides the real tree from it, not even as root of the namespace."""
+    import ctypes
+
+    class Header(ctypes.Structure):
+        _fields_ = (("version", ctypes.c_uint32), ("pid", ctypes.c_int))
+
+    library = ctypes.CDLL(None, use_errno=True)
+    library.prctl(PR_SET_SECUREBITS, ROOT_IS_NOBODY, 0, 0, 0)
+    nothing = (ctypes.c_uint32 * 6)()
+    if library.capset(ctypes.byref(Header(CAPABILITY_VERSION, 0)), nothing) != 0:
+        raise OSError(ctypes.get_errno(), "capabilities cannot be given up")
+    library.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
 
 
 # Windows

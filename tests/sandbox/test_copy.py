@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from kiro_lsp.changes.model import FileChange
 from kiro_lsp.errors import RunRefused
-from kiro_lsp.sandbox import cloning, copy
+from kiro_lsp.sandbox import cloning, copy, stamps
 
 
 def oracle(root: Path) -> dict[str, tuple[object, ...]]:
@@ -182,7 +182,7 @@ def test_a_clock_too_coarse_to_tell_is_made_up_for_by_reading(make: Make, monkey
     laid._exact_clock = False
     same = dict(laid._manifest)
     (laid.path / "src/app.py").write_bytes(b"print(7)\n")
-    same["src/app.py"] = copy._Stamp.of((laid.path / "src/app.py").lstat())
+    same["src/app.py"] = stamps.Stamp.of((laid.path / "src/app.py").lstat())
     laid._manifest = same
     assert brief(laid.absorb()) == [("modify", "src/app.py")]
 

@@ -176,4 +176,5 @@ def test_git_says_which_candidates_are_ignored(project: Path) -> None:
         "build/x",
         "excluded-here",
     }
-    assert git.ignored(project.parent, ["a.log"]) == frozenset()
+    assert git.ignored(project.parent, ["a.log"]) is None
+    assert git.ignored(project, []) == frozenset()

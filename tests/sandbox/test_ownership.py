@@ -25,7 +25,7 @@ def test_what_a_dead_owner_left_is_emptied_before_it_is_used_again(tmp_path: Pat
     owned = OwnedFolder.make(tmp_path / "x")
     (owned.path / "old").mkdir()
     (owned.path / "old/file").write_text("x")
-    owned._release()  # as the system does when the process dies
+    owned.release()  # as the system does when the process dies
     again = OwnedFolder.make(tmp_path / "x")
     assert os.listdir(again.path) == ["owner.lock"]
     again.remove()

@@ -1,0 +1,295 @@
+"""One run's own view of the project: `open_copy`, then `run` commands in it, ask for the `changes`, `close` it.
+
+    copy = open_copy(root, policy, folder, buffers=…, staged=…)
+    ended = await copy.run(["pytest", "-q"])
+    changes = copy.changes()
+    copy.close()
+
+What the system gives is found by trying, never assumed, and `level`, `network` and `missing` say what it came to:
+
+- "bubblewrap": the command sees a copy of the project at the project's own path, the system read-only, a fresh home folder,
+  its own processes and, unless the policy opens it, no network. The copy is an overlay where the kernel mounts one for
+  this user, else files.
+- "overlay": no bubblewrap, but the kernel mounts overlays. Everything outside the project is read-only; processes, network
+  and what can be read are shared.
+- "copy": a folder with copies of the files, and no sandbox: elsewhere on Linux, on macOS and on Windows. A command can
+  write to any path. That is looked for afterwards, named, and fails the run.
+
+Nothing is ever written to the person's tree, git folder included.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, Literal
+
+from kiro_lsp.changes.model import FileChange
+from kiro_lsp.errors import ExecutorError
+from kiro_lsp.sandbox import bubblewrap, gitdir, layered, paths, processes, trespass
+from kiro_lsp.sandbox.bubblewrap import Bubblewrap
+from kiro_lsp.sandbox.copy import Copy, LeftOut, materialise
+from kiro_lsp.sandbox.layered import CannotOverlay, Layered
+from kiro_lsp.sandbox.processes import Finished, Room
+
+Level = Literal["bubblewrap", "overlay", "copy"]
+Network = Literal["none", "open"]
+
+_TEMPORARY: Final = dict.fromkeys(("TMPDIR", "TMP", "TEMP"), "/tmp")  # noqa: S108  # a fresh one, in the sandbox
+_MOST_NAMED: Final = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """A folder of the person's that an agent needs, for its login above all: `~/.claude`, by the agent's TOML.
+
+    It can be written to. `guarded` are names in it that make some program run something (settings, hooks): those that
+    are there are read-only, where there is bubblewrap, and any that were changed or made fail the run.
+    """
+
+    path: str
+    guarded: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    trusted: bool
+    """The project is: git may be asked, and agents see their own configuration in it."""
+    network: Network = "none"
+    homes: tuple[Home, ...] = ()
+    hidden: tuple[str, ...] = ()
+    """Folders that no command may look into: our own state."""
+    reuse: bool = False
+    """Keep copied files for the next run of the project. An overlay needs no such thing."""
+    levels: frozenset[Level] = frozenset({"bubblewrap", "overlay", "copy"})
+    """What may be used, for those who want a stricter or a simpler one. Without any that works, `open_copy` refuses."""
+    environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
+    programs: tuple[str, ...] = ()
+    """Programs that will be run, as paths: what is installed with them must be readable."""
+
+
+@dataclass(slots=True)
+class IsolatedCopy:
+    """One run's copy. Blocking but for `run`: call its methods in a thread, and none but `run` while commands run."""
+
+    root: Path
+    policy: Policy
+    level: Level
+    network: str
+    """For people: "none", or why a command can reach the network."""
+    missing: tuple[str, ...]
+    """What a better isolation would have needed; empty when nothing is missing."""
+    _tree: Copy | Layered
+    _bubblewrap: Bubblewrap | None
+    _before: trespass.Seen
+    """What the person's tree was like, where only looking can tell whether it was left alone."""
+    _guarded: trespass.Seen
+    _saved: set[str] = field(default_factory=set)
+
+    @property
+    def path(self) -> Path:
+        """Where commands see the project."""
+        return self._tree.path if self.level == "copy" else self.root
+
+    @property
+    def skipped(self) -> Sequence[LeftOut]:
+        """What of the project the commands do not see."""
+        return self._tree.skipped
+
+    @property
+    def refused(self) -> Sequence[LeftOut]:
+        """What the last `changes` found changed and did not take over."""
+        return self._tree.refused
+
+    @property
+    def stale(self) -> Sequence[str]:
+        """Paths of the last `changes` whose original changed on disk since the run could see it."""
+        return self._tree.stale
+
+    async def run(
+        self,
+        argv: Sequence[str],
+        *,
+        cwd: str = "",
+        env: Mapping[str, str] | None = None,
+        extra_env: Mapping[str, str] | None = None,
+        timeout: float | None = None,
+        on_output: Callable[[str], None] | None = None,
+    ) -> Finished:
+        """Run a program in the copy; `cwd` is root-relative. As `processes.run`, which says what it raises.
+
+        `extra_env` is added to the reduced environment: what this one program may know.
+        """
+        relative = paths.resolve_folder(self.root, cwd)
+        folder = self.path / relative
+        room = self._room(folder, argv, dict(extra_env or {}))
+        return await processes.run(
+            argv,
+            cwd=folder,
+            env=self.policy.environ if env is None else env,
+            timeout=timeout,
+            on_output=on_output,
+            outside=(self.root, self._tree.path),
+            room=room,
+        )
+
+    def _room(self, folder: Path, argv: Sequence[str], extra: Mapping[str, str]) -> Room:
+        """Where a command is put."""
+        layer = self._tree if isinstance(self._tree, Layered) else None
+        namespaces = None if layer is None else layer.mounted.namespaces
+        if self._bubblewrap is None:
+            environ = extra if layer is None else {**_TEMPORARY, **extra}
+            return Room((), namespaces, capable=False, environ=environ)
+        home = _home(self.policy.environ)
+        programs = (*self.policy.programs, *(each for each in argv[:1] if os.path.isabs(each)))
+        repository = gitdir.find(self.root)
+        objects = {} if repository is None else {str(bubblewrap.OBJECTS): str(repository.common / "objects")}
+        tools = {} if home is None else bubblewrap.tools_in(home, self.policy.environ, programs)
+        before = self._bubblewrap.before(
+            tree=str(self._tree.path),
+            root=str(self.root),
+            cwd=str(folder),
+            network=self.policy.network == "open",
+            hidden=self.policy.hidden,
+            readable={**tools, **objects},
+            writable=[each for each, _ in _homes(self.policy)],
+            guarded=sorted(path for path in self._guarded if os.path.exists(path)),
+            home=home,
+        )
+        # As user 0 bubblewrap makes no user namespace, so it needs ours with its rights, which it gives up itself.
+        return Room(before, namespaces, capable=os.getuid() == 0, environ={**_TEMPORARY, **extra})
+
+    def update(self, staged: Iterable[FileChange]) -> None:
+        """Bring the copy to what is staged now."""
+        self._tree.update(staged)
+
+    def saved(self, paths_: Iterable[str]) -> None:
+        """The person saved these root-relative files in the editor: no command did."""
+        self._saved.update(paths_)
+
+    def changes(self) -> list[FileChange]:
+        """What differs from what was laid out, or from the last call, in path order; also fills `refused`, `stale`.
+
+        Raises ExecutorError when commands have written outside the copy, now and at every later call: nothing that such
+        a run made can be accepted.
+        """
+        found = trespass.differences(self._guarded, _guarded(self.policy))
+        if self.level == "copy":
+            after = trespass.look(self.root, trusted=self.policy.trusted)
+            saved = {path for path in self._saved if path in self._before or path in after}
+            found += trespass.differences(
+                *({path: seen[path] for path in seen if path not in saved} for seen in (self._before, after))
+            )
+        if found:
+            named = "; ".join(found[:_MOST_NAMED])
+            more = f"; and {len(found) - _MOST_NAMED} more" if len(found) > _MOST_NAMED else ""
+            raise ExecutorError(
+                "agent",
+                f"While the agent ran, files were changed that it must not touch: {named}{more}. "
+                "Nothing that it did can be accepted.",
+                hint="If it was not you who changed them, restore them from your version control. There is no sandbox "
+                f"here: {'; '.join(self.missing)}."
+                if self.missing
+                else "",
+            )
+        return self._tree.absorb()
+
+    def close(self) -> None:
+        """Unmount, and delete the copy, or leave its files for the next run if the policy says so."""
+        if isinstance(self._tree, Copy) and self.policy.reuse:
+            self._tree.put_away()
+        else:
+            self._tree.remove()
+
+
+def open_copy(
+    root: Path | str,
+    policy: Policy,
+    folder: Path | str,
+    *,
+    buffers: Mapping[str, bytes] | None = None,
+    staged: Iterable[FileChange] = (),
+) -> IsolatedCopy:
+    """A copy of the project below `folder`, which is made for it (0700), as isolated as system and policy allow.
+
+    `buffers` are the bytes of open documents, `staged` the run's changes; they win over the disk in that order. Blocking.
+    Raises RunRefused when there is no room, ExecutorError when the policy allows nothing that works, OSError when
+    `folder` cannot be made.
+    """
+    real = Path(os.path.realpath(root))
+    missing: list[str] = []
+    wrapper = bubblewrap.available(real) if "bubblewrap" in policy.levels else "bubblewrap is switched off"
+    wrapped = wrapper if isinstance(wrapper, Bubblewrap) else None
+    if not isinstance(wrapper, Bubblewrap):
+        missing.append(wrapper)
+    elif not wrapper.processes:
+        missing.append("this container forbids processes of one's own: the command sees those of others")
+    contents = (buffers or {}, list(staged))
+    tree = _tree(real, policy, Path(folder), contents, missing, wrapped=wrapped is not None)
+    level: Level = "bubblewrap" if wrapped else "overlay" if isinstance(tree, Layered) else "copy"
+    network = "none" if wrapped and policy.network == "none" else "open"
+    if network != policy.network:
+        network = "open: it cannot be switched off without bubblewrap"
+    before = trespass.look(real, trusted=policy.trusted) if level == "copy" else {}
+    return IsolatedCopy(real, policy, level, network, tuple(missing), tree, wrapped, before, _guarded(policy))
+
+
+def _tree(
+    root: Path,
+    policy: Policy,
+    folder: Path,
+    contents: tuple[Mapping[str, bytes], Sequence[FileChange]],
+    missing: list[str],
+    *,
+    wrapped: bool,
+) -> Copy | Layered:
+    """An overlay where that works, else files; `missing` gets the reason. `contents` are documents and staged changes."""
+    buffers, staged = contents
+    objects = bubblewrap.OBJECTS if wrapped else None
+    if "overlay" in policy.levels:
+        try:
+            return layered.lay_over(
+                root,
+                staged,
+                buffers,
+                folder,
+                trusted=policy.trusted,
+                closed=not wrapped,
+                writable=[each for each, _ in _homes(policy)],
+                objects=objects,
+            )
+        except CannotOverlay as reason:
+            missing.append(f"no overlay: {reason}")
+    if not wrapped and "copy" not in policy.levels:
+        raise ExecutorError("agent", f"There is no sandbox here: {'; '.join(missing)}.")
+    repository = gitdir.find(root)
+    if objects is None and repository is not None:
+        objects = repository.common / "objects"
+    return materialise(root, staged, buffers, folder, trusted=policy.trusted, reuse=policy.reuse, objects=objects)
+
+
+def _home(environ: Mapping[str, str]) -> str | None:
+    named = environ.get("HOME")
+    return os.path.realpath(named) if named and os.path.isdir(named) and os.path.realpath(named) != "/" else None
+
+
+def _homes(policy: Policy) -> list[tuple[str, Home]]:
+    """The agent's folders that are there, by their real paths. One that is not inside the home folder does not count."""
+    home = _home(policy.environ)
+    found = []
+    for each in policy.homes:
+        place = os.path.realpath(os.path.join(home or "/", each.path.removeprefix("~/")))
+        if home is not None and os.path.exists(place) and place.startswith(home + os.sep):
+            found.append((place, each))
+    return found
+
+
+def _guarded(policy: Policy) -> trespass.Seen:
+    """What the guarded names of the agent's folders are like, those that are not there left out."""
+    seen: trespass.Seen = {}
+    for place, home in _homes(policy):
+        for name in home.guarded:
+            trespass.stamp_all(seen, os.path.join(place, name))
+    return seen
