@@ -12,10 +12,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from kiro_lsp.spec.front_matter import front_matter_end
+from kiro_lsp.spec.patterns import pattern
 from kiro_lsp.spec.raw_html import ends_html, raw_html
 
 TEXT: Final = 0
@@ -28,13 +28,13 @@ FRONT_MATTER: Final = 6
 ITEM: Final = 7  # begins a list item; whether with a box is told by `Blocks.boxes`
 BREAK: Final = 8
 
-_LEADING: Final = re.compile(r"[ \t]*")
-_MARKER: Final = re.compile(r"(?:[-+*]|\d{1,9}[.)])(?=[ \t\r\n]|$)")
-_ATX: Final = re.compile(r"#{1,6}(?=[ \t\r\n]|$)")
-_SETEXT: Final = re.compile(r"(?:=+|-+)[ \t]*[\r\n]*$")
-_BREAK: Final = re.compile(r"(?:(?:\*[ \t]*){3,}|(?:-[ \t]*){3,}|(?:_[ \t]*){3,})[\r\n]*$")
-_FENCE: Final = re.compile(r"(`{3,})([^`\r\n]*)[\r\n]*$|(~{3,})([^\r\n]*)[\r\n]*$")
-_BOX: Final = re.compile(r"\[([^\r\n\]]\ufe0f?|\]\ufe0f?(?=\])|)\](?![(\[:])")
+_LEADING: Final = pattern(r"[ \t]*")
+_MARKER: Final = pattern(r"(?:[-+*]|\d{1,9}[.)])(?=[ \t\r\n]|$)")
+_ATX: Final = pattern(r"#{1,6}(?=[ \t\r\n]|$)")
+_SETEXT: Final = pattern(r"(?:=+|-+)[ \t]*[\r\n]*$")
+_BREAK: Final = pattern(r"(?:(?:\*[ \t]*){3,}|(?:-[ \t]*){3,}|(?:_[ \t]*){3,})[\r\n]*$")
+_FENCE: Final = pattern(r"(`{3,})([^`\r\n]*)[\r\n]*$|(~{3,})([^\r\n]*)[\r\n]*$")
+_BOX: Final = pattern(r"\[([^\r\n\]]\ufe0f?|\]\ufe0f?(?=\])|)\](?![(\[:])")
 _PLAIN_MARKS: Final = frozenset(" xX-~")
 _SPECIAL: Final = "-+*0123456789>#`~<=_\t"
 """Signs that may begin something else than a paragraph."""
@@ -77,8 +77,7 @@ class Fence(NamedTuple):
     closed: bool
 
 
-@dataclass(slots=True)
-class Blocks:
+class Blocks(NamedTuple):
     """`kinds` and `owners` have one entry a line: what the line is, and the innermost box whose item holds it or -1."""
 
     boxes: list[Box]
@@ -109,38 +108,32 @@ INDENTED: Final = 3
 RAW: Final = 4
 
 
-@dataclass(slots=True)
 class Scan:
     """The state between two lines, and a cursor in the current one: `start` is the next character, `column` its column
     and `base` the column from which the innermost matched container measures indentation."""
 
-    lines: Sequence[str]
-    kinds: bytearray
-    owners: list[int]
-    boxes: list[Box] = field(default_factory=list)
-    headings: list[Heading] = field(default_factory=list)
-    fences: list[Fence] = field(default_factory=list)
-    stack: list[Container] = field(default_factory=list)
-    quotes: int = 0
-    leaf: int = 0
-    leaf_start: int = 0
-    empty_item: int = -1
-    """Line of the innermost item while it has no content yet."""
-    fence_mark: str = ""
-    fence_info: str = ""
-    html_end: str | re.Pattern[str] | None = None
-    """What ends the open HTML block; None: a blank line."""
-    html_folds: bool = False
-    folded: bool = False
-    """Inside a list that CommonMark takes for part of an HTML block."""
-    number: int = 0
-    text: str = ""
-    start: int = 0
-    column: int = 0
-    base: int = 0
-    matched: int = 0
-    setext: int = -1
-    """The last line that made a heading of the paragraph above it."""
+    def __init__(self, lines: Sequence[str], kinds: bytearray, owners: list[int]) -> None:
+        self.lines, self.kinds, self.owners = lines, kinds, owners
+        self.boxes: list[Box] = []
+        self.headings: list[Heading] = []
+        self.fences: list[Fence] = []
+        self.stack: list[Container] = []
+        self.quotes = 0
+        self.leaf = 0
+        self.leaf_start = 0
+        self.empty_item = -1
+        """Line of the innermost item while it has no content yet."""
+        self.fence_mark = self.fence_info = ""
+        self.html_end: str | re.Pattern[str] | None = None
+        """What ends the open HTML block; None: a blank line."""
+        self.html_folds = False
+        self.folded = False
+        """Inside a list that CommonMark takes for part of an HTML block."""
+        self.number = 0
+        self.text = ""
+        self.start = self.column = self.base = self.matched = 0
+        self.setext = -1
+        """The last line that made a heading of the paragraph above it."""
 
     def run(self, first: int, end: int) -> None:  # noqa: PLR0912  # its branches are the kinds of lines
         """Take lines `first` to `end`. Plain text, plain bullets and blank lines, nearly all of a file, go the short way.

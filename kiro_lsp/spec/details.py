@@ -10,18 +10,19 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
+from kiro_lsp.spec.patterns import pattern
 from kiro_lsp.spec.titles import ID
 
 _KEY: Final = r"[^\W\d_](?:[^_*:：`|\[\]\r\n]|_(?=\w)){0,39}"
-_BULLET: Final = re.compile(r"(?:[-*+]|\d{1,3}[.)])[ \t]+")
-_ITALIC: Final = re.compile(rf"_({_KEY}?)\s{{0,4}}[:：]")
-_SIMPLE: Final = re.compile(r"_([A-Z][a-z]+): ([^_\n]*[^\s_])_\Z")
+_BULLET: Final = pattern(r"(?:[-*+]|\d{1,3}[.)])[ \t]+")
+_ITALIC: Final = pattern(rf"_({_KEY}?)\s{{0,4}}[:：]")
+_SIMPLE: Final = pattern(r"_([A-Z][a-z]+): ([^_\n]*[^\s_])_\Z")
 """The entry that is by far the most frequent; what it finds is what the general way finds."""
-_ITALIC_INNER: Final = re.compile(rf"(?<![\w_])_({_KEY}?)\s{{0,4}}[:：]")
-_BOLD: Final = re.compile(
+_ITALIC_INNER: Final = pattern(rf"(?<![\w_])_({_KEY}?)\s{{0,4}}[:：]")
+_BOLD: Final = pattern(
     rf"(?:\*\*|__)_?({_KEY}?)_?\s{{0,4}}(?:[:：]\s{{0,4}}(?:\*\*|__)|(?:\*\*|__)\s{{0,4}}[:：])(.*)$", re.DOTALL
 )
-_BOLD_LINE: Final = re.compile(rf"\*\*({_KEY}?)[:：](.*?)\*\*", re.DOTALL)
+_BOLD_LINE: Final = pattern(rf"\*\*({_KEY}?)[:：](.*?)\*\*", re.DOTALL)
 _PLAIN_KEYS: Final = (
     r"files?|file\(s\)|files? to (?:modify|create|change)|purpose|leverage|requirements?|prompt|note|notes|verification|verify"
     r"|tests?|test files?|dependencies|depends(?: on)?|dependency|blocked by|blocked|status|completion|acceptance(?: criteria)?"
@@ -29,70 +30,70 @@ _PLAIN_KEYS: Final = (
     r"|文件|檔案|目的|需求|依赖|复用|参考|验收标准|验证|完成标准|ファイル|要件|依存|完了条件|完了|検証|파일|목적|요구사항|의존성"
     r"|файлы?|цель|требования|зависимости|arquivos?|archivos?|requisitos|depende de|dependências|dependencias|dateien|fichiers?"
 )
-_PLAIN: Final = re.compile(rf"({_PLAIN_KEYS})\s{{0,4}}[:：](.*)$", re.IGNORECASE | re.DOTALL)
-_CLOSING: Final = re.compile(r"(?<=[^\s_])_+(?![^\W_])")
+_PLAIN: Final = pattern(rf"({_PLAIN_KEYS})\s{{0,4}}[:：](.*)$", re.IGNORECASE | re.DOTALL)
+_CLOSING: Final = pattern(r"(?<=[^\s_])_+(?![^\W_])")
 
-REQUIREMENT_KEYS: Final = re.compile(
+REQUIREMENT_KEYS: Final = pattern(
     r"(?:requirements?|reqs?|covers|satisfies|implements|traces?(?: to)?|需求|要求|要件|対応要件|요구\s?사항|требовани[яе]"
     r"|requisitos?"
     r"|requerimientos?|requerimentos?|requisiti|anforderung(?:en)?|exigences?|vereisten|wymagania)\Z",
     re.IGNORECASE,
 )
-_VALIDATES_KEYS: Final = re.compile(r"(?:validates?|验证|驗證|検証|검증|valida|проверяет)\Z", re.IGNORECASE)
-DEPENDENCY_KEYS: Final = re.compile(
+_VALIDATES_KEYS: Final = pattern(r"(?:validates?|验证|驗證|検証|검증|valida|проверяет)\Z", re.IGNORECASE)
+DEPENDENCY_KEYS: Final = pattern(
     r"(?:depends|depends[ -]?on|dependson|dependenc(?:y|ies)|deps|blocked by|prerequisites?|after"
     r"|依赖|依存|依存関係|前置|前置任务|前提"
     r"|의존성?|선행|зависимости|зависит от|depende de|dependências?|dependencias?|abhängigkeit(?:en)?|hängt ab von"
     r"|dépend(?:ances| de))\Z",
     re.IGNORECASE,
 )
-FILE_KEYS: Final = re.compile(
+FILE_KEYS: Final = pattern(
     r"(?:(?:target |test |source |affected |modified |new )?files?|file\(s\)|files? to (?:modify|create|change)|file path|path"
     r"|paths|location|文件|檔案|文件路径|ファイル|対象ファイル|파일|файлы?|archivos?|arquivos?|datei(?:en)?|fichiers?)\Z",
     re.IGNORECASE,
 )
 
-_NOTHING: Final = re.compile(
+_NOTHING: Final = pattern(
     r"(?:n/?a|none|nothing|no|[-–—]|tbd|无|無|なし|없음|нет|ninguno|nenhuma?|keine?)\b", re.IGNORECASE
 )
-_REF_WORD: Final = re.compile(
+_REF_WORD: Final = pattern(
     r"(?:requirements?|reqs?\.?|需求|要求|要件|요구\s?사항|требовани[яейюх]+|requisitos?|requerimientos?|anforderung(?:en)?|exigences?)"
     r"\s{0,4}[#№:：]?\s{0,4}(?=\d)",
     re.IGNORECASE,
 )
-_REF_SPLIT: Final = re.compile(r"[,，、;；&]|\s(?:and|und|y|e|et|и)\s|和|及び|および|및")
+_REF_SPLIT: Final = pattern(r"[,，、;；&]|\s(?:and|und|y|e|et|и)\s|和|及び|および|및")
 _CODE_REF: Final = r"[A-Z]{1,10}(?:-[A-Z]{1,10})?[- ]?\d+(?:[.-]\d+)*[a-z]?"
-_REF: Final = re.compile(rf"(?:\d+(?:\.\d+)*[a-z]?|{_CODE_REF})\Z")
-_REF_RUN: Final = re.compile(
+_REF: Final = pattern(rf"(?:\d+(?:\.\d+)*[a-z]?|{_CODE_REF})\Z")
+_REF_RUN: Final = pattern(
     rf"(?:\d+(?:\.\d+)*[a-z]?|{_CODE_REF})(?:\s{{0,4}}[-–—~〜～]\s{{0,4}}(?:\d+(?:\.\d+)*[a-z]?|{_CODE_REF}))?(?=\s|$)"
 )
-_RANGE: Final = re.compile(r"\s{0,4}[-–—~〜～]\s{0,4}")
-_PARENTHESES: Final = re.compile(r"[(（][^()（）]*[)）]")
-_TITLE_REF: Final = re.compile(r"(?<![\w-])(?:FR|NFR|SC|REQ|AC|TR|BR|RF|RNF|RN|CR|QR)-\d+(?:\.\d+)*[a-z]?(?!\w)")
-_TITLE_REF_GROUP: Final = re.compile(r"\(([^()]*)\)|\[([^\[\]]*)\]")
-_TAGGED_REF: Final = re.compile(r"\[req:\s*([^\]\s]+)\]", re.IGNORECASE)
+_RANGE: Final = pattern(r"\s{0,4}[-–—~〜～]\s{0,4}")
+_PARENTHESES: Final = pattern(r"[(（][^()（）]*[)）]")
+_TITLE_REF: Final = pattern(r"(?<![\w-])(?:FR|NFR|SC|REQ|AC|TR|BR|RF|RNF|RN|CR|QR)-\d+(?:\.\d+)*[a-z]?(?!\w)")
+_TITLE_REF_GROUP: Final = pattern(r"\(([^()]*)\)|\[([^\[\]]*)\]")
+_TAGGED_REF: Final = pattern(r"\[req:\s*([^\]\s]+)\]", re.IGNORECASE)
 
-_ID_TOKEN: Final = re.compile(
+_ID_TOKEN: Final = pattern(
     rf"(?<![A-Za-z0-9_.#/-])(?:(?P<word>tasks?|任务|タスク|작업|задача|tarea|tarefa|aufgabe)?\s{{0,2}}#?(?P<id>{ID}))"
     rf"(?:\s{{0,2}}[-–—~〜～]\s{{0,2}}(?P<to>{ID}))?(?![A-Za-z0-9_/]|[.-][A-Za-z0-9_])",
     re.IGNORECASE,
 )
-_DEPENDS_IN_TITLE: Final = re.compile(
+_DEPENDS_IN_TITLE: Final = pattern(
     r"[(（\[][^()（）\[\]]{0,40}?(?:\b(?:depends?(?:\s+on)?|after|blocked\s+by|requires|needs|depende\s+de|зависит\s+от)\b|依赖|依存|前置)"
     r"([^()（）\[\]]*)[)）\]]",
     re.IGNORECASE,
 )
-_DEPENDS_SENTENCE: Final = re.compile(
+_DEPENDS_SENTENCE: Final = pattern(
     r"(?:^|[.;。\s*_(（-])(?:depends?\s+on|depends|dependencies|blocked\s+by|依赖(?:于)?|依存)\s*\**[:：]\s*\**([^.;。()]*(?:\.\d[^.;。()]*)*)",
     re.IGNORECASE,
 )
-_DEPENDS_PLAIN: Final = re.compile(r"\bdepends?\s+on\s+((?:[^.;()]|\.(?=\d))*)", re.IGNORECASE)
-_ARROW_END: Final = re.compile(rf"(?:→|⇒|⟵|←|->)\s*((?:{ID})(?:\s*(?:,|、|，|&|\band\b|\+)\s*(?:{ID}))*)\s*[).）]?\s*$")
-_SURE_ID: Final = re.compile(
+_DEPENDS_PLAIN: Final = pattern(r"\bdepends?\s+on\s+((?:[^.;()]|\.(?=\d))*)", re.IGNORECASE)
+_ARROW_END: Final = pattern(rf"(?:→|⇒|⟵|←|->)\s*((?:{ID})(?:\s*(?:,|、|，|&|\band\b|\+)\s*(?:{ID}))*)\s*[).）]?\s*$")
+_SURE_ID: Final = pattern(
     r"(?:T\d{1,5}(?:\.\d+)*[A-Za-z]?|\d+(?:\.\d+)+[A-Za-z]?|[A-Z]{1,12}(?:-[A-Z]{1,8})*-\d+(?:\.\d+)*)\Z"
 )
 
-_LIST_GAP: Final = re.compile(r"\s{0,4}(?:[,、，&+]|and|und|y|e|と|和)?\s{0,4}(?:and\s)?")
+_LIST_GAP: Final = pattern(r"\s{0,4}(?:[,、，&+]|and|und|y|e|と|和)?\s{0,4}(?:and\s)?")
 
 _EXTENSIONS: Final = (
     "py|pyi|ts|tsx|js|jsx|mjs|cjs|mts|cts|json|jsonc|json5|toml|yaml|yml|md|mdx|rst|txt|rs|go|java|kt|kts|swift|rb|php|cs|fs"
@@ -100,27 +101,27 @@ _EXTENSIONS: Final = (
     "|bash|zsh|fish|ps1|bat|cmd|xml|gradle|tf|proto|graphql|gql|prisma|ini|cfg|conf|env|lock|csv|tsv|svg|png|ipynb|unity"
     "|prefab|asset|asmdef|csproj|sln|blade|twig|hbs|ejs|pug|feature|bicep|dockerfile|example|template|snap|wasm|rhai|mdc"
 )
-_KNOWN_NAME: Final = re.compile(
+_KNOWN_NAME: Final = pattern(
     rf"(?:[\w@.+\-\[\](){{}},*$~]+\.(?:{_EXTENSIONS})|(?:Dockerfile|Makefile|Justfile|Procfile|Gemfile|Rakefile|LICENSE|CODEOWNERS)"
     r"|\.(?:gitignore|npmrc|env(?:\.\w+)?|editorconfig|dockerignore|eslintrc(?:\.\w+)?|prettierrc(?:\.\w+)?|gitattributes|nvmrc))\Z",
     re.IGNORECASE,
 )
-_NO_PATH: Final = re.compile(r"[=`<>|;^%\\\"']")
-_DRIVE: Final = re.compile(r"[A-Za-z]:\\")
-_PATH_SIGNS: Final = re.compile(r"[\w.@+\-\[\](){},*~/$]+\Z")
-_LETTER: Final = re.compile(r"[A-Za-z*]")
-_NO_FILE: Final = re.compile(r"(?:[A-Z][A-Za-z]+\.js|e\.g|i\.e)\Z")
-_BACKTICKED: Final = re.compile(r"`([^`\r\n]+)`")
-_LINKED: Final = re.compile(r"\[([^\[\]\r\n]+)\]\([^()\r\n]*\)")
-_LINE_SUFFIX: Final = re.compile(r"(?::\d+(?:[-–:]\d+)?|#L\d+(?:-L?\d+)?)\Z")
-_BARE: Final = re.compile(r"[^\s`,;，；、\"'“”‘’<>|]+")
+_NO_PATH: Final = pattern(r"[=`<>|;^%\\\"']")
+_DRIVE: Final = pattern(r"[A-Za-z]:\\")
+_PATH_SIGNS: Final = pattern(r"[\w.@+\-\[\](){},*~/$]+\Z")
+_LETTER: Final = pattern(r"[A-Za-z*]")
+_NO_FILE: Final = pattern(r"(?:[A-Z][A-Za-z]+\.js|e\.g|i\.e)\Z")
+_BACKTICKED: Final = pattern(r"`([^`\r\n]+)`")
+_LINKED: Final = pattern(r"\[([^\[\]\r\n]+)\]\([^()\r\n]*\)")
+_LINE_SUFFIX: Final = pattern(r"(?::\d+(?:[-–:]\d+)?|#L\d+(?:-L?\d+)?)\Z")
+_BARE: Final = pattern(r"[^\s`,;，；、\"'“”‘’<>|]+")
 _TRAILING: Final = ".:!?)。"
 
 
-_STARRED: Final = re.compile(rf"\*({_KEY}?)(?:[:：]\*|\*\s{{0,4}}[:：])(.*)$", re.DOTALL)
-AGENT_COMMENT: Final = re.compile(r"<!--[ \t]*agent[ \t]*:[ \t]*([\w.-]{1,64})[ \t]*-->", re.IGNORECASE)
+_STARRED: Final = pattern(rf"\*({_KEY}?)(?:[:：]\*|\*\s{{0,4}}[:：])(.*)$", re.DOTALL)
+AGENT_COMMENT: Final = pattern(r"<!--[ \t]*agent[ \t]*:[ \t]*([\w.-]{1,64})[ \t]*-->", re.IGNORECASE)
 """By whom a task is to be done, in a form that no reader of the file sees."""
-_LABELLED: Final = re.compile(r"[A-Z][a-z]+(?: [a-z]+)?:[ \t]")
+_LABELLED: Final = pattern(r"[A-Z][a-z]+(?: [a-z]+)?:[ \t]")
 
 
 def read_metadata(lines: Sequence[str]) -> dict[str, str]:

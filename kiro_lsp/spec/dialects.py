@@ -8,30 +8,32 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
-from kiro_lsp.spec.model import Dialect, TaskStatus
+from kiro_lsp.spec.patterns import pattern
+
+if TYPE_CHECKING:
+    from kiro_lsp.spec.model import Dialect, TaskStatus
 
 _PRIORS: Final[tuple[tuple[re.Pattern[str], Dialect, int], ...]] = (
-    (re.compile(r"(?:^|/)\.(?:kiro|sce|windsurf)/(?:specs|bugs)/"), "kiro", 6),
-    (re.compile(r"(?:^|/)\.spec-workflow/(?:specs|archive)/"), "spec-workflow", 8),
-    (re.compile(r"(?:^|/)\.claude/specs/"), "spec-workflow", 5),
-    (re.compile(r"(?:^|/)openspec/changes/"), "openspec", 6),
-    (re.compile(r"(?:^|/)\.specify/(?:specs|features)/"), "spec-kit", 6),
-    (re.compile(r"(?:^|/)kitty-specs/"), "spec-kit", 6),
-    (re.compile(r"(?:^|/)specs/(?:\d{3,}|\d{8}-\d{6})-[^/]+/tasks\.md$"), "spec-kit", 2),
+    (pattern(r"(?:^|/)\.(?:kiro|sce|windsurf)/(?:specs|bugs)/"), "kiro", 6),
+    (pattern(r"(?:^|/)\.spec-workflow/(?:specs|archive)/"), "spec-workflow", 8),
+    (pattern(r"(?:^|/)\.claude/specs/"), "spec-workflow", 5),
+    (pattern(r"(?:^|/)openspec/changes/"), "openspec", 6),
+    (pattern(r"(?:^|/)\.specify/(?:specs|features)/"), "spec-kit", 6),
+    (pattern(r"(?:^|/)kitty-specs/"), "spec-kit", 6),
+    (pattern(r"(?:^|/)specs/(?:\d{3,}|\d{8}-\d{6})-[^/]+/tasks\.md$"), "spec-kit", 2),
 )
-_SPEC_FOLDER: Final = re.compile(
+_SPEC_FOLDER: Final = pattern(
     r"(?:^|/)(?:\.kiro|\.sce|\.windsurf|\.spec-workflow|\.claude|\.specify|openspec|kitty-specs|specs)/"
 )
-_TASK_NAMES: Final = re.compile(
+_TASK_NAMES: Final = pattern(
     r"(?:^|/)(?:tasks|todos?|task[-_ ]?list)\.(?:md|markdown|mdx)$"
     r"|(?:^|/)kitty-specs/[^/]+/tasks/wp\d+[^/]*\.md$"
     r"|(?:^|/)(?:tickets?|backlog/(?:tasks|drafts))/[^/]+\.md$",
     re.IGNORECASE,
 )
-_NEVER: Final = re.compile(
+_NEVER: Final = pattern(
     r"(?:^|/)(?:node_modules|\.git)/|(?:^|/)(?:\.spec-workflow/(?:templates|user-templates)|\.specify/templates)/"
 )
 
@@ -66,7 +68,7 @@ _WITHDRAWN: Final[dict[Dialect, frozenset[str]]] = {"spec-kit": frozenset("-")}
 _MEANINGS: Final[tuple[tuple[TaskStatus | None, re.Pattern[str]], ...]] = (
     (
         "open",
-        re.compile(
+        pattern(
             r"not[ -]?(?:yet[ -])?(?:started|done|begun|begonnen)|un(?:started|done)|incomplete|pending|planned|to[ -]?do\b|open\b"
             r"|backlog|n[ãa]o iniciad|pendent|por hacer|pendiente|sin empezar|abierto|abert[ao]|a fazer|à faire|non commenc"
             r"|offen|nicht begonnen|未开始|未開始|待办|待辦|待处理|待開始|待开始|未着手|未完了|未完成"
@@ -75,20 +77,20 @@ _MEANINGS: Final[tuple[tuple[TaskStatus | None, re.Pattern[str]], ...]] = (
     ),
     (
         "done",
-        re.compile(
+        pattern(
             r"done|complete|finished|conclu[ií]d|feit[ao]|pront[ao]|hech[ao]|completad|terminad|finalizad|termin[ée]|fait\b"
             r"|erledigt|fertig|abgeschlossen|已完成|完成|完了|済|완료|готов|выполнен|заверш|завершен"
         ),
     ),
     (
         "blocked",
-        re.compile(
+        pattern(
             r"block|bloque|bloquead|blockiert|bloqu[ée]|gesperrt|阻塞|受阻|阻止|ブロック|차단|막힘|заблок|on hold|waiting"
         ),
     ),
     (
         "in-progress",
-        re.compile(
+        pattern(
             r"in[ -]?progress|doing|started|ongoing|underway|active|wip\b|working|em andamento|em progresso|fazendo|en progreso"
             r"|en curso|en proceso|en cours|in arbeit|in bearbeitung|进行中|進行中|処理中|作業中|着手"
             r"|진행|в работе|в процессе|выполняется"
@@ -96,24 +98,23 @@ _MEANINGS: Final[tuple[tuple[TaskStatus | None, re.Pattern[str]], ...]] = (
     ),
     (
         None,
-        re.compile(
+        pattern(
             r"skip|drop|cancel|defer|won'?t|remov|obsolet|supersed|adiad|descartad|omitid|übersprungen|verworfen|abandon"
             r"|跳过|取消|废弃|延期|スキップ|中止|보류|건너|취소|отмен|пропущ"
         ),
     ),
 )
-_LEGEND_ENTRY: Final = re.compile(
+_LEGEND_ENTRY: Final = pattern(
     r"`?\[([^\r\n\]\w]|[xX]|)\ufe0f?\]`?[*_]*[ \t]*(?:[=:：|→–—-]+>?[ \t]*)?[*_(]*([^\r\n`\[\]|,;，；、]{2,60})"
 )
-_LEGEND_HEADING: Final = re.compile(
+_LEGEND_HEADING: Final = pattern(
     r"\b(?:legend|legenda|leyenda|l[ée]gende|status key|key to|estados)\b|图例|圖例|凡例|범례|легенда|标记说明|状态说明",
     re.IGNORECASE,
 )
-_FULL_ID: Final = re.compile(r"T\d{2,4}[a-z]?\Z")
+_FULL_ID: Final = pattern(r"T\d{2,4}[a-z]?\Z")
 
 
-@dataclass(frozen=True, slots=True)
-class Signs:
+class Signs(NamedTuple):
     """What the content of a file shows about its dialect."""
 
     ids: Sequence[str]
@@ -138,8 +139,8 @@ def is_task_file(path: str) -> bool:
 def path_prior(path: str) -> tuple[Dialect | None, int]:
     """The dialect that a path suggests, and how strongly."""
     plain = path.replace("\\", "/").lower()
-    for pattern, dialect, weight in _PRIORS:
-        if pattern.search(plain):
+    for expression, dialect, weight in _PRIORS:
+        if expression.search(plain):
             return dialect, weight
     return None, 0
 
@@ -230,8 +231,8 @@ def legend_of(lines: Sequence[str]) -> dict[str, TaskStatus | None]:
 def _meaning(words: str) -> TaskStatus | str | None:
     """The status that the words name, None for withdrawn, "" for none of them."""
     low = words.strip().lower()
-    for status, pattern in _MEANINGS:
-        if pattern.match(low) or (len(low) <= 30 and pattern.search(low)):
+    for status, expression in _MEANINGS:
+        if expression.match(low) or (len(low) <= 30 and expression.search(low)):
             return status
     return ""
 

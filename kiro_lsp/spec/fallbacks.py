@@ -15,30 +15,31 @@ from kiro_lsp.spec.blocks import BLANK, CONTINUATION, HEADING, ITEM, TEXT, Block
 from kiro_lsp.spec.details import dependencies_of, files_of, read_metadata, requirements_of
 from kiro_lsp.spec.dialects import status_of
 from kiro_lsp.spec.model import Dialect, Task, TaskStatus
+from kiro_lsp.spec.patterns import pattern
 from kiro_lsp.spec.reading import dedented
 from kiro_lsp.spec.titles import Title, read_title, settle
 
-_BOX: Final = re.compile(r"(?:[-*+][ \t]+)?\[([^\r\n\]\w]\ufe0f?|[xX]|)\](?![(\[:])")
-_TASK_HEADING: Final = re.compile(
+_BOX: Final = pattern(r"(?:[-*+][ \t]+)?\[([^\r\n\]\w]\ufe0f?|[xX]|)\](?![(\[:])")
+_TASK_HEADING: Final = pattern(
     r"(?:\*\*|~~|`|\[|[^\w\s#*~`\[]{1,6}\s{0,3}){0,4}"
     r"(?:(?:sub-?)?task|tarea|tarefa|aufgabe|t[âa]che|задача|任务|任務|タスク|작업)\s{0,3}#?\d+(?:\.\d+)*[A-Za-z]?\b"
     r"|(?:\*\*|~~|`|\[){0,3}T\d{1,4}[A-Za-z]?(?:\.\d+)*\b",
     re.IGNORECASE,
 )
-_DONE: Final = re.compile(r"[✅✓✔☑]|\b(?:COMPLETED?|DONE|FINISHED)\b|已完成|完了")
-_STARTED: Final = re.compile(r"[🔄🚧⏳🟡]|\b(?:IN[ -]PROGRESS|WIP|STARTED|PARTIAL)\b|进行中|進行中")
-_BLOCKED: Final = re.compile(r"[⛔🚫]|\bBLOCKED\b|阻塞")
-_TAIL: Final = re.compile(
+_DONE: Final = pattern(r"[✅✓✔☑]|\b(?:COMPLETED?|DONE|FINISHED)\b|已完成|完了")
+_STARTED: Final = pattern(r"[🔄🚧⏳🟡]|\b(?:IN[ -]PROGRESS|WIP|STARTED|PARTIAL)\b|进行中|進行中")
+_BLOCKED: Final = pattern(r"[⛔🚫]|\bBLOCKED\b|阻塞")
+_TAIL: Final = pattern(
     r"(?:[\s\-–—:]{0,8}(?:[✅✓✔☑🔄🚧⏳🟡⛔🚫❌]\ufe0f?"
     r"|\(?\b(?:COMPLETED?|DONE|FINISHED|IN[ -]PROGRESS|WIP|BLOCKED)\b\)?))+\s{0,8}\Z"
 )
-_ID_HEADER: Final = re.compile(
+_ID_HEADER: Final = pattern(
     r"(?:id|task[ _-]?id|#|no\.?|nr\.?|order|step|task|编号|序号|任务|番号|タスク|번호)\Z", re.IGNORECASE
 )
-_STATUS_HEADER: Final = re.compile(
+_STATUS_HEADER: Final = pattern(
     r"(?:status|state|estado|stato|statut|done\??|完成|状态|狀態|状態|進捗|상태|статус|✓|✅|)\Z", re.IGNORECASE
 )
-_STATUS_WORDS: Final = re.compile(
+_STATUS_WORDS: Final = pattern(
     r"(?P<done>[✅✓✔☑]|\b(?:done|complete[d]?|finished|yes|closed|merged)\b|已完成|完成|完了|완료|готово|выполнено"
     r"|conclu[ií]d[ao]|hecho|erledigt|\[[xX]\])"
     r"|(?P<progress>[🔄🚧🟡]|\b(?:in[ -]progress|doing|wip|started|ongoing)\b|进行中|進行中|진행|em andamento|\[[-~/]\])"
@@ -47,13 +48,13 @@ _STATUS_WORDS: Final = re.compile(
     r"|pendente|pendiente|offen|\[ ?\]|^-?$)",
     re.IGNORECASE,
 )
-_TITLE_HEADER: Final = re.compile(
+_TITLE_HEADER: Final = pattern(
     r"(?:task|title|name|description|summary|what|item|任务|描述|标题|内容|タスク|내용|作业|tarefa|tarea|aufgabe|задача)",
     re.IGNORECASE,
 )
-_RULE: Final = re.compile(r"\|?[ \t]*:?-+:?[ \t]*(?:\|[ \t]*:?-+:?[ \t]*)*\|?[ \t]*\Z")
+_RULE: Final = pattern(r"\|?[ \t]*:?-+:?[ \t]*(?:\|[ \t]*:?-+:?[ \t]*)*\|?[ \t]*\Z")
 _LONGEST_ROW: Final = 2000
-_ROW_ID: Final = re.compile(
+_ROW_ID: Final = pattern(
     r"[*`~\[ ]*(T\d{1,4}[A-Za-z]?|\d+(?:\.\d+)*[A-Za-z]?|[A-Za-z]{1,10}-?\d+(?:\.\d+)*)[*`~\] .]*\Z"
 )
 

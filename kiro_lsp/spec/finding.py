@@ -2,36 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
-import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 from kiro_lsp.errors import AmbiguousTask, Candidate, UnknownTask
+from kiro_lsp.spec.keys import title_hash
 from kiro_lsp.spec.model import Task, TaskAnchor, TaskList
 
 _NAMED_AT_MOST: Final = 12
 _RANGE: Final = re.compile(r"(T|[A-Z]+-?)?(\d+)-(?:\1)?(\d+)\Z")
-
-
-def title_hash(title: str) -> str:
-    """sha256 hex of the NFC title with runs of blanks made one."""
-    return hashlib.sha256(
-        " ".join(unicodedata.normalize("NFC", title).split()).encode("utf-8", "surrogatepass")
-    ).hexdigest()
-
-
-def keys_for(names: Iterable[tuple[str | None, str]]) -> list[str]:
-    """Unique keys for (id, title) pairs in file order: the id, `#` + 8 hex without one, `~2`, `~3` … for repeats."""
-    seen: dict[str, int] = {}
-    keys = []
-    for identifier, title in names:
-        base = identifier if identifier is not None else f"#{title_hash(title)[:8]}"
-        count = seen[base] = seen.get(base, 0) + 1
-        keys.append(base if count == 1 else f"{base}~{count}")
-    return keys
 
 
 def selector_of(task_list: TaskList, task: Task) -> str:

@@ -2,36 +2,40 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from kiro_lsp.spec.blocks import CODE, HTML, Blocks, Fence
 from kiro_lsp.spec.details import ids_in
-from kiro_lsp.spec.model import Problem, Task
+from kiro_lsp.spec.patterns import pattern
 
-_RELATION: Final = re.compile(
+_RELATION: Final = pattern(
     r"(?P<first>→|⇒|⟶|-{1,3}>|=>|\bbefore\b|\bblocks\b|\bprecedes\b)|(?P<needs>\bdepends?\s+on\b|\brequires\b|\bblocked\s+by\b|\bafter\b|←|依赖(?:于)?)",
     re.IGNORECASE,
 )
-_WORDS: Final = re.compile(r"[^\W\d_]{2,}")
-_IDS_ONLY: Final = re.compile(
+_WORDS: Final = pattern(r"[^\W\d_]{2,}")
+_IDS_ONLY: Final = pattern(
     r"(?:\b(?:tasks?|and|or|all|then)\b|[\s,;&+|∥()\[\]*`:.\-–]|任务|タスク|作业)*", re.IGNORECASE
 )
 _LONGEST_LINE: Final = 2000
-_LABEL: Final = re.compile(r"[\[({][^\[\](){}]*[\])}]")
+_LABEL: Final = pattern(r"[\[({][^\[\](){}]*[\])}]")
 
 Needs = Mapping[str, Mapping[str, None]]
+if TYPE_CHECKING:
+    from kiro_lsp.spec.model import Problem, Task
+
+    Waves = tuple[tuple[tuple[str, ...], ...], list[Problem]]
 
 
-def waves_of(lines: Sequence[str], blocks: Blocks) -> tuple[tuple[tuple[str, ...], ...], list[Problem]]:
+def waves_of(lines: Sequence[str], blocks: Blocks) -> Waves:
     """Waves of task ids from a JSON fence with "waves", first to last, and what is wrong with it."""
     for fence in blocks.fences:
         body = "".join(lines[fence.start + 1 : fence.end - 1 if fence.closed else fence.end])
         if '"waves"' not in body or fence.info.split(" ")[0].lower() not in ("json", "jsonc", "json5", ""):
             continue
+        import json
+
         try:
             value = json.loads(body)
         except (ValueError, RecursionError) as error:
@@ -54,6 +58,8 @@ def _waves(value: object) -> Iterator[tuple[str, ...]]:
 
 
 def _bad_waves(fence: Fence, reason: str) -> Problem:
+    from kiro_lsp.spec.model import Problem
+
     return Problem(
         fence.start,
         0,
@@ -80,6 +86,8 @@ def with_needs(task: Task, needs: Needs) -> Task:
     """The task with what the file says about it elsewhere."""
     if task.id is None or task.id not in needs:
         return task
+    from dataclasses import replace
+
     return replace(task, depends_on=tuple(dict.fromkeys((*task.depends_on, *needs[task.id]))))
 
 

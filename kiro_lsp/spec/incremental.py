@@ -13,25 +13,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from threading import Lock
 
 from kiro_lsp.spec import graph
 from kiro_lsp.spec.assemble import (
     Draft,
-    Earlier,
-    Finished,
     Rows,
     assembled,
     drafted,
     legend_candidates,
-    problems_of,
-    serials,
     some_to_do,
-    structural_of,
-    task_at,
 )
 from kiro_lsp.spec.blocks import Box
 from kiro_lsp.spec.dialects import is_legend_heading, is_withdrawn, status_of
+from kiro_lsp.spec.finishing import Earlier, Finished, problems_of, structural_of, task_at
 from kiro_lsp.spec.lines import Edit, spliced
 from kiro_lsp.spec.model import Task
 from kiro_lsp.spec.oddities import of_lines, of_task
@@ -282,21 +276,8 @@ class _Update:
         rows = self._rows(reading, affected)
         if not self._still_goes_on(rows, affected):
             return None
-        new = replace(
-            old,
-            lines=self.lines,
-            blocks=scanned.blocks,
-            rows=rows,
-            scanned=scanned,
-            reading=reading,
-            metadata=metadata,
-            earlier=None,
-            finished=None,
-            making=Lock(),
-            serial=next(serials),
-            base=old.serial,
-            touched=tuple(affected),
-        )
+        new = old.edited(scanned, reading, metadata, rows)
+        new.touched = tuple(affected)
         if old.finished is not None:
             new.finished, new.touched = self._finished(new, old.finished, region, affected)
         return new

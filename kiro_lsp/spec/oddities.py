@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Container, Iterable, Iterator, Sequence
@@ -12,17 +11,18 @@ from kiro_lsp.spec.blocks import CODE, HTML, ITEM, TEXT, Box
 from kiro_lsp.spec.dialects import in_spec_workflow
 from kiro_lsp.spec.marks import is_writable
 from kiro_lsp.spec.model import Dialect, Problem, Severity, Task
+from kiro_lsp.spec.patterns import pattern
 from kiro_lsp.spec.reading import Reading
 
 _OF_ONE_KIND: Final = 50
 """Problems of one code; a broken file needs no thousand copies of one message."""
-_BOX_LINE: Final = re.compile(r"[ \t>]*(?:[-*+]|\d{1,9}[.)])[ \t]+\[(?:[^\r\n\]\w]|[xX]|)\](?![(\[:])")
-_BARE_BOX: Final = re.compile(r"[ \t]*\[(?:[ xX~\-/!]|)\][ \t]+\S")
-_WIDE_BOX: Final = re.compile(
+_BOX_LINE: Final = pattern(r"[ \t>]*(?:[-*+]|\d{1,9}[.)])[ \t]+\[(?:[^\r\n\]\w]|[xX]|)\](?![(\[:])")
+_BARE_BOX: Final = pattern(r"[ \t]*\[(?:[ xX~\-/!]|)\][ \t]+\S")
+_WIDE_BOX: Final = pattern(
     r"[ \t>]*(?:[-*+]|\d{1,9}[.)])[ \t]+(\[(?:[ \t]{1,4}[xX]?[ \t]{0,4}|[xX][ \t]{1,4})\])(?=[ \t*\\])"
 )
-_INLINE_BOXES: Final = re.compile(r"\[[ xX]\][ \t]+\S")
-_HEADING_BOX: Final = re.compile(r"(?:[-*+][ \t]+)?\[(?:[^\r\n\]\w]|[xX]|)\](?![(\[:])")
+_INLINE_BOXES: Final = pattern(r"\[[ xX]\][ \t]+\S")
+_HEADING_BOX: Final = pattern(r"(?:[-*+][ \t]+)?\[(?:[^\r\n\]\w]|[xX]|)\](?![(\[:])")
 
 
 def of_file(reading: Reading) -> list[Problem]:

@@ -40,10 +40,15 @@ class Order:
     cycles: tuple[tuple[str, ...], ...]
     """Rings of dependencies: each task needs the next one, the last one the first."""
     _explain: Callable[[str], str] = field(repr=False, compare=False)
+    _needed: Callable[[str], Task | None] = field(repr=False, compare=False)
 
     def why_not_yet(self, task: Task) -> str:
         """Why a task cannot run yet, as a sentence; "" where nothing keeps it."""
         return self._explain(task.key)
+
+    def waits_for(self, task: Task) -> Task | None:
+        """The open task that one depends on by what the file says of it; None where only its place in the file keeps it."""
+        return self._needed(task.key)
 
 
 def order_of(task_list: TaskList) -> Order:
@@ -282,7 +287,7 @@ class _Ordering:
         required = ((at, number) for at, wave in enumerate(waves) for number in wave if not self.tasks[number].optional)
         self.first = next(required, None)
         ordered = tuple(tuple(self.tasks[number].key for number in sorted(wave)) for wave in waves)
-        return Order(ordered, tuple(self.cycles), self.why_not_yet)
+        return Order(ordered, tuple(self.cycles), self.why_not_yet, self.waits_for)
 
     def _is_kept(self, number: int, before: Sequence[int]) -> bool:
         """Whether a task cannot run, or waits for one that cannot."""
@@ -320,6 +325,12 @@ class _Ordering:
         first = next(reasons, "")
         return first if first and all(reasons) else ""  # a group can begin when something in it can
 
+    def waits_for(self, key: str) -> Task | None:
+        if not self.why_not_yet(key):
+            return None
+        other = self._needed(next(self._leaves(self.index[key])))
+        return None if other is None else self.tasks[other]
+
     def _leaves(self, number: int) -> Iterator[int]:
         """What is left in a task and has nothing left inside, in the order of the file; the task itself if that is it."""
         trail = [number]
@@ -332,16 +343,20 @@ class _Ordering:
 
     def _reason(self, number: int) -> str:
         """The same for an open task with nothing left inside."""
-        if number in self.kept:
-            return self._depends(self.kept[number])
-        wave = self.placed[number]
-        needed = (other for other in self.before[number] if 0 <= self.placed.get(other, -1) < wave)
-        other = next(needed, None)
+        other = self._needed(number)
         if other is not None:
             return self._depends(other)
-        if self.first is None or self.first[0] >= wave:
+        if self.first is None or self.first[0] >= self.placed[number]:
             return ""
         return self._comes_later(self.tasks[number], number, self.first[1])
+
+    def _needed(self, number: int) -> int | None:
+        """The task that such a task depends on and that is still to come."""
+        if number in self.kept:
+            return self.kept[number]
+        wave = self.placed[number]
+        needed = (other for other in self.before[number] if 0 <= self.placed.get(other, -1) < wave)
+        return next(needed, None)
 
     def _depends(self, other: int) -> str:
         task = self.tasks[other]

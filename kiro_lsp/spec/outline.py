@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
@@ -10,9 +9,10 @@ from operator import lt
 from typing import Final
 
 from kiro_lsp.spec.blocks import Box, Heading
+from kiro_lsp.spec.patterns import pattern
 from kiro_lsp.spec.titles import Title
 
-_NUMBERED: Final = re.compile(r"(?:\*\*)?(\d+)(?:[.)、：:](?!\d)|\s)")
+_NUMBERED: Final = pattern(r"(?:\*\*)?(\d+)(?:[.)、：:](?!\d)|\s)")
 
 
 class Sections:

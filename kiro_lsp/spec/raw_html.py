@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 from typing import Final
 
-_RAW: Final = re.compile(r"<(?:script|pre|style|textarea)(?:[ \t>]|[\r\n]*$)", re.IGNORECASE)
-_RAW_END: Final = re.compile(r"</(?:script|pre|style|textarea)>", re.IGNORECASE)
-_BLOCK: Final = re.compile(
+from kiro_lsp.spec.patterns import pattern
+
+_RAW: Final = pattern(r"<(?:script|pre|style|textarea)(?:[ \t>]|[\r\n]*$)", re.IGNORECASE)
+_RAW_END: Final = pattern(r"</(?:script|pre|style|textarea)>", re.IGNORECASE)
+_BLOCK: Final = pattern(
     r"</?(address|article|aside|base|basefont|blockquote|body|caption|center|col|colgroup|dd|details|dialog|dir|div|dl|dt"
     r"|fieldset|figcaption|figure|footer|form|frame|frameset|h[1-6]|head|header|hr|html|iframe|legend|li|link|main|menu"
     r"|menuitem|nav|noframes|ol|optgroup|option|p|param|search|section|summary|table|tbody|td|tfoot|th|thead|title|tr"
@@ -15,7 +17,7 @@ _BLOCK: Final = re.compile(
     re.IGNORECASE,
 )
 _ATTRIBUTE: Final = r"[ \t]+[A-Za-z_:][\w:.-]*(?:[ \t]*=[ \t]*(?:[^ \t\"'=<>`\r\n]+|'[^'\r\n]*'|\"[^\"\r\n]*\"))?"
-_TAG: Final = re.compile(
+_TAG: Final = pattern(
     rf"(?:<[A-Za-z][A-Za-z0-9-]*(?:{_ATTRIBUTE})*[ \t]*/?>|</[A-Za-z][A-Za-z0-9-]*[ \t]*>)[ \t]*[\r\n]*$"
 )
 _FOLDING: Final = frozenset({"details", "summary"})

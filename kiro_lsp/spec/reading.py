@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import count
 from typing import Final
@@ -17,9 +16,10 @@ from typing import Final
 from kiro_lsp.spec.blocks import BLANK, BREAK, CONTINUATION, HEADING, ITEM, TEXT, Blocks, Box, Heading
 from kiro_lsp.spec.details import AGENT_COMMENT, begins_metadata, read_metadata
 from kiro_lsp.spec.dialects import explains_mark, is_legend_heading
+from kiro_lsp.spec.patterns import pattern
 from kiro_lsp.spec.titles import Title, read_title, settle
 
-CRITERIA: Final = re.compile(
+CRITERIA: Final = pattern(
     r"(?:success|acceptance|completion|exit|done|quality|validation|verification|review)\s+(?:criteri|check|gates?\b)"
     r"|definition[ -]of[ -]done|\bDoD\b|acceptance\s+tests?\b|\bacceptance\s*[:：*]*$|crit[eé]rios? d[eo]|criterios? de|критери"
     r"|erfolgskriteri|abnahmekriteri|crit[eè]res d|验收|驗收|完成标准|成功标准|受け?入れ?(?:基準|条件)"
@@ -27,36 +27,35 @@ CRITERIA: Final = re.compile(
     re.IGNORECASE,
 )
 NO_METADATA: Final[Mapping[str, str]] = {}
-_LABEL: Final = re.compile(
+_LABEL: Final = pattern(
     r"(?:[-*+][ \t]+|\d+[.)][ \t]+)?(?:\*\*|__)?[^\r\n]{1,80}?[:：]?(?:\*\*|__)?[ \t]*[:：]?[ \t]*$"
 )
-_DOUBLED: Final = re.compile(r"[ \t]+[-*+][ \t]+\[(?:[^\r\n\]\w]|[xX ]|)\](?![(\[:])")
+_DOUBLED: Final = pattern(r"[ \t]+[-*+][ \t]+\[(?:[^\r\n\]\w]|[xX ]|)\](?![(\[:])")
 _STARS: Final = ("*", "\\*")
-_OPTIONAL: Final = re.compile(r"(?:\*|\\\*)(?=[ \t]|$)")
+_OPTIONAL: Final = pattern(r"(?:\*|\\\*)(?=[ \t]|$)")
 
 
-@dataclass(slots=True)
 class Reading:
     """A file's lines and blocks, and what was found out about its boxes so far (one entry a box)."""
 
-    lines: Sequence[str]
-    blocks: Blocks
-    boxes: list[Box] = field(default_factory=list)
-    """Boxes that are tasks or criteria; those of a legend are left out."""
-    titles: list[Title] = field(default_factory=list)
-    optional: list[bool] = field(default_factory=list)
-    doubled: list[int] = field(default_factory=list)
-    """Lines with a second box behind the first."""
-    legend_lines: set[int] = field(default_factory=set)
-    own_lines: list[list[int]] = field(default_factory=list)
-    """Lines below the title that belong to the item itself and not to a task inside it, blank ones at their end included."""
-    raw: list[Title] = field(default_factory=list)
-    """Titles before the file's numbering decided the doubtful ids."""
-    labelled: list[bool] = field(default_factory=list)
-    """Whether the last label above the box announces criteria."""
-    title_ends: list[int] = field(default_factory=list)
-    parents: list[int] = field(default_factory=list)
-    """Index of the innermost box around, -1 for none."""
+    def __init__(self, lines: Sequence[str], blocks: Blocks) -> None:
+        self.lines, self.blocks = lines, blocks
+        self.boxes: list[Box] = []
+        """Boxes that are tasks or criteria; those of a legend are left out."""
+        self.titles: list[Title] = []
+        self.optional: list[bool] = []
+        self.doubled: list[int] = []
+        """Lines with a second box behind the first."""
+        self.legend_lines: set[int] = set()
+        self.own_lines: list[list[int]] = []
+        """Lines below the title that belong to the item itself and not to a task inside it, blank ones at their end included."""
+        self.raw: list[Title] = []
+        """Titles before the file's numbering decided the doubtful ids."""
+        self.labelled: list[bool] = []
+        """Whether the last label above the box announces criteria."""
+        self.title_ends: list[int] = []
+        self.parents: list[int] = []
+        """Index of the innermost box around, -1 for none."""
 
     def read(self) -> None:
         """Titles, bodies and nesting of every box."""

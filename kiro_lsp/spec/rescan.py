@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
 from kiro_lsp.spec.blocks import (
@@ -50,14 +49,12 @@ class Mark(NamedTuple):
     folded: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Scanned:
+class Scanned(NamedTuple):
     blocks: Blocks
     marks: Sequence[Mark]
 
 
-@dataclass(frozen=True, slots=True)
-class Region:
+class Region(NamedTuple):
     """What was taken again: lines `first` to `end` of the new text, boxes `box` to `box_end`. All else is as before, moved."""
 
     first: int

@@ -11,6 +11,8 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
+from kiro_lsp.spec.patterns import pattern
+
 _T: Final = r"T\d{1,5}(?:\.\d+)*[A-Za-z]?"
 _NUMBER: Final = r"\d{1,6}[A-Za-z]?(?:\.\d{1,6}[A-Za-z]?){0,12}"
 _CODE: Final = (
@@ -21,37 +23,37 @@ _TASK_WORD: Final = (
     r"(?:(?:sub-?)?task|tarea|tarefa|aufgabe|t[âa]che|compito|taak|zadanie|görev|задача|任务|任務|タスク|작업|태스크)"
 )
 _OPENERS: Final = r"(?:\*\*|__|~~|`|\[|\*|_){0,4}"
-_START: Final = re.compile(
+_START: Final = pattern(
     rf"(?P<open>{_OPENERS})(?:(?P<word>{_TASK_WORD})\s{{0,3}}[#№]?\s?)?(?P<id>{ID})"
     rf"(?:\s?[-–—]\s?(?P<to>{_T}|\d+(?:\.\d+)*[a-z]?|[A-Z]{{1,8}}-?\d+)(?![\w]|\.\d))?"
     r"(?P<star>\\?\*(?=[ \t]))?(?P<mid>\\?[.:：、)）])?(?P<close>(?:\*\*|__|~~|`|\]|\*|_){0,4})(?P<sep>\\?[.:：、)）])?"
     r"(?=[ \t\[（(【「]|$|(?<=[:：、)）\]`*])(?!/)|(?<=\.)(?=[^\x00-\x7f]))",
     re.IGNORECASE,
 )
-_EXACT: Final = re.compile(rf"{ID}")
-_TAG: Final = re.compile(r"\s{0,4}(?:\[([A-Z][^\[\]`\r\n]{0,60})\](?!\()|\((P)\))(?![/\w.])")
-_STORY: Final = re.compile(r"(?:US|User ?Story ?)-?(\d+)", re.IGNORECASE)
-_COMMENT: Final = re.compile(r"<!--.*?(?:-->|$)")
-_DASH: Final = re.compile(r"^[-–—][ \t]+")
-_UNIT: Final = re.compile(
+_EXACT: Final = pattern(rf"{ID}")
+_TAG: Final = pattern(r"\s{0,4}(?:\[([A-Z][^\[\]`\r\n]{0,60})\](?!\()|\((P)\))(?![/\w.])")
+_STORY: Final = pattern(r"(?:US|User ?Story ?)-?(\d+)", re.IGNORECASE)
+_COMMENT: Final = pattern(r"<!--.*?(?:-->|$)")
+_DASH: Final = pattern(r"^[-–—][ \t]+")
+_UNIT: Final = pattern(
     r"(?:%|x\b|×|hours?\b|hrs?\b|h\b|min(?:ute)?s?\b|secs?\b|seconds\b|ms\b|s\b|days?\b|weeks?\b|[KMGkmg]i?[Bb]\b|px\b|mm\b"
     r"|cm\b|out of\b|of \d)"
 )
-_OPTIONAL_WORD: Final = re.compile(
+_OPTIONAL_WORD: Final = pattern(
     r"[(（\[](?:optional|opcional|optionnel(?:le)?|facultati[fv]|facoltativo|opzionale|опционально|необязательно|任意|可选|可選|選択"
     r"|オプション|선택(?:사항)?|옵션)[)）\]]",
     re.IGNORECASE,
 )
-_WITHDRAWN_WORD: Final = re.compile(
+_WITHDRAWN_WORD: Final = pattern(
     r"\b(?:REMOVED|DROPPED|WITHDRAWN|SUPERSEDED|CANCELL?ED|OBSOLETE|ABANDONED|WON'T DO|WONTFIX)\b"
     r"|[\[(（*](?:removed|dropped|withdrawn|superseded|cancell?ed|obsolete|deprecated|retirad[ao]|cancelad[ao]|descartad[ao])\W"
     r"|取り下げ|取下げ|廃止|已废弃|已取消|已作废|作废|취소됨|폐기|отменен[оа]"
 )
-_MAY_BE_WITHDRAWN: Final = re.compile(r"[A-Z]{3}|[\[(*]|[^\x00-\x7f]")
+_MAY_BE_WITHDRAWN: Final = pattern(r"[A-Z]{3}|[\[(*]|[^\x00-\x7f]")
 """What every match of the expression above holds; most titles have none of it, and this is found out faster."""
-_PLAIN: Final = re.compile(r"([0-9]{1,6}(?:\.[0-9]{1,6}){0,12})(\.?) ([A-Za-z][^<\[\](){}（）【「*_`~]*)\Z")
+_PLAIN: Final = pattern(r"([0-9]{1,6}(?:\.[0-9]{1,6}){0,12})(\.?) ([A-Za-z][^<\[\](){}（）【「*_`~]*)\Z")
 _CLOSERS: Final = {"**": "**", "__": "__", "~~": "~~", "`": "`", "[": "]", "*": "*", "_": "_"}
-_SIGNS: Final = re.compile(r"\*\*|__|~~|`|\[|\*|_")
+_SIGNS: Final = pattern(r"\*\*|__|~~|`|\[|\*|_")
 
 SURE: Final = 2
 DOUBTFUL: Final = 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from kiro_lsp.errors import AmbiguousTask, UnknownTask
-from kiro_lsp.spec.finding import keys_for
+from kiro_lsp.spec.keys import keys_for
 from kiro_lsp.spec.tasks import anchor_of, find, parse, relocate, selector_of, selector_of_key
 
 LIST = """\

@@ -27,7 +27,7 @@ def same(found: Draft, whole: Draft) -> None:
     assert found.task_list == whole.task_list
     assert (found.rows, found.dialect) == (whole.rows, whole.dialect)
     assert found.blocks == whole.blocks
-    assert found.reading == whole.reading
+    assert vars(found.reading) == vars(whole.reading)
     assert list(found.metadata) == list(whole.metadata)
     assert (found.whole().needs, found.waves, found.known) == (whole.whole().needs, whole.waves, whole.known)
     assert (found.keys, found.parents) == (whole.keys, whole.parents)
