@@ -12,8 +12,9 @@ from kiro_lsp import events
 from kiro_lsp.executors.worker import WorkerPool
 from kiro_lsp.settings import CostSettings, Settings
 from kiro_lsp.spec.prompt import Prompt, PromptDocument
-from tests.support.anthropic_server import AnthropicServer, Fault, PromptCache, Step, edits
+from tests.support.anthropic_server import AnthropicServer, Fault, Step, edits
 from tests.support.claude import KEY, Ended, environ_for, execute
+from tests.support.prefix_cache import CachingAnthropic
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -94,8 +95,7 @@ def marked(request: dict[str, Any]) -> list[str]:
 
 
 async def test_each_turn_reads_the_one_before_from_the_cache(root: Path, pool: WorkerPool) -> None:
-    with AnthropicServer(edits(FILE, "1", "2")) as server:
-        server.cache = PromptCache()
+    with CachingAnthropic(steps=edits(FILE, "1", "2")) as server:
         ended = await execute(root, pool, environ_for(server))
     assert [marked(request) for request in server.requests] == [
         ["system 0", "message 0"],
@@ -110,21 +110,6 @@ async def test_each_turn_reads_the_one_before_from_the_cache(root: Path, pool: W
 def spec_prompt(task: str) -> Prompt:
     documents = (PromptDocument("docs/design.md", "design", "Small steps.", 3),)
     return Prompt("You work on numbers.", documents, task, (), 20, 48_000)
-
-
-async def test_two_tasks_of_a_spec_share_their_prefix_byte_for_byte(root: Path, pool: WorkerPool) -> None:
-    with AnthropicServer([Step(text="Done.")]) as server:
-        server.cache = PromptCache()
-        first = await execute(root, pool, environ_for(server), prompt=spec_prompt("1. Count."))
-        second = await execute(root, pool, environ_for(server), prompt=spec_prompt("2. Count further."))
-    one, two = server.requests
-    assert {name: one[name] for name in ("model", "system", "tools")} == {
-        name: two[name] for name in ("model", "system", "tools")
-    }
-    assert first.run.requests[0][1] is not None
-    used = second.run.requests[0][1]
-    assert used is not None
-    assert used.cached_tokens > 0
 
 
 async def test_what_is_sent_is_what_the_prompt_prints(root: Path, pool: WorkerPool) -> None:

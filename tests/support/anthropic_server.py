@@ -9,10 +9,9 @@ SDK's own types. As a program, until its standard input ends: `python -m tests.s
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +28,7 @@ from tests.support.provider_server import (
     write_script,
 )
 
-__all__ = ["AnthropicServer", "Fault", "PromptCache", "Step", "closed_port", "edits", "write_script"]
+__all__ = ["AnthropicServer", "Fault", "Step", "closed_port", "edits", "write_script"]
 
 
 def events_of(step: Step, model: str, request_tokens: int = 100, index: int = 0) -> Iterator[tuple[str, Any]]:
@@ -109,34 +108,6 @@ def step_index(request: Json) -> int:
     return sum(any(block.get("type") == "tool_use" for block in message["content"]) for message in assistant)
 
 
-class PromptCache:
-    """Which prefixes were marked for caching before, as the API counts them: tools, system, then messages in order."""
-
-    def __init__(self) -> None:
-        self._seen: set[str] = set()
-
-    def usage(self, request: Json) -> dict[str, int]:
-        """input, cache read and cache write tokens of a request (four bytes to a token)."""
-        blocks = [*request.get("tools", ()), *request.get("system", ())]
-        for message in request["messages"]:
-            blocks += [{"role": message["role"], **block} for block in message["content"]]
-        digest, size, marks = hashlib.sha256(), 0, []
-        for block in blocks:
-            data = json.dumps({name: value for name, value in block.items() if name != "cache_control"}).encode()
-            digest.update(data)
-            size += len(data)
-            if "cache_control" in block:
-                marks.append((digest.hexdigest(), size // 4))
-        read = max((tokens for mark, tokens in marks if mark in self._seen), default=0)
-        marked = max((tokens for _mark, tokens in marks), default=0)
-        self._seen.update(mark for mark, _tokens in marks)
-        return {
-            "input_tokens": max(size // 4 - marked, 1),
-            "cache_read_input_tokens": read,
-            "cache_creation_input_tokens": marked - read,
-        }
-
-
 class _AnthropicHandler(Handler):
     spoken = ("/v1/messages",)
     first_piece = ("content_block_delta",)
@@ -161,12 +132,6 @@ class AnthropicServer(ProviderServer):
     """Runs in a thread on a free port of 127.0.0.1; use it as a context manager."""
 
     handler = _AnthropicHandler
-    cache: PromptCache | None = None
-    """Set one to report cache reads and writes as the API does, where a step states no usage."""
-
-    def usage_of(self, request: Json) -> Mapping[str, int]:
-        with self._lock:
-            return {} if self.cache is None else self.cache.usage(request)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
