@@ -28,6 +28,11 @@ vim.api.nvim_create_autocmd("FileType", {
 })
 
 -- A click above a requirement: the tasks that cover it in the quickfix list, instead of the server's question.
-vim.lsp.commands["kiroLsp.showTasks"] = function()
-  vim.lsp.buf.references({ includeDeclaration = false })
+vim.lsp.commands["kiroLsp.showTasks"] = function(command)
+  local shown = command.arguments[1]
+  if shown.requirement then
+    vim.lsp.buf.references({ includeDeclaration = false })
+  else
+    require("kiro.client").execute("showTasks", shown)
+  end
 end

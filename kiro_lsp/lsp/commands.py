@@ -204,10 +204,14 @@ class Commands:
             self._endpoint.notify("window/showMessage", {"type": 1, "message": str(error)})
 
     async def show_tasks(self, args: Args, _token: object) -> Any:
-        """The tasks that cover a requirement, in a client that does not show them itself."""
+        """The tasks that cover a requirement, in a client that does not show them itself, or one task."""
         from kiro_lsp.lsp import requirement_lenses  # what only a click needs
 
-        shown = requirement_lenses.show_tasks(self._places.views, _text(args, "uri"), _text(args, "requirement"))
+        views, uri, task = self._places.views, _text(args, "uri"), _maybe(args, "task")
+        if task is not None:
+            shown = requirement_lenses.show_task(views, uri, task)
+        else:
+            shown = requirement_lenses.show_tasks(views, uri, _text(args, "requirement"))
         self._group.create_task(self._told(shown), name="tasks of a requirement")
         return _ok("")
 

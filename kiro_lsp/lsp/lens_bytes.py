@@ -25,6 +25,7 @@ _BLOCK: Final = 128
 _CHOSEN_AT_MOST: Final = 500
 """Tasks of a file for which an agent is chosen before they are asked for; each takes about a tenth of a millisecond."""
 _OVER: Final = frozenset({"done", "blocked"})
+_NONE: Final[Mapping[str, Lens]] = {}
 _LINE: Final = 987654321
 _SELECTOR: Final = "\u2063selector\u2063"
 """Stand for the line and the selector while a template is made; no file has so many lines, no id such characters."""
@@ -106,13 +107,16 @@ class LensBytes:
         new._joined = _joined_again(self._joined, new._pieces, changed)
         return new
 
-    def wire(self, runs: Mapping[str, LiveRun], now: datetime) -> Raw:
-        """The answer: lenses of all tasks, those of tasks with a run as they are at this moment."""
+    def wire(self, runs: Mapping[str, LiveRun], now: datetime, waits: Mapping[str, Lens] = _NONE) -> Raw:
+        """The answer: lenses of all tasks, those of tasks with a run as they are at this moment; `waits` as `waiting` has it."""
         joined = self._joined
-        if runs:
+        if runs or waits:
             pieces, changed = list(self._pieces), []
             tasks = self.parsed.task_list.tasks
             for number, key in enumerate(self.parsed.rows.keys):
+                if key in waits and key not in runs and pieces[number]:
+                    pieces[number] += b"," + dumped(to_wire([waits[key]]))[1:-1]
+                    changed.append(number)
                 if key in runs:
                     about = {"uri": self.style.uri, "task": self._selector(key)}
                     found = lenses_of(tasks[number], runs[key], about, self.style.offer, now)

@@ -23,6 +23,8 @@ _RUNNING: Final = frozenset({"queued", "running", "verifying", "applying"})
 _PENDING: Final = frozenset({"review", "conflict"})
 _LEFT: Final = frozenset({"failed", "cancelled", "budget", "interrupted"})
 _TITLE_CHARACTERS: Final = 60
+WAITING_AT_MOST: Final = 500
+"""Tasks of a file of which is said what they wait for: an edit of one changes what others wait for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,12 +71,34 @@ class Offer:
 
 def lenses(uri: str, task_list: TaskList, runs: Mapping[str, LiveRun], offer: Offer, now: datetime) -> list[Lens]:
     """The lenses of a task file, in the order of its lines."""
-    selectors = tasks.selectors(task_list)
-    return [
-        lens
-        for task in task_list.tasks
-        for lens in lenses_of(task, runs.get(task.key), {"uri": uri, "task": selectors[task.key]}, offer, now)
-    ]
+    selectors, waits = tasks.selectors(task_list), waiting(uri, task_list)
+    found: list[Lens] = []
+    for task in task_list.tasks:
+        above = lenses_of(task, runs.get(task.key), {"uri": uri, "task": selectors[task.key]}, offer, now)
+        if above and task.key in waits and task.key not in runs:
+            above.append(waits[task.key])
+        found += above
+    return found
+
+
+def waiting(uri: str, task_list: TaskList) -> dict[str, Lens]:
+    """By key what is said of a task that the file lets depend on an open one. A click shows that one.
+
+    Of a task that only stands behind others nothing is said, nor in a very long file; where the pointer rests, all is said.
+    """
+    if len(task_list.tasks) > WAITING_AT_MOST or not any(task.depends_on for task in task_list.tasks):
+        return {}
+    from kiro_lsp.spec.order import order_of  # the first lens of most files need not wait for it
+
+    order, selectors = order_of(task_list), tasks.selectors(task_list)
+    found = {}
+    for task in task_list.tasks:
+        other = order.waits_for(task)
+        if other is not None:
+            name = other.id if other.id is not None else f"“{_short(other.title)}”"
+            shown = {"uri": uri, "task": selectors[other.key]}
+            found[task.key] = Lens(task.line, f"waits for {name}", "kiroLsp.showTasks", shown)
+    return found
 
 
 def lenses_of(task: Task, run: LiveRun | None, about: Mapping[str, str], offer: Offer, now: datetime) -> list[Lens]:

@@ -1,4 +1,4 @@
-"""What stands above each requirement: how many tasks cover it and how many of them are done; a click shows them.
+"""What stands above each requirement: how many tasks cover it and how many of them are done; and what a click shows.
 
 A click sends `kiroLsp.showTasks`, which every client can send. What shows a list of places by itself (Neovim's quickfix list)
 carries the command out in the client, by `textDocument/references`; for the others the server asks which task is meant.
@@ -62,6 +62,20 @@ async def show_tasks(views: Views, uri: str, requirement: str) -> None:
         _say(views, "\n".join(f"{tasks.path}:{task.line + 1} {_name(task)}" for task in found[:_LISTED]) + more)
     else:
         await _choose(tasks, requirement, found)
+
+
+async def show_task(views: Views, uri: str, selector: str) -> None:
+    """Show one task of a task file. Raises UsageError when it is not there."""
+    from kiro_lsp.spec import tasks
+
+    view = await views.of(uri)
+    if view is None or not view.is_task_file:
+        raise UsageError(f"{uri} is no task file.")
+    task = tasks.find(await view.task_list(), selector)
+    if views.client.shows_documents:
+        await _choose(view, selector, [task])
+    else:
+        _say(views, f"{view.path}:{task.line + 1} {_name(task)}")
 
 
 async def _choose(tasks: View, requirement: str, found: Sequence[Task]) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from kiro_lsp.lsp.lens_bytes import LensBytes, Style, resolved
-from kiro_lsp.lsp.lenses import Offer, lenses, to_wire
+from kiro_lsp.lsp.lenses import Offer, lenses, to_wire, waiting
 from kiro_lsp.settings import Settings
 from kiro_lsp.spec.assemble import Parsed, drafted
 from kiro_lsp.spec.incremental import updated
@@ -43,7 +43,8 @@ def test_carried_from_edit_to_edit_they_stay_the_lenses(seed: int) -> None:
         kept = kept.carried(draft, Style(URI, 0, offered, complete=True))
         keys = [task.key for task in draft.task_list.tasks]
         runs = {random.choice(keys): run("review", files=1)} if keys and random.random() < 0.3 else {}
-        assert json.loads(bytes(kept.wire(runs, NOW))) == expected(draft, offered, runs)
+        waits = waiting(URI, draft.task_list)
+        assert json.loads(bytes(kept.wire(runs, NOW, waits))) == expected(draft, offered, runs)
 
 
 @pytest.mark.parametrize("offered", OFFERS)

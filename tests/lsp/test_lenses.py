@@ -127,6 +127,32 @@ def test_of_two_tasks_with_one_id_each_lens_runs_its_own() -> None:
     assert [tasks.find(task_list, selector).line for selector in named] == [2, 3]
 
 
+WAITING = """# P
+
+- [ ] 1. First
+- [ ] 2. Second (depends on 1)
+- [ ] 3. Third
+- [ ] 4. Fourth (depends on 5)
+- [x] 5. Fifth
+- [ ] 6. Sixth (depends on no one)
+- [ ] 7. Seventh
+  - [ ] 7.1 Inner (depends on 3, 2)
+"""
+
+
+def test_what_a_task_depends_on_is_said_beside_its_run_lens() -> None:
+    found = lenses(URI, tasks.parse(WAITING, "/p/.kiro/specs/a/tasks.md"), {}, offer(CLAUDE), NOW)
+    said = {lens.line: (lens.title, lens.argument) for lens in found if lens.title.startswith("waits")}
+    assert said == {
+        3: ("waits for 1", {"uri": URI, "task": "1"}),
+        8: ("waits for 3", {"uri": URI, "task": "3"}),
+        9: ("waits for 3", {"uri": URI, "task": "3"}),
+    }
+    assert [lens.title for lens in found if lens.line == 3] == ["▶ Run with Claude", "⋯", "waits for 1"]
+    running = lenses(URI, tasks.parse(WAITING, "tasks.md"), {"2": run("review", files=1)}, offer(CLAUDE), NOW)
+    assert [lens.title for lens in running if lens.line == 3] == ["Review 1 file", "Accept", "Reject"]
+
+
 def test_lenses_are_complete_and_their_commands_announced() -> None:
     found = to_wire(check(["▶ Run with Claude", "⋯"], offer(CLAUDE)))
     assert all(lens["command"]["command"] in COMMAND_IDS and lens["command"]["arguments"] for lens in found)

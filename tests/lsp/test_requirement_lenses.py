@@ -1,4 +1,4 @@
-"""Lenses above requirements, as three editors ask for them, what a click on one does, and how they follow the tasks."""
+"""Lenses above requirements, as three editors ask for them, what a click shows, and how they follow the tasks."""
 
 from __future__ import annotations
 
@@ -84,11 +84,25 @@ async def test_of_several_tasks_the_person_says_which(editor: Editor) -> None:
     assert place["selection"]["start"]["line"] == 8
 
 
+async def test_a_click_on_what_a_task_waits_for_shows_it(editor: Editor) -> None:
+    editor.rewrite(TASKS.replace("[x] 3.1", "[ ] 3.1"))
+    found = await editor.speaker.ask("textDocument/codeLens", {"textDocument": {"uri": editor.uri}})
+    (lens,) = [lens for lens in found if lens["command"]["title"] == "waits for 3.1"]
+    assert lens["range"]["start"]["line"] == 8
+    await click(editor, lens)
+    if not shows_documents(editor):
+        assert await until(lambda: said(editor)) == [".kiro/specs/a/tasks.md:8 3.1 Inner (open)"]
+        return
+    (place,) = await until(lambda: shown(editor))
+    assert (place["uri"], place["selection"]["start"]) == (editor.uri, {"line": 7, "character": 2})
+
+
 @pytest.mark.parametrize(
     ("argument", "message"),
     [
         ({"requirement": "9"}, "does not define 9"),
         ({"requirement": "1", "uri": "file:///elsewhere/requirements.md"}, "is no document of a spec"),
+        ({"task": "77"}, "is no task file"),
         ({"requirement": "2.1"}, "No task of .kiro/specs/a/tasks.md refers to 2.1."),
     ],
 )

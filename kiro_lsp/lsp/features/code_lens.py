@@ -36,13 +36,15 @@ def capabilities(client: Client) -> dict[str, Any]:
 
 async def handle(view: View, _params: Mapping[str, Any]) -> Any:
     from kiro_lsp.lsp.lens_bytes import LensBytes
-    from kiro_lsp.lsp.lenses import now_utc
+    from kiro_lsp.lsp.lenses import WAITING_AT_MOST, now_utc, waiting
 
     if not view.is_task_file:
         return await _of_requirements(view)
     parsed, around = await view.read(), await view.around()
     style = _style(view, len(parsed.rows.keys), around)
     runs = {run.task_key: run for run in around.runs if run.path == view.path}
+    looked_at = style.complete and len(parsed.rows.keys) <= WAITING_AT_MOST
+    waits = waiting(view.uri, await view.task_list()) if looked_at else {}
     if runs or style.chooses(len(parsed.rows.keys)):
         await view.task_list()
     kept: LensBytes | None = view.kept.get(_KEPT)
@@ -51,7 +53,7 @@ async def handle(view: View, _params: Mapping[str, Any]) -> Any:
     else:
         found = kept.carried(parsed, style)
     view.kept[_KEPT] = found
-    return found.wire(runs, now_utc())
+    return found.wire(runs, now_utc(), waits)
 
 
 async def _of_requirements(view: View) -> list[dict[str, Any]]:

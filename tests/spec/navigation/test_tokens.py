@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from kiro_lsp.spec.facts import facts_of
 from kiro_lsp.spec.navigation.coverage import coverage_of
-from kiro_lsp.spec.navigation.targets import tasks_by_requirement
 from kiro_lsp.spec.navigation.selection import grown
+from kiro_lsp.spec.navigation.targets import tasks_by_requirement
 from kiro_lsp.spec.navigation.tokens import tokens_of
 from kiro_lsp.spec.navigation.tree import tree_of
 from kiro_lsp.spec.tasks import parsed
