@@ -7,19 +7,19 @@ client that lists `kiro/review` is one of ours, or does as ours do.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from kiro_lsp.lsp.documents import Encoding
+if TYPE_CHECKING:
+    from kiro_lsp.lsp.documents import Encoding
 
 _EAGER = ("vim", "emacs", "lsp4ij", "intellij", "jetbrains", "helix", "kak")
 """Parts of the names of clients that resolve every lens, or of which that is not known."""
 
 
-@dataclass(frozen=True, slots=True)
-class Client:
-    capabilities: Mapping[str, Any] = field(default_factory=dict)
-    options: Mapping[str, Any] = field(default_factory=dict)
+class Client(NamedTuple):
+    capabilities: Mapping[str, Any] = MappingProxyType({})
+    options: Mapping[str, Any] = MappingProxyType({})
     name: str = ""
 
     def _at(self, *path: str) -> Any:

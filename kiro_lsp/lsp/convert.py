@@ -10,13 +10,14 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePath, PurePosixPath, PureWindowsPath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote, urlsplit
 
-from kiro_lsp.changes.resources import CreateFile, FileOperation, RenameFile, Resource
-from kiro_lsp.changes.textedits import minimal_edits
 from kiro_lsp.lsp.documents import Encoding, offset_in, units_in
 from kiro_lsp.spec.lines import split_lines
+
+if TYPE_CHECKING:
+    from kiro_lsp.changes.resources import FileOperation, Resource
 
 _SEVERITY = {"error": 1, "warning": 2, "information": 3, "hint": 4}
 _DRIVE = re.compile(r"^/([A-Za-z]):(?=/|$)")
@@ -87,6 +88,8 @@ def point_in(lines: Sequence[str], wire: Mapping[str, Any], encoding: Encoding) 
 
 def text_edits(old: str, new: str, encoding: Encoding) -> list[dict[str, Any]]:
     """The smallest edits from one text to another, in the agreed units."""
+    from kiro_lsp.changes.textedits import minimal_edits
+
     lines = split_lines(old)
     edits = []
     for edit in minimal_edits(old, new):
@@ -108,6 +111,8 @@ def document_changes(operation: FileOperation, root: PurePath, encoding: Encodin
 
 
 def _resource_operation(resource: Resource, root: PurePath) -> dict[str, Any]:
+    from kiro_lsp.changes.resources import CreateFile, RenameFile
+
     uri = _uri_below(root, resource.path)
     if isinstance(resource, RenameFile):
         options = {"overwrite": False, "ignoreIfExists": False}

@@ -281,6 +281,8 @@ class Views:
         """Documents that are not open, as they were last read."""
         self._parsing: dict[str, asyncio.Lock] = {}
         self._numbers: dict[str, int] = {}
+        self.kept: dict[str, Any] = {}
+        """For features: what they carry through the session, each under its own name."""
 
     @property
     def client(self) -> Client:

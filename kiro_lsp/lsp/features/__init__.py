@@ -8,17 +8,17 @@ A feature module has
 - if it pushes: `changed(view)`, called with every new text of a document, debounced, and when what stands around it changed.
 - if `null` is no answer to one of its methods: `EMPTY`, method → the answer for a document that it has nothing to say of.
 
-`initialize` is answered before anything heavy is imported, so at its top a feature imports nothing beyond `kiro_lsp.lsp.convert`
-and what that imports; the rest is imported inside its handlers, and named in `NEEDS` so that a thread imports it first.
+`initialize` is answered before anything heavy is imported, so at its top a feature imports nothing but `client` and `aside`;
+the rest is imported inside its handlers, and named in `NEEDS` so that a thread imports it first.
 """
 
 from __future__ import annotations
 
 import importlib
-import pkgutil
+import os
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -30,13 +30,12 @@ Handler = Callable[["View", Mapping[str, Any]], Any]
 WorkspaceHandler = Callable[["Views", Mapping[str, Any]], Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Features:
+class Features(NamedTuple):
     """All features together."""
 
-    methods: Mapping[str, Handler] = field(default_factory=dict)
-    workspace_methods: Mapping[str, WorkspaceHandler] = field(default_factory=dict)
-    empty: Mapping[str, Any] = field(default_factory=dict)
+    methods: Mapping[str, Handler] = MappingProxyType({})
+    workspace_methods: Mapping[str, WorkspaceHandler] = MappingProxyType({})
+    empty: Mapping[str, Any] = MappingProxyType({})
     pushers: tuple[Callable[[View], Awaitable[None]], ...] = ()
     modules: tuple[ModuleType, ...] = ()
 
@@ -84,8 +83,10 @@ def _served(module: ModuleType) -> set[str]:
 
 
 def _modules() -> Iterator[ModuleType]:
-    for info in sorted(pkgutil.iter_modules(__path__), key=lambda info: info.name):
-        yield importlib.import_module(f"{__name__}.{info.name}")
+    # Not by pkgutil, which imports `inspect` for it: that takes longer than to import the features.
+    for name in sorted({name.partition(".")[0] for folder in __path__ for name in os.listdir(folder)}):
+        if name.isidentifier() and not name.startswith("_"):
+            yield importlib.import_module(f"{__name__}.{name}")
 
 
 def merge(into: dict[str, Any], more: Mapping[str, Any]) -> None:

@@ -7,10 +7,10 @@ action is chosen, it is found then.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from kiro_lsp.lsp.aside import aside
 from kiro_lsp.lsp.client import Client
 
 if TYPE_CHECKING:
@@ -140,7 +140,7 @@ async def _fixes(view: View, context: Mapping[str, Any]) -> list[dict[str, Any]]
         return []
     facts = await view.facts(existing=True)
     found = []
-    for (diagnostic, code, line), fixes in zip(ours, await asyncio.to_thread(_fixes_of, facts, ours), strict=True):
+    for (diagnostic, code, line), fixes in zip(ours, await aside(_fixes_of, facts, ours), strict=True):
         for title, edits in fixes:
             action: dict[str, Any] = {
                 "title": title,
@@ -178,7 +178,7 @@ async def _changes(view: View, context: Mapping[str, Any], around: list[Task]) -
 
     parsed = await view.parsed()
     wanted = [kind for kind in KINDS if _asked(context, kind)]
-    listed = await asyncio.to_thread(offers, parsed, view.path, around, wanted)
+    listed = await aside(offers, parsed, view.path, around, wanted)
     large = len(parsed.task_list.tasks) > _NUMBERED_AT_ONCE and not isinstance(context.get("only"), list)
     if large and not view.client.resolves_code_actions:
         listed = [offer for offer in listed if not offer.name.startswith("renumber")]
@@ -208,9 +208,7 @@ async def _edit_of(view: View, offer: Offer) -> dict[str, Any] | str:
     from kiro_lsp.spec.editing.menu import carried_out
 
     parsed, documents = await view.parsed(), await view.documents()
-    change = await asyncio.to_thread(
-        carried_out, parsed, view.path, offer, documents, read_as=str(view.root / view.path)
-    )
+    change = await aside(carried_out, parsed, view.path, offer, documents, read_as=str(view.root / view.path))
     if isinstance(change, Refused):
         return change.message
     files = [(view, change.edits)] if change.edits else []

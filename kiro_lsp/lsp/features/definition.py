@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
-from kiro_lsp.lsp import convert
 from kiro_lsp.lsp.client import Client
 
 if TYPE_CHECKING:
@@ -38,6 +37,7 @@ async def definition(view: View, params: Mapping[str, Any]) -> Any:
 
 
 async def _file(view: View, line: int, column: int) -> Any:
+    from kiro_lsp.lsp import convert
     from kiro_lsp.lsp.features.links import files_of
     from kiro_lsp.spec.navigation.targets import paths_in_line
 
@@ -74,6 +74,7 @@ async def _task_goal(tasks: View, key: str) -> Goal:
 
 async def requirement_goal(tasks: View, entry: Requirement) -> Goal:
     """Where a requirement is defined, in its document as it is in the editor."""
+    from kiro_lsp.lsp import convert
     from kiro_lsp.spec.lines import split_lines
     from kiro_lsp.spec.navigation.targets import definition_in
 

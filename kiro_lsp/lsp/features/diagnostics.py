@@ -7,14 +7,10 @@ what is to be said about it.
 
 from __future__ import annotations
 
-import asyncio
-import hashlib
-import json
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
-from weakref import WeakKeyDictionary
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from kiro_lsp.lsp.aside import aside
 from kiro_lsp.lsp.client import Client
 
 if TYPE_CHECKING:
@@ -29,13 +25,11 @@ _TOLD: Final = "diagnostics told"
 _AT_ONCE_TASKS: Final = 200
 """For so many tasks the rules run on the loop."""
 _NOTHING: Final[Mapping[str, bool]] = {}
-_again: Final[WeakKeyDictionary[Views, bool]] = WeakKeyDictionary()
-"""Sessions that a refresh was sent to, and whether one more is needed behind it."""
-_running: Final[set[asyncio.Task[None]]] = set()
+_REFRESHING: Final = "refresh of diagnostics"
+"""Kept while one runs: its task, and whether one more is needed behind it."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Found:
+class _Found(NamedTuple):
     """The diagnostics of one text in one surrounding. `basis` is what they were made from."""
 
     basis: tuple[Facts | None, Mapping[str, bool], DiagnosticSettings | None]
@@ -43,8 +37,7 @@ class _Found:
     result_id: str
 
 
-@dataclass(frozen=True, slots=True)
-class _Told:
+class _Told(NamedTuple):
     """What the client knows last: for which text, and by which name."""
 
     lines: object
@@ -86,30 +79,33 @@ async def changed(view: View) -> None:
 
 def _refresh(views: Views) -> None:
     """Have the client ask again, without waiting for its answer; one request at a time."""
-    if views in _again:
-        _again[views] = True
+    import asyncio
+
+    running: list[Any] | None = views.kept.get(_REFRESHING)
+    if running is not None:
+        running[1] = True
     else:
-        _again[views] = True
-        task = asyncio.get_running_loop().create_task(_send_refresh(views), name="refresh diagnostics")
-        _running.add(task)
-        task.add_done_callback(_running.discard)
+        running = views.kept[_REFRESHING] = [None, True]
+        running[0] = asyncio.get_running_loop().create_task(_send_refresh(views, running), name="refresh diagnostics")
 
 
-async def _send_refresh(views: Views) -> None:
+async def _send_refresh(views: Views, running: list[Any]) -> None:
     from kiro_lsp.lsp.endpoint import ResponseError
 
     try:
-        while _again[views]:
-            _again[views] = False
+        while running[1]:
+            running[1] = False
             await views.endpoint.request("workspace/diagnostic/refresh", None)
     except ResponseError:
         return  # the client will ask when it likes to
     finally:
-        del _again[views]
+        del views.kept[_REFRESHING]
 
 
 async def _found(view: View) -> _Found:
     """What is found, from what was found before where that was made from the same."""
+    import hashlib
+    import json
     from dataclasses import replace
 
     from kiro_lsp.spec.checks.files import paths_wanted
@@ -118,7 +114,7 @@ async def _found(view: View) -> _Found:
         return _Found((None, _NOTHING, None), [], "none")
     facts, settings = await view.facts(), await view.settings()
     small = len(facts.tasks.tasks) <= _AT_ONCE_TASKS
-    wanted = paths_wanted(facts) if small else await asyncio.to_thread(paths_wanted, facts)
+    wanted = paths_wanted(facts) if small else await aside(paths_wanted, facts)
     existing = await view.exists(wanted) if wanted else _NOTHING
     basis = (facts, existing, settings.diagnostics)
     known: _Found | None = view.cache.get(_CACHED)
@@ -126,7 +122,7 @@ async def _found(view: View) -> _Found:
         return known
     whole = replace(facts, existing=existing)
     levels = settings.diagnostics.levels
-    items = _items(view, whole, levels) if small else await asyncio.to_thread(_items, view, whole, levels)
+    items = _items(view, whole, levels) if small else await aside(_items, view, whole, levels)
     result_id = hashlib.sha256(json.dumps(items).encode()).hexdigest()[:16]
     found = _Found(basis, items, result_id)
     view.cache[_CACHED] = found

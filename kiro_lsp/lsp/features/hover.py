@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import importlib
 import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
+from kiro_lsp.lsp.aside import aside
 from kiro_lsp.lsp.client import Client
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ async def hover(view: View, params: Mapping[str, Any]) -> Any:
     answer = sent[1].get((line, column))
     if answer is None:
         if view.is_task_file and _PRICES not in sys.modules:  # for the estimate; reading it takes a fifth of a second
-            await asyncio.to_thread(importlib.import_module, _PRICES)
+            await aside(importlib.import_module, _PRICES)
         answer = sent[1][line, column] = Raw(dumped(_answer(view, hovers, line, column)))
     return answer
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
-import os
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kiro_lsp.lsp import convert
+from kiro_lsp.lsp.aside import aside
 from kiro_lsp.lsp.client import Client
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from kiro_lsp.lsp.views import View
     from kiro_lsp.spec.navigation.targets import PathPlace
 
@@ -24,6 +23,8 @@ def capabilities(_client: Client) -> dict[str, Any]:
 
 async def links(view: View, _params: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The line behind a path is the fragment of its target (`#L12`), as editors read it."""
+    from kiro_lsp.lsp import convert
+
     found = []
     for place, path in await files_of(view, await _places(view)):
         target = convert.uri_of(view.root / path) + ("" if place.at is None else f"#L{place.at + 1}")
@@ -47,13 +48,15 @@ async def files_of(view: View, places: Sequence[PathPlace]) -> list[tuple[PathPl
     if not wanted:
         return []
     there = [path for path, exists in (await view.exists(wanted)).items() if exists]
-    files = await asyncio.to_thread(_files, view.root, there) if there else frozenset()
+    files = await aside(_files, view.root, there) if there else frozenset()
     chosen = (next((path for path in paths if path in files), None) for paths in candidates)
     return [(place, path) for place, path in zip(places, chosen, strict=True) if path is not None]
 
 
 def _files(root: Path, paths: Iterable[str]) -> frozenset[str]:
     """Those that are files and, with every symbolic link followed, still lie in the project."""
+    import os
+
     inside = os.path.join(os.path.realpath(root), "")
     found = set()
     for path in paths:

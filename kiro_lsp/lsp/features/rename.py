@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from kiro_lsp.lsp.aside import aside
 from kiro_lsp.lsp.client import Client
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ async def prepare(view: View, params: Mapping[str, Any]) -> Any:
     if tasks is None:
         return None
     facts = await tasks.facts()
-    _kind, target = await asyncio.to_thread(_target, view, facts, line, column)
+    _kind, target = await aside(_target, view, facts, line, column)
     if target is None:
         return None
     return {"range": view.range(target.line, target.start, target.end), "placeholder": target.name}
@@ -42,11 +42,11 @@ async def rename(view: View, params: Mapping[str, Any]) -> Any:
     if not isinstance(name, str):
         raise ResponseError(INVALID_PARAMS, "the new name is no text")
     facts = await tasks.facts() if tasks is not None else None
-    kind, target = await asyncio.to_thread(_target, view, facts, line, column) if facts is not None else ("", None)
+    kind, target = await aside(_target, view, facts, line, column) if facts is not None else ("", None)
     if target is None or facts is None or tasks is None:
         raise ResponseError(REQUEST_FAILED, "There is no id of a task or requirement here.")
     where = str(tasks.root / tasks.path)
-    found = await asyncio.to_thread(_renamed, facts, where, kind, target, name)
+    found = await aside(_renamed, facts, where, kind, target, name)
     if isinstance(found, Refused):
         raise ResponseError(REQUEST_FAILED, found.message)
     files = []

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
+from kiro_lsp.lsp.aside import aside
 from kiro_lsp.lsp.client import Client
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ async def find(views: Views, params: Mapping[str, Any]) -> Any:
     query = params.get("query")
     open_ones = await views.task_views()
     names = [await _names(view) for view in open_ones]
-    found = await asyncio.to_thread(matching, query if isinstance(query, str) else "", names, _MOST)
+    found = await aside(matching, query if isinstance(query, str) else "", names, _MOST)
     return [_symbol(open_ones[number], entry) for number, entry in found]
 
 
