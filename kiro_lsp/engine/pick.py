@@ -48,7 +48,13 @@ def picked(
     if not start.model:
         return chosen.agent, chosen.reason
     fitting, model = choice.agent_for_model(start.model, known, chosen.agent)
-    agent = fitting if fitting is not None and fitting.available else chosen.agent
+    agent = chosen.agent if fitting is None else fitting
+    if not agent.available:
+        raise RunRefused(
+            f"{model} is a model of {agent.label}, which is not available: {agent.reason}",
+            code="no-agent",
+            hint="Make it available, or name the agent that has such a model too.",
+        )
     return replace(agent, model=model), f"you chose {start.model}"
 
 
@@ -103,6 +109,7 @@ class Kinds:
             environ=environ,
             workers=self.workers,
             redact=handle.redactor.redact,
+            seconds=classifier.SECONDS,
         )
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from kiro_lsp.cli import main
+from kiro_lsp.executors import classifier
 from tests.support import planted
 from tests.support.anthropic_server import AnthropicServer, Fault, Step
 
@@ -44,6 +45,12 @@ class Spec:
 @pytest.fixture
 def spec(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Spec:
     return Spec(tmp_path, monkeypatch)
+
+
+@pytest.fixture(autouse=True)
+def no_hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A busy machine may take longer than a person would wait."""
+    monkeypatch.setattr(classifier, "SECONDS", 300.0)
 
 
 @pytest.fixture
@@ -105,6 +112,21 @@ def test_the_rules_decide_where_no_model_helps(
     assert start["model"] == USUAL
     assert "title says 'Create'" in start["reason"]
     assert why in start["reason"]
+
+
+def test_a_model_is_run_by_the_agent_that_has_it(
+    spec: Spec, server: AnthropicServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (refused,) = events(capsys, "run", TASKS, "1", "--trust", "--model", "gpt-6-luna", code=1)
+    assert refused["refused"]["code"] == "no-agent"
+    assert "a model of Codex, which is not available" in refused["refused"]["message"]
+    spec.configure("[kiro]\ndefault_agent = 'recorded'\n")
+    start = started(events(capsys, "run", TASKS, "1", "--trust", "--model", "claude-opus-4-8"))
+    assert (start["agent"], start["model"], start["reason"]) == (
+        "claude",
+        "claude-opus-4-8",
+        "you chose claude-opus-4-8",
+    )
 
 
 def test_a_retry_keeps_the_model_of_its_run(
