@@ -33,7 +33,8 @@ _LINE_BYTES: Final = 8 * 1024 * 1024
 _LINES: Final = 2_000_000
 _EVENT_LINES: Final = 1_000
 """Of an event in a stream of events, which has three; those who read one put it together in quadratic time."""
-_CONTENT_CHARACTERS: Final = 8 * 1024 * 1024
+_CONTENT_CHARACTERS: Final = 4 * 1024 * 1024
+"""A character is at most six bytes of JSON, and the other side takes lines of 32 MiB."""
 _TRANSIENT: Final = frozenset({500, 502, 503, 529})
 
 

@@ -15,7 +15,7 @@ from kiro_lsp import events
 from kiro_lsp.budget import Usage
 from kiro_lsp.errors import ErrorKind
 from kiro_lsp.executors.worker import WorkerPool
-from tests.executors.contract import CALL, CHAT, EDIT, FILE, KEY, Provider, check, each
+from tests.executors.contract import CALL, CHAT, EDIT, FILE, KEY, OLLAMA, Provider, check, each
 from tests.support.claude import Ended
 from tests.support.provider_server import Fault, ProviderServer, Step, closed_port
 from tests.support.tree import snapshot
@@ -178,6 +178,16 @@ async def test_an_answer_without_bounds_is_hung_up_on_in_bounded_memory(
     assert len(server.requests) == 1
     async with pool.worker(provider.script) as worker:
         assert psutil.Process(worker.pid).memory_info().rss < MEMORY
+
+
+@pytest.mark.parametrize("character", ["\x01", "🦊", '"'])
+async def test_the_largest_answer_arrives_whatever_it_is_made_of(root: Path, pool: WorkerPool, character: str) -> None:
+    """Characters that take the most bytes on the way out of a worker's process, which is one for all providers."""
+    text = character * (4 * 1024 * 1024 - 1)
+    with OLLAMA.server([Step(text=text, pieces=200_000)]) as server:
+        ended = await OLLAMA.execute(root, pool, server.url)
+    assert ended.error is None
+    assert ended.text == text
 
 
 @each(lambda provider: provider.metered)
