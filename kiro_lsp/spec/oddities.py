@@ -21,6 +21,8 @@ _BARE_BOX: Final = pattern(r"[ \t]*\[(?:[ xX~\-/!]|)\][ \t]+\S")
 _WIDE_BOX: Final = pattern(
     r"[ \t>]*(?:[-*+]|\d{1,9}[.)])[ \t]+(\[(?:[ \t]{1,4}[xX]?[ \t]{0,4}|[xX][ \t]{1,4})\])(?=[ \t*\\])"
 )
+_LISTING: Final = pattern(r"[ \t]*(?!\[[ xX]\])\S.*\[[ xX]\][ \t]+\S")
+"""A line with words and then a box."""
 _INLINE_BOXES: Final = pattern(r"\[[ xX]\][ \t]+\S")
 _HEADING_BOX: Final = pattern(r"(?:[-*+][ \t]+)?\[(?:[^\r\n\]\w]|[xX]|)\](?![(\[:])")
 
@@ -33,7 +35,9 @@ def of_file(reading: Reading) -> list[Problem]:
 def of_lines(reading: Reading, first: int, end: int) -> list[Problem]:
     """Those of some lines by themselves: boxes that are none, or two."""
     here = reading.blocks.boxes[_index_at(reading, first) : _index_at(reading, end)]
-    elsewhere = _boxes_elsewhere(reading, {box.line for box in here}, range(first, end))
+    after = min(end + 1, len(reading.lines))  # what a box at the start of a line is depends on the line above
+    around = reading.blocks.boxes[_index_at(reading, first - 1) : _index_at(reading, after)]
+    elsewhere = _boxes_elsewhere(reading, {box.line for box in around}, range(first, after))
     return [*elsewhere, *_doubled(reading, first, end), *_folded(here)]
 
 
@@ -113,7 +117,10 @@ def _doubled(reading: Reading, first: int, end: int) -> Iterator[Problem]:
     for line in reading.doubled:
         if first <= line < end:
             yield _say(
-                line, "doubled-box", "warning", "This task has two boxes; the first one counts. Remove the other."
+                line,
+                "doubled-box",
+                "warning",
+                "This task has two boxes; the first one counts. Remove the one that is not meant.",
             )
 
 
@@ -136,6 +143,8 @@ def _boxes_elsewhere(reading: Reading, boxes: Container[int], numbers: range) ->
                 wide.start(1),
             )
         elif blocks.kinds[number] <= TEXT + 1 and _BARE_BOX.match(line):
+            if number and number - 1 not in boxes and _LISTING.match(lines[number - 1][:2000]):
+                continue  # goes on with boxes in a row that only the line was too short for
             yield _say(
                 number,
                 "box-without-bullet",
@@ -219,7 +228,7 @@ def _of_task(task: Task, dialect: Dialect, path: str) -> Iterator[Problem]:
             task.line,
             "unknown-mark",
             "information",
-            f"The mark [{task.mark}] has no fixed meaning in a {dialect} file: the task counts as not done. A legend in the "
+            f"The mark [{task.mark}] has no fixed meaning in {dialect} files: the task counts as not done. A legend in the "
             f"file, such as `[{task.mark}] in progress`, `[x] done`, gives it one.",
             column,
         )

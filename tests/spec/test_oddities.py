@@ -38,6 +38,18 @@ def test_what_is_odd_is_said(text: str, path: str, line: int, code: str) -> None
     assert problems[0].message.endswith((".", "!"))
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "- **Validation:** [ ] green; [ ] was red\n  first; [ ] identical;\n  [ ] tests pass; [ ] clean.\n",
+        "Checks: [ ] green,\n[ ] clean.\n",
+    ],
+)
+def test_boxes_in_a_sentence_are_no_list_where_the_line_ends_before_one(text: str) -> None:
+    found = [problem.code for problem in parse(f"- [ ] 1. a\n\n{text}", "").problems]
+    assert "box-without-bullet" not in found
+
+
 def test_a_broken_file_does_not_repeat_itself_without_end() -> None:
     assert len(parse("- [ ] T1 a\n" * 1000).problems) <= 60
 
