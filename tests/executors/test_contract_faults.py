@@ -27,7 +27,7 @@ TWO = {FILE: b"NUMBER = 2\n"}
 SOON: Mapping[str, str] = {"retry-after-ms": "1"}
 LATE: Mapping[str, str] = {"retry-after": "3600"}
 DATE: Mapping[str, str] = {"retry-after": "Wed, 21 Oct 2099 07:28:00 GMT"}
-MEMORY = 450 * 1024 * 1024
+MEMORY = 200 * 1024 * 1024
 """Of a worker's process: Python, an SDK, and the largest answer that is kept at all."""
 
 
@@ -177,7 +177,18 @@ async def test_an_answer_without_bounds_is_hung_up_on_in_bounded_memory(
     check(ended, "agent", "larger than any answer")
     assert len(server.requests) == 1
     async with pool.worker(provider.script) as worker:
-        assert psutil.Process(worker.pid).memory_info().rss < MEMORY
+        assert most_memory(worker.pid) < MEMORY
+
+
+def most_memory(pid: int) -> int:
+    """The most bytes that a process ever held; what it holds now where the system does not keep count."""
+    status = Path(f"/proc/{pid}/status")
+    if not status.exists():
+        return int(psutil.Process(pid).memory_info().rss)
+    (line,) = [line for line in status.read_text("ascii").splitlines() if line.startswith("VmHWM:")]
+    most = int(line.split()[1]) * 1024
+    print(f"at most {most // 1024 // 1024} MiB")
+    return most
 
 
 @pytest.mark.parametrize("character", ["\x01", "🦊", '"'])
