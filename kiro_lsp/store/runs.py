@@ -284,6 +284,8 @@ def _record(row: Sequence[Any]) -> RunRecord:
     ) = row[:15]
     (reason, note, ended_at, cost, *counted, charged, files, revision, intent) = row[15:]
     input_tokens, output_tokens, cached_tokens, turns = counted
+    if cost is not None and charged and state not in events.LIVE_STATES:
+        cost = from_nano(charged)  # a process that was killed may have settled what it never came to report
     return RunRecord(
         run_id=run_id,
         root=root,
