@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import os
 import socket
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -18,6 +15,7 @@ import pytest
 from kiro_lsp.executors import detection
 from kiro_lsp.executors.detection import Detector, Places, Program, probe
 from tests.support import planted
+from tests.support.json_server import serving
 
 if sys.platform == "win32":
     pytest.skip("the programs of these tests are shell scripts", allow_module_level=True)
@@ -159,32 +157,6 @@ def test_traces_in_the_project_are_told_by_agent(machine: Machine) -> None:
 
 
 # Servers
-
-
-@contextmanager
-def serving(answers: Mapping[str, object], asked: list[tuple[str, dict[str, str]]] | None = None) -> Iterator[str]:
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            if asked is not None:
-                asked.append((self.path, dict(self.headers)))
-            body = json.dumps(answers.get(self.path)).encode()
-            self.send_response(200 if self.path in answers else 404)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, format: str, *args: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_address[1]}"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 @pytest.mark.parametrize(

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import json
-import threading
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from socket import create_server
 from typing import Any
@@ -15,6 +12,7 @@ import pytest
 
 from kiro_lsp.executors import detection
 from tests.support import planted
+from tests.support.json_server import serving
 from tests.support.speaking import Speaker, speaking
 
 TASKS = "# Plan\n\n- [ ] 1. Document the flags <!-- agent: codex -->\n- [ ] 2. Document the rest\n"
@@ -89,28 +87,7 @@ async def test_a_key_that_comes_later_shows_without_a_restart(tmp_path: Path) ->
         assert (await agents(speaker))["gemini"]["reason"] == "key found: GEMINI_API_KEY"
 
 
-@contextmanager
-def ollama(port: int) -> Iterator[None]:
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            body = json.dumps({"version": "0.9.1", "models": [{"name": "qwen3:4b"}]}).encode()
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, format: str, *args: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+OLLAMA = {"/api/version": {"version": "0.9.1"}, "/api/tags": {"models": [{"name": "qwen3:4b"}]}}
 
 
 async def test_a_server_that_is_started_shows_after_trust_and_when_it_is_gone_again(
@@ -125,7 +102,7 @@ async def test_a_server_that_is_started_shows_after_trust_and_when_it_is_gone_ag
         assert (before["available"], before["reason"]) == (True, "needs no key"), "nobody is asked before trust"
         await trusted(speaker, root)
         assert "nothing answers there" in (await agents(speaker))["ollama"]["reason"]
-        with ollama(port):
+        with serving(OLLAMA, port=port):
             there = (await agents(speaker))["ollama"]
             assert (there["available"], there["version"], there["recommended"]) == (True, "0.9.1", True)
             assert [way["inUse"] for way in there["ways"]] == [True]
