@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -29,7 +30,7 @@ def spec(tmp_path: Path) -> Path:
 @pytest_asyncio.fixture
 async def client(tmp_path: Path, own_homes: Path) -> AsyncIterator[Speaker]:
     environ = {"HOME": str(own_homes), "KIRO_LSP_STATE_DIR": str(own_homes / "state"), "PATH": ""}
-    async with speaking(tmp_path, environ) as speaker:
+    async with speaking(tmp_path, environ, capabilities={"textDocument": {"inlayHint": {}}}) as speaker:
         await speaker.ask("kiro/runs", {})
         yield speaker
 
@@ -99,3 +100,50 @@ async def test_positions_are_characters_inside_and_units_outside(
     assert view.position({"line": line, "character": units}) == (line, column)
     assert view.range(0, 1, 3) == {"start": {"line": 0, "character": 2}, "end": {"line": 0, "character": 4}}
     assert view.span((0, 1), (1, 1)) == {"start": {"line": 0, "character": 2}, "end": {"line": 1, "character": 1}}
+
+
+LARGE = "# Plan\n\n" + "".join(f"- [ ] {n}. Task `src/a.py`\n  - _Requirements: 1.1_\n" for n in range(1, 1201))
+WHOLE = {
+    "textDocument/documentSymbol",
+    "textDocument/foldingRange",
+    "textDocument/inlayHint",
+    "textDocument/codeLens",
+    "textDocument/documentLink",
+    "textDocument/diagnostic",
+    "textDocument/semanticTokens/full",
+}
+
+
+@pytest.mark.parametrize(("text", "aside"), [(TASKS, False), (LARGE, True)])
+async def test_of_a_large_text_everything_is_made_beside_the_loop(
+    text: str, aside: bool, client: Speaker, spec: Path
+) -> None:
+    view = await view_of(client, client.open(spec / "tasks.md", text))
+    assert (await view.made(threading.get_ident) != threading.get_ident()) == aside
+    assert (await view.once("a name", threading.get_ident) != threading.get_ident()) == aside
+    assert await view.once("a name", lambda: 0) != 0, "made once for each text"
+    assert (await view.task_list()).tasks is (await view.parsed()).task_list.tasks
+
+
+@pytest.mark.parametrize("method", sorted(WHOLE))
+async def test_a_large_text_that_is_edited_while_it_is_read_is_answered_about_as_it_is(
+    method: str, client: Speaker, spec: Path
+) -> None:
+    """Overtaken requests are answered from the later text or refused; at the end all is as if it was opened like this."""
+    uri = client.open(spec / "tasks.md", LARGE)
+    span = {"start": {"line": 0, "character": 0}, "end": {"line": 2000, "character": 0}}
+    about = {"textDocument": {"uri": uri}, "range": span}
+    for line in (2, 900, 2001):
+        asked = client.begin(method, about)
+        client.edit(uri, line, 3, 4, "x")
+        message = await asked
+        assert "result" in message or message["error"]["code"] == -32801
+    found = await client.ask(method, about)
+    client.tell("textDocument/didClose", {"textDocument": {"uri": uri}})
+    client.open(spec / "tasks.md", client.texts[uri])
+    fresh = await client.ask(method, about)
+    for answer in (found, fresh):
+        if isinstance(answer, dict):
+            answer.pop("resultId", None)
+    assert found == fresh
+    assert found
