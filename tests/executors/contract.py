@@ -28,11 +28,11 @@ from kiro_lsp.executors.protocol import ExecutorRequest
 from kiro_lsp.executors.worker import WorkerPool
 from kiro_lsp.settings import AgentSettings
 from kiro_lsp.settings.redact import Redactor
-from tests.support import anthropic_server, google_server, ollama_server, openai_server, provider_server
+from tests.support import anthropic_server, google_server, ollama_server, openai_server, planted, provider_server
 from tests.support.claude import CountingRun, Ended
 from tests.support.provider_server import Json, ProviderServer, Step
 
-KEY = "local-key-2f9d77e1c0"
+KEY = planted.KEYS["bearer"]
 FILE = "src/number.py"
 READ = ("read_file", {"path": FILE})
 EDIT = ("edit", {"path": FILE, "old_text": "NUMBER = 1", "new_text": "NUMBER = 2"})

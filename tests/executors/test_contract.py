@@ -302,8 +302,8 @@ async def test_too_many_calls_at_once_are_refused_whole(provider: Provider, root
 async def test_a_known_secret_in_a_file_does_not_reach_the_provider(
     provider: Provider, root: Path, pool: WorkerPool
 ) -> None:
-    (root / "notes.txt").write_text(f"the key is {KEY}\n", "utf-8")
-    ended, server = await play(provider, root, pool, Step(tools=[("read_file", {"path": "notes.txt"})]))
+    (root / "planted-notes.txt").write_text(f"the key is {KEY}\n", "utf-8")
+    ended, server = await play(provider, root, pool, Step(tools=[("read_file", {"path": "planted-notes.txt"})]))
     assert ended.error is None
     assert KEY not in str(server.requests)
     assert "the key is" in provider.results(server.requests[1])[0]

@@ -21,6 +21,7 @@ from kiro_lsp.executors.protocol import ExecutorRequest
 from kiro_lsp.executors.worker import WorkerPool
 from kiro_lsp.settings import CostSettings, Settings
 from kiro_lsp.spec.prompt import Prompt, PromptDocument
+from tests.support import planted
 from tests.support.claude import CountingRun
 from tests.support.first_requests import first_requests
 from tests.support.openai_server import OpenaiServer
@@ -30,7 +31,7 @@ from tests.support.provider_server import Fault, Step
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 LABELS = [provider.label for provider in PROVIDERS]
 REPO = Path(__file__).parents[2]
-KEY = "local-key-for-the-benchmark"
+KEY = planted.KEYS["anthropic"]
 
 
 def named(label: str) -> Provider:
