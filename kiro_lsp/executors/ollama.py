@@ -26,11 +26,12 @@ from kiro_lsp.executors.provider_failures import Reached, failure
 from kiro_lsp.executors.toolloop import NotCharged, Stop, ToolUse, Turn
 from kiro_lsp.executors.tools import ToolResult, all_tools
 from kiro_lsp.executors.tools.textanswer import edits_in
+from kiro_lsp.executors.ways import OLLAMA_PORT
 from kiro_lsp.executors.worker import Worker
 from kiro_lsp.sandbox import paths
 from kiro_lsp.settings import DEFAULT_ENDPOINTS, AgentSettings
 from kiro_lsp.settings.redact import Redactor
-from kiro_lsp.settings.values import origin
+from kiro_lsp.settings.values import origin, server_address
 
 SCRIPT: Final = Path(__file__).with_name("ollama_worker.py")
 
@@ -308,20 +309,13 @@ def _reached(agent: AgentSettings, environ: Mapping[str, str]) -> Reached:
     """Whom to ask, and where: OLLAMA_HOST may lack a scheme or a port, or name every address of the machine."""
     moved = environ.get("OLLAMA_HOST", "").strip()
     chosen = agent.endpoint if "endpoint" in agent.origins else moved or agent.endpoint
-    url = (chosen or DEFAULT_ENDPOINTS["ollama"]).rstrip("/")
-    if "://" not in url:
-        url = f"http://{url}"
-    where = origin(url)
-    if where is None:
+    url = server_address(chosen or DEFAULT_ENDPOINTS["ollama"], OLLAMA_PORT)
+    if origin(url) is None:
         raise NotCharged(
             "network",
             f"{url!r} is not an address of Ollama.",
             hint="Set OLLAMA_HOST, or endpoint of the agent, to one.",
         )
-    if where[1] == "0.0.0.0":  # noqa: S104  # what a server listens on is no address to ask
-        url = url.replace("0.0.0.0", "127.0.0.1", 1)  # noqa: S104
-    if re.fullmatch(r"http://[^/]*[^/:\d][^/:]*|http://\d+(\.\d+){3}|http://\[[^\]]*\]", url):
-        url += ":11434"
     if not agent.model:
         raise no_model(agent.name)
     label = agent.label or "Ollama"

@@ -35,7 +35,7 @@ _BEGINNINGS: Mapping[str, tuple[str, ...]] = {
 """How the names of a provider's own models begin."""
 PROGRAMS = frozenset({"acp", "mcp", "cli", "kiro"})
 """Types that are programs of somebody else, which the person may be logged in to."""
-_OLLAMA_PORT = 11434
+OLLAMA_PORT = 11434
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +137,7 @@ def address_of(agent: AgentSettings, secrets: Secrets) -> str:
     moved = moved_to(agent, secrets)
     address = agent.endpoint if "endpoint" in agent.origins else moved or agent.endpoint
     address = address or DEFAULT_ENDPOINTS.get(agent.type or "", "")
-    return server_address(address, _OLLAMA_PORT) if agent.type == "ollama" else address.rstrip("/")
+    return server_address(address, OLLAMA_PORT) if agent.type == "ollama" else address.rstrip("/")
 
 
 def key_of(agent: AgentSettings, secrets: Secrets, endpoint: str | None) -> KeyLookup:
