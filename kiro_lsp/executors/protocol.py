@@ -167,4 +167,4 @@ class AgentInfo:
     ways: tuple[WayInfo, ...] = ()
     """All ways behind the name, in the order of preference."""
     traces: tuple[str, ...] = ()
-    """What of this agent lies in the project's root: `.claude`, `GEMINI.md`. It decides nothing."""
+    """What for this agent lies in the project's root: `.claude`, `GEMINI.md`, `AGENTS.md`. It decides nothing."""

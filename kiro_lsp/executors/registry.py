@@ -177,7 +177,7 @@ def _info(ways: Sequence[AgentSettings], secrets: Secrets, found: Found) -> Agen
         reason=way.reason,
         version=way.version,
         ways=listed,
-        traces=found.traces.get(agent.name, ()),
+        traces=() if way.way == "replay" else (*found.traces.get(agent.name, ()), *found.traces.get("", ())),
     )
 
 

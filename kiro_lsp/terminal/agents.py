@@ -43,10 +43,10 @@ def agents(args: argparse.Namespace, console: Console) -> int:
 def _print(info: AgentInfo, is_recommended: bool, console: Console) -> None:
     state = "ready" if info.available else "not available"
     star = "*" if is_recommended else " "
-    console.line(
-        f"{star} {info.name:<12} {info.label:<12} {info.way:<7} {info.model or '-':<20} {state}: {visible(info.reason)}"
-    )
-    for way in info.ways if len(info.ways) > 1 else ():
+    several = len(info.ways) > 1
+    why = "" if several else f": {visible(info.reason)}"  # else it stands beside its way
+    console.line(f"{star} {info.name:<12} {info.label:<12} {info.way:<7} {info.model or '-':<20} {state}{why}")
+    for way in info.ways if several else ():
         sign = ">" if way.in_use else " "
         console.line(f"    {sign} {way.way:<7} {way.command or way.type:<18} {visible(way.reason)}")
     if info.traces:

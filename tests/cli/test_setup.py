@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -209,3 +210,26 @@ def test_runs_are_empty_at_first_and_an_unknown_run_is_refused(
     for verb in (["undo"], ["restore"], ["cancel"], ["commit"], ["review"]):
         assert run_json(capsys, *verb, "20990101", code=1)["refused"]["code"] == "unknown-run"
     assert run_json(capsys, "review", code=1)["refused"]["code"] == "no-review"
+
+
+def test_agents_shows_the_ways_behind_a_name_and_asks_for_versions_after_trust_only(
+    project: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    (programs / "claude").write_text("#!/bin/sh\necho '2.1.329 (Claude Code)'\n", "utf-8")
+    (programs / "claude").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{programs}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setenv("ANTHROPIC_API_KEY", planted.KEYS["anthropic"])
+    monkeypatch.setattr("kiro_lsp.executors.detection.VERSION_SECONDS", 60.0)
+    assert main(["agents"]) == 0
+    before = capsys.readouterr()
+    assert f"not supported yet: this version of kiro-lsp does not speak 'cli'; claude is at {programs}" in before.out
+    assert "> api" in before.out
+    assert "This project is not trusted" in before.err
+    digest = run_json(capsys, "trust", "--show")["digest"]
+    assert main(["trust", "--yes", digest]) == 0
+    assert main(["agents"]) == 0
+    after = capsys.readouterr()
+    assert "claude 2.1.329 is at" in after.out
+    assert "not trusted:" not in after.err

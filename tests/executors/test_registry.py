@@ -211,7 +211,7 @@ def test_a_new_agent_is_one_file(tmp_path: Path) -> None:
 
 def test_the_ways_behind_a_name_are_listed_in_order_and_the_one_in_use_is_marked() -> None:
     programs = {"claude": Program("/usr/bin/claude", "2.1.329"), "claude-agent-acp": Program(None)}
-    found = Found(programs, traces={"claude": (".claude",)})
+    found = Found(programs, traces={"claude": (".claude",), "": ("AGENTS.md",)})
     claude = listed(loaded(ANTHROPIC_API_KEY=KEY), found)["claude"]
     assert [(way.way, way.command, way.available, way.in_use) for way in claude.ways] == [
         ("cli", "claude", False, False),
@@ -223,7 +223,7 @@ def test_the_ways_behind_a_name_are_listed_in_order_and_the_one_in_use_is_marked
     assert "claude 2.1.329 is at /usr/bin/claude" in cli.reason
     assert cli.version == "2.1.329"
     assert "not on the PATH" in acp.reason
-    assert (claude.way, claude.reason, claude.traces) == ("api", api.reason, (".claude",))
+    assert (claude.way, claude.reason, claude.traces) == ("api", api.reason, (".claude", "AGENTS.md"))
     without = listed(loaded(), found)["claude"]
     assert not any(way.in_use for way in without.ways)
     assert "ANTHROPIC_API_KEY" in without.reason
