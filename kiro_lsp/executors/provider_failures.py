@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from kiro_lsp.errors import ErrorKind, ExecutorError
-from kiro_lsp.executors.toolloop import NotCharged
+from kiro_lsp.executors.toolloop import NotCharged, TryAgain
 from kiro_lsp.settings import successor
 from kiro_lsp.settings.redact import Redactor
 
@@ -138,6 +138,9 @@ def failure(line: Mapping[str, Any], reached: Reached, redactor: Redactor, manne
     message = what.format_map(words) + where + (f": {said}" if said else ".")
     after = line.get("after")
     wait = f" It asks to wait {round(after)} s." if isinstance(after, int | float) and after >= 1 else ""
+    again = line.get("again")
+    if again is not None:
+        return TryAgain(kind, message + wait, hint=hint.format_map(words), seconds=float(again))
     error = ExecutorError if line["sent"] else NotCharged
     return error(kind, message + wait, hint=hint.format_map(words))
 

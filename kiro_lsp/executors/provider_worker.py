@@ -2,7 +2,7 @@
 
 In, JSON lines: {id, …} asks, {id, cancel: true} stops. Out: ready; then with the id of the request any of text {text} |
 thought {text} | tool {name} | retry {seconds, why, status}, and at the end exactly one of done {…} | error {what, status,
-type, said, after, sent} | cancelled. A program loads this file by its path, because its own folder holds modules that are
+type, said, after, sent, again} | cancelled. A program loads this file by its path, because its own folder holds modules that are
 called like the SDKs; it imports nothing of this project and no SDK.
 """
 
@@ -254,16 +254,18 @@ Attempt = Callable[[Output], Awaitable[dict[str, Any]]]
 
 
 async def carry_out(order: Mapping[str, Any], attempt: Attempt) -> None:
-    """Answer one order. Another attempt is made only when the one before certainly did nothing, or failed at once."""
+    """Answer one order. Another attempt is made only when the one before certainly cost nothing.
+
+    After one that may have cost something an error says with `again` how long to wait: whoever pays decides on another.
+    """
     output = Output(order["id"])
-    sent = False
     for tried in range(order["retries"] + 1):
         try:
             complete = await attempt(output)
         except Failed as failed:
-            sent = sent or bool(failed.line["sent"])
-            if failed.retry_in is None or tried == order["retries"]:
-                output.line("error", **failed.line | {"sent": sent})
+            may_cost = bool(failed.line["sent"])
+            if may_cost or failed.retry_in is None or tried == order["retries"]:
+                output.line("error", **failed.line, again=failed.retry_in if may_cost else None)
                 return
             seconds = failed.retry_in or _FIRST_WAIT * 2**tried * random.uniform(1, 1.25)  # noqa: S311  # jitter
             output.line("retry", seconds=round(seconds, 3), why=failed.line["what"], status=failed.line["status"])

@@ -7,6 +7,7 @@ It knows no wire, no SDK and no prompt.
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -15,7 +16,7 @@ from typing import Final, Literal, Protocol
 import orjson
 
 from kiro_lsp.budget import Usage
-from kiro_lsp.errors import ErrorKind, ExecutorError
+from kiro_lsp.errors import BudgetExceeded, ErrorKind, ExecutorError
 from kiro_lsp.events import Phase, Tool
 from kiro_lsp.executors.protocol import ExecutorResult, RunContext
 from kiro_lsp.executors.tools import Toolbox, ToolResult
@@ -25,8 +26,20 @@ Stop = Literal["end_turn", "tool_use", "max_tokens", "refusal", "pause", "contex
 """broken: the provider itself could not read what the model called, and hands on none of it."""
 
 
+_ATTEMPTS: Final = 4
+_FIRST_WAIT: Final = 0.5
+
+
 class NotCharged(ExecutorError):
     """A request that failed and certainly cost nothing: it was refused, or never left this machine."""
+
+
+class TryAgain(ExecutorError):
+    """A request that failed and may have been charged, though another one could succeed. `seconds`: when, 0 for soon."""
+
+    def __init__(self, kind: ErrorKind, message: str, *, hint: str = "", seconds: float = 0.0) -> None:
+        super().__init__(kind, message, hint=hint)
+        self.seconds = seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,7 +247,7 @@ async def work(
     total, said = Usage(), ""
     for _number in range(limits.turns):
         run.emit(Phase("thinking"))
-        turn = await _paid(conversation, run)
+        turn = await _answered(conversation, run)
         total += turn.usage or Usage()
         said = turn.text if turn.text.strip() else said
         if (unread := loop.ask_again(turn)) is not None:
@@ -259,6 +272,25 @@ async def work(
         f"The agent was stopped after {limits.turns} turns without coming to an end.",
         hint="What it staged can be reviewed. Split the task, or retry with a note that says what matters.",
     )
+
+
+async def _answered(conversation: Conversation, run: RunContext) -> Turn:
+    """The next turn, asked for again after a short trouble. Each request that may be charged is reserved by itself, so
+    that attempts together cannot pass a cap; where another is not affordable, the trouble is what ends the run.
+    """
+    trouble: TryAgain | None = None
+    for tried in range(_ATTEMPTS):
+        try:
+            return await _paid(conversation, run)
+        except BudgetExceeded as refused:
+            raise trouble or refused from None
+        except TryAgain as failed:
+            trouble = failed
+        if tried + 1 < _ATTEMPTS:
+            seconds = trouble.seconds or _FIRST_WAIT * 2**tried
+            run.emit(Phase("thinking", f"trying again in {seconds:.0f} s: {trouble.message}"))
+            await asyncio.sleep(seconds)
+    raise trouble or AssertionError("there is at least one attempt")
 
 
 async def _paid(conversation: Conversation, run: RunContext) -> Turn:

@@ -70,8 +70,10 @@ async def test_an_http_error_ends_the_run_with_what_to_do(
     words = [] if fault.body is not None else [fault.message]
     check(ended, kind, f"({fault.status})", *words, *(["asks to wait"] if fault.headers in (LATE, DATE) else []))
     assert len(server.requests) == requests
-    ((_reserved, used),) = ended.run.requests
-    assert used == (None if charged else Usage())
+    used = [used for _reserved, used in ended.run.requests]
+    assert used == ([None] * requests if charged else [Usage()]), (
+        "each attempt that may be charged is reserved by itself"
+    )
     assert snapshot(root) == before
     assert len(waits(ended)) == requests - 1
 
@@ -96,6 +98,19 @@ async def test_a_short_trouble_is_waited_for_and_said_and_repeats_no_tool(
     assert [wait.endswith(status) for wait, status in zip(waits(ended), ("529", "429", "429"), strict=True)] == [
         True
     ] * 3
+
+
+@each()
+async def test_a_failure_that_may_have_been_charged_stays_charged_when_the_next_attempt_succeeds(
+    provider: Provider, root: Path, pool: WorkerPool
+) -> None:
+    with provider.server([CALL], [Fault(500, headers=SOON, times=1)]) as server:
+        ended = await provider.execute(root, pool, server.url)
+    assert ended.staged == TWO, ended.error
+    used = [used for _reserved, used in ended.run.requests]
+    assert used[0] is None
+    assert None not in used[1:]
+    assert len(waits(ended)) == 1
 
 
 @each()

@@ -16,7 +16,7 @@ from kiro_lsp import events
 from kiro_lsp.budget import Usage
 from kiro_lsp.errors import BudgetExceeded, ExecutorError
 from kiro_lsp.executors.protocol import ExecutorResult, RunContext
-from kiro_lsp.executors.toolloop import Limits, NotCharged, ToolUse, Turn, _Loop, work
+from kiro_lsp.executors.toolloop import Limits, NotCharged, ToolUse, TryAgain, Turn, _Loop, work
 from kiro_lsp.executors.tools import Toolbox, ToolResult
 from tests.support.claude import CountingRun
 
@@ -174,6 +174,54 @@ async def test_a_failed_request_stays_charged_unless_it_certainly_cost_nothing(
     with pytest.raises(ExecutorError, match=error.message):
         await work(Broken(error), run)
     assert run.requests == [(Usage(100, 10), used)]
+
+
+class Troubled(Scripted):
+    """It fails a few times, in a way that may have been charged, and then answers."""
+
+    troubles: int = 0
+
+    async def turn(self, run: RunContext) -> Turn:
+        if self.troubles:
+            self.troubles -= 1
+            raise TryAgain("agent", "The provider failed.", seconds=0.001)
+        return await super().turn(run)
+
+
+@pytest.mark.parametrize("troubles", [0, 1, 3])
+async def test_each_attempt_that_may_be_charged_is_reserved_by_itself(root: Path, troubles: int) -> None:
+    run, provider = CountingRun(root), Troubled(["Done."])
+    provider.troubles = troubles
+    await work(provider, run)
+    at_most = Usage(100, 10)
+    assert run.requests[:-1] == [(at_most, None)] * troubles
+    assert run.requests[-1][1] is not None
+    waits = [event.detail for event in run.events if isinstance(event, events.Phase) and event.detail]
+    assert [detail for detail in waits if "trying again" in detail and "The provider failed." in detail] == waits[
+        :troubles
+    ]
+
+
+async def test_a_trouble_that_lasts_ends_the_run_after_four_attempts(root: Path) -> None:
+    run, provider = CountingRun(root), Troubled(["Done."])
+    provider.troubles = 4
+    with pytest.raises(ExecutorError, match="The provider failed"):
+        await work(provider, run)
+    assert run.requests == [(Usage(100, 10), None)] * 4
+
+
+async def test_an_attempt_that_a_cap_forbids_leaves_the_trouble_as_the_reason(root: Path) -> None:
+    class Capped(CountingRun):
+        def spend(self, model: str, at_most: Usage) -> Any:
+            if self.requests:
+                raise BudgetExceeded("over the cap")
+            return super().spend(model, at_most)
+
+    run, provider = Capped(root), Troubled(["Done."])
+    provider.troubles = 1
+    with pytest.raises(ExecutorError, match="The provider failed"):
+        await work(provider, run)
+    assert run.requests == [(Usage(100, 10), None)]
 
 
 async def test_a_cap_stops_before_the_request(root: Path) -> None:
