@@ -1,7 +1,7 @@
 """Takes secrets out of text on its way to a log, an event, a prompt, a file or an error message.
 
-Known values are found as they are and in the forms in which programs print them: base64 at every alignment, hex, URL,
-JSON and HTML escapes. Unknown keys are found by their shape. A stream is held back only as far as its end could be
+Known values are found as they are and in the forms in which programs print them: base64 at every alignment, hex, escapes of
+URLs, JSON, HTML, Python and shells. Unknown keys are found by their shape. A stream is held back only as far as its end could be
 the beginning of a secret. What no form or shape covers (a key split by other text, encrypted, in a picture) is not
 found.
 """
@@ -68,12 +68,15 @@ def looks_like_key(text: str) -> bool:
 
 
 def forms(value: str) -> set[str]:
-    """The value as programs print it: raw, base64 (three alignments, both alphabets), hex, URL, JSON, HTML escaped."""
+    """The value as programs print it: raw, base64 (three alignments, both alphabets), hex, escaped for URL, JSON, HTML,
+    Python and a shell.
+    """
     data = value.encode("utf-8", "surrogatepass")
     found = {value, data.hex(), data.hex().upper(), quote(value, safe=""), quote_plus(value), html.escape(value)}
     found.add(quote(value, safe="").replace("%", "%25"))
     found.add(html.escape(value, quote=False))
     found.add(html.escape(value).replace("&#x27;", "&#39;"))
+    found.update((repr(value)[1:-1], ascii(value)[1:-1], value.replace("'", "'\"'\"'"), value.replace("'", "'\\''")))
     for ascii_only in (True, False):
         escaped = json.dumps(value, ensure_ascii=ascii_only)[1:-1]
         found.update((escaped, escaped.replace("/", "\\/"), json.dumps(escaped)[1:-1]))

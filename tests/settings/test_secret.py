@@ -7,6 +7,7 @@ import copy
 import html
 import json
 import pickle
+import shlex
 import urllib.parse
 from dataclasses import replace
 
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 
 from kiro_lsp.settings import AgentSettings, Secret, Secrets, Sources, load_settings
 from kiro_lsp.settings.redact import MARK, Redactor, forms, is_secret, looks_like_key
+from tests.support import planted
 
 VALUE = "s3cr3t/Va+lue=&\"é<'" + "x" * 8
 
@@ -153,6 +155,10 @@ def _encodings(value: str) -> dict[str, str]:
         "html": html.escape(value),
         "json": json.dumps(value)[1:-1],
         "json unicode": json.dumps(value, ensure_ascii=False)[1:-1],
+        "python": repr(value)[1:-1],
+        "python in ASCII": ascii(value)[1:-1],
+        "shell": shlex.quote(value)[1:-1],
+        "shell, the other way": value.replace("'", "'\\''"),
         "json in json": json.dumps(json.dumps(value)[1:-1])[1:-1],
         **{f"base64 +{lead}": base64.b64encode(b"u" * lead + data + b"tail").decode() for lead in range(4)},
         **{f"base64url +{lead}": base64.urlsafe_b64encode(b"u" * lead + data).decode() for lead in range(3)},
@@ -319,3 +325,20 @@ def test_secrets_that_overlap_are_taken_out_the_same_way_in_every_process() -> N
         text = f"{letter * 4}same-{letter * 4}-end"
         assert len({Redactor(order).redact(text) for order in (values, values[::-1], sorted(values))}) == 1
         assert Redactor(values).redact(text) == f"{letter * 4}{MARK}"
+
+
+@pytest.mark.parametrize(
+    "printed",
+    [
+        repr(dict(planted.ENVIRON)),
+        ascii(dict(planted.ENVIRON)),
+        json.dumps(planted.ENVIRON),
+        json.dumps(json.dumps(planted.ENVIRON)),
+        urllib.parse.urlencode(planted.ENVIRON),
+        "\n".join(f"export {name}={shlex.quote(value)}" for name, value in planted.ENVIRON.items()),
+        base64.b64encode(json.dumps(planted.ENVIRON["SLACK_BOT_TOKEN"]).encode()).decode(),
+    ],
+)
+def test_an_environment_that_a_program_prints_shows_none_of_its_keys(printed: str) -> None:
+    assert planted.found_in(printed)
+    assert planted.found_in(Secrets(environ=planted.ENVIRON).redactor().redact(printed)) == set()
