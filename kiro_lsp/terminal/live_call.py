@@ -69,7 +69,8 @@ def _confirm(question: str, confirmed: bool, console: Console) -> None:
 async def _call(info: AgentInfo, loaded: LoadedSettings, run: _BookedRun) -> ExecutorError | None:
     """Why it failed, None when an answer came."""
     settings = replace(
-        registry.settings_for(info.name, loaded.settings, model=info.model), max_tokens=AT_MOST.output_tokens
+        registry.settings_for(info.name, loaded.settings, model=info.model, kind=info.type),
+        max_tokens=AT_MOST.output_tokens,
     )
     try:
         async with run:
