@@ -12,7 +12,6 @@ or whose mark has no known meaning, is in no wave, and neither is what depends o
 from __future__ import annotations
 
 import re
-from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from copy import copy
 from dataclasses import dataclass, field, replace
@@ -20,6 +19,7 @@ from itertools import compress
 from operator import is_not
 from typing import Final
 
+from kiro_lsp.spec.carriers import Carriers
 from kiro_lsp.spec.model import Task, TaskList
 
 _CHECKPOINT: Final = re.compile(
@@ -116,10 +116,7 @@ class _Ordering:
         self.task_list = task_list
         index = self.index = {task.key: number for number, task in enumerate(self.tasks)}
         self.parents = [index.get(task.parent or "", -1) for task in self.tasks]
-        self.ids: dict[str, list[int]] = {}
-        for number, task in enumerate(self.tasks):
-            if task.id is not None:
-                self.ids.setdefault(task.id, []).append(number)
+        self.carriers = Carriers(task.id for task in self.tasks)
         self.is_left = [not task.criterion and not task.withdrawn and task.status != "done" for task in self.tasks]
         self.is_open = [left and not self._is_stuck(task) for left, task in zip(self.is_left, self.tasks, strict=True)]
         self.inside: list[list[int]] = [[] for _ in self.tasks]
@@ -160,17 +157,9 @@ class _Ordering:
         """For each task those that it names, or that a task around it names."""
         found: list[list[int]] = []
         for number, task in enumerate(self.tasks):
-            named = [other for name in task.depends_on if (other := self._meant(name, number)) >= 0]
+            named = [other for name in task.depends_on if (other := self.carriers.meant(name, number)) >= 0]
             found.append([other for other in named if not self._inside_each_other(number, other)])
         return found
-
-    def _meant(self, name: str, number: int) -> int:
-        """The task with an id; of several the nearest above, else the first. -1 for none."""
-        carriers = self.ids.get(name)
-        if carriers is None:
-            return -1
-        above = bisect_left(carriers, number)
-        return carriers[above - 1] if above else carriers[0]
 
     def _inside_each_other(self, one: int, other: int) -> bool:
         if self.parents[one] < 0 and self.parents[other] < 0:

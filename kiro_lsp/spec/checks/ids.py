@@ -82,6 +82,7 @@ def _next_id(identifier: str | None) -> str | None:
 def out_of_order(facts: Facts) -> Iterator[Finding]:
     """A task's id is out of order, in a list that otherwise counts up."""
     family = family_of(facts)
+    reported = {problem.line for problem in facts.tasks.problems if problem.code == "duplicate-id"}
     for tasks in family.neighbours:
         placed = [(task, place) for task in tasks if (place := place_of(task.id)) is not None]
         if len(placed) < _ENOUGH or len({place[0] for _, place in placed}) > 1:
@@ -96,7 +97,7 @@ def out_of_order(facts: Facts) -> Iterator[Finding]:
             task, place = placed[number]
             above = next((other for other, at in reversed(placed[:number]) if at > place), None)
             other = above or next((other for other, at in placed[number + 1 :] if at < place), None)
-            if other is not None and task.id not in family.repeated:
+            if other is not None and task.line not in reported:
                 where = "behind" if above is not None else "before"
                 message = f"{task.id} stands {where} {other.id}. Where the file's order is the order of work, move or renumber it."
                 yield of_task(facts, task, message, at_task(other, f"{other.id} stands here"))

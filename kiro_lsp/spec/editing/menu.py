@@ -84,14 +84,25 @@ def settling(parsed: Parsed, code: str, line: int) -> list[Offer]:
     apart = len({new.get(other.key, other.id) for other in tasks}) - len({other.id for other in tasks})
     if level is not None and new and apart >= (code == "duplicate-id"):
         return [Offer("renumber level", f"Renumber {_row(level)} in order", "quickfix", (line,))]
-    if code == "duplicate-id" and task.id is not None and (following := _next_of(parsed, task)) is not None:
+    if code != "duplicate-id" or task.id is None:
+        return []
+    if (following := _next_of(parsed, task)) is not None:
         return [Offer("next id", f"Change this id to {following}", "quickfix", (line,))]
+    if level is not None and (new := numbering.behind_all(parsed.task_list, level)):
+        first, last = (new.get(other.key, other.id) for other in (level.tasks[0], level.tasks[-1]))
+        return [Offer("renumber behind", f"Renumber {_row(level)} as {first} … {last}", "quickfix", (line,))]
     return []
 
 
 def _next_of(parsed: Parsed, task: Task) -> str | None:
-    new = numbering.following(parsed.task_list, task.id or "")
-    return new if new != task.id else None
+    """The next id that a task can have where it stands, None where its row would be out of order with each."""
+    task_list = parsed.task_list
+    level = renumber.level_of(task_list, task)
+    new = numbering.following(task_list, task.id or "")
+    for identifier in (new, numbering.following(task_list, task.id or "", [new])):
+        if identifier != task.id and (level is None or numbering.is_in_order(level, task, identifier)):
+            return identifier
+    return None
 
 
 def _row(level: renumber.Level) -> str:
@@ -172,9 +183,9 @@ def _add(asked: _Asked, tasks: Sequence[Task]) -> Change | Refused:
 def _renumber(asked: _Asked, tasks: Sequence[Task]) -> Change | Refused:
     task_list = asked.parsed.task_list
     rows = renumber.levels(task_list)
-    if asked.what == "level":
+    if asked.what in ("level", "behind"):
         rows = [row for row in rows if tasks and any(task is tasks[0] for task in row.tasks)]
-    new = renumber.in_order(task_list, rows)
+    new = numbering.behind_all(task_list, rows[0]) if asked.what == "behind" else renumber.in_order(task_list, rows)
     return renumber.change_of(asked.parsed, asked.read_as, new, asked.documents)
 
 

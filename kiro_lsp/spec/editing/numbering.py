@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from dataclasses import replace as replaced
 from typing import Final
 
 from kiro_lsp.spec.assemble import Parsed
 from kiro_lsp.spec.editing.edits import Refused, TextEdit, replace, without_end
 from kiro_lsp.spec.editing.places import own_place, title_column
-from kiro_lsp.spec.editing.renumber import number_of, refused_as_read
+from kiro_lsp.spec.editing.renumber import Level, in_order, number_of, refused_as_read
 from kiro_lsp.spec.model import Task, TaskList
 
 _AFTER: Final = re.compile(r"(?:\*\*|__|`|\])?\\?[.:：、)）]?(?:\*\*|__|`|\])?[ \t]+")
@@ -46,6 +47,20 @@ def following(task_list: TaskList, identifier: str, taken: Iterable[str] = ()) -
         numbers = [int(number) for before, number, _ in row if before == prefix and number]
         found = f"{prefix}{max(numbers, default=int(last)) + 1:0{width}d}"
     return found
+
+
+def behind_all(task_list: TaskList, level: Level) -> dict[str, str]:
+    """New ids that number a row behind all others of its kind, for numbers that begin again though they should not."""
+    used = (number_of(task.id) for task in task_list.tasks if task.id is not None)
+    highest = max((int(number) for prefix, number, _ in used if number and prefix == level.prefix), default=0)
+    return in_order(task_list, [replaced(level, start=highest + 1)])
+
+
+def is_in_order(level: Level, task: Task, identifier: str) -> bool:
+    """Whether a row counts up once one of its tasks has another id."""
+    ids = (identifier if other is task else other.id or "" for other in level.tasks)
+    numbers = [int(number_of(one)[1] or 0) for one in ids]
+    return numbers == sorted(numbers)
 
 
 def first_below(task_list: TaskList, task: Task, taken: Iterable[str] = ()) -> str | None:
@@ -124,8 +139,7 @@ def with_ids(parsed: Parsed, path: str, tasks: Sequence[Task]) -> tuple[TextEdit
             new[task.key] = ids[task.key] = identifier
             rows = {at: known for at, known in rows.items() if at <= column} | {column: identifier}
             edits.append(replace(task.line, start, start, writing_of(parsed, identifier).of(identifier)))
-    refs = {task.id: task.id for task in parsed.task_list.tasks if task.id is not None}
-    refused = refused_as_read(parsed, path, edits, new, refs, keep_parents=False)
+    refused = refused_as_read(parsed, path, edits, new, keep_parents=False)
     return refused if refused is not None else tuple(edits)
 
 

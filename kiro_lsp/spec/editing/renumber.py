@@ -1,22 +1,25 @@
 """New ids for tasks, with every reference to them: a level in order, all levels, ids where they are missing, one id renamed.
 
-References follow their tasks. Where several tasks have one id a reference means the first of them, as everywhere else. A range
+References follow their tasks. Where several tasks have one id a reference means what the order of work takes it for: in a task the
+nearest above, else the first, in a wave all of them, which are then all named. In another document it means the first. A range
 (`T002-T012`) stays a range where it still means the same tasks, else it becomes a list. The result is read again before it is
-given away: if a title, a status or a reference would come out otherwise, there are no edits.
+given away: if a title, a status or a reference would come out otherwise, there are no edits. A reference that means no task stays
+one, unless a person gives the id that it names.
 """
 
 from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Container, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from kiro_lsp.spec.assemble import Parsed
+from kiro_lsp.spec.carriers import Carriers
 from kiro_lsp.spec.details import ids_between
 from kiro_lsp.spec.editing.edits import Refused, TextEdit, applied, replace
-from kiro_lsp.spec.editing.places import Place, mentions, own_place, references
+from kiro_lsp.spec.editing.places import Place, mentions, own_place, references, wave_places
 from kiro_lsp.spec.lines import split_lines
 from kiro_lsp.spec.model import Task, TaskList
 from kiro_lsp.spec.tasks import parsed as parse
@@ -161,7 +164,6 @@ class Change:
 
     edits: tuple[TextEdit, ...]
     documents: Mapping[str, tuple[TextEdit, ...]]
-    missed: tuple[str, ...] = ()
 
 
 def change_of(
@@ -180,61 +182,108 @@ def change_of(
                 f"The id of task {by_key[key].id} in line {by_key[key].line + 1} cannot be told from its title."
             )
         edits.append(replace(place.line, place.start, place.end, identifier))
-    refs = meanings(parsed.task_list, new)
-    known = {task.id: None for task in parsed.task_list.tasks if task.id is not None}
-    then_known = {new.get(task.key, task.id): None for task in parsed.task_list.tasks if task.id is not None}
-    edits += _followed(references(parsed), refs, known, then_known)
-    change = Change(
-        tuple(sorted(edits)),
-        {
-            where: tuple(found)
-            for where, text in documents.items()
-            if (found := _followed(mentions(split_lines(text), known), refs, known, then_known))
-        },
-    )
-    return refused_as_read(parsed, path, change.edits, new, refs, keep_parents=keep_parents) or change
+    naming = _Naming(parsed, new, capture=not keep_parents)
+    in_file = naming.followed(references(parsed))
+    if isinstance(in_file, Refused):
+        return in_file
+    edits += in_file
+    beside: dict[str, tuple[TextEdit, ...]] = {}
+    for where, text in documents.items():
+        found = naming.elsewhere(mentions(split_lines(text), naming.known))
+        if isinstance(found, Refused):
+            return found
+        if found:
+            beside[where] = tuple(found)
+    change = Change(tuple(sorted(edits)), beside)
+    return refused_as_read(parsed, path, change.edits, new, keep_parents=keep_parents) or change
 
 
-def meanings(task_list: TaskList, new: Ids) -> dict[str, str]:
-    """Old id → new id as a reference means it: of several tasks with one id the first."""
-    refs: dict[str, str] = {}
-    for task in task_list.tasks:
-        if task.id is not None:
-            refs.setdefault(task.id, new.get(task.key, task.id))
-    return refs
+class _Unsure(Exception):
+    """A reference that would mean another task than it does; the argument is its id."""
 
 
-def _followed(
-    places: Sequence[Place], refs: Mapping[str, str], known: Mapping[str, None], then_known: Mapping[str, None]
-) -> list[TextEdit]:
-    edits = []
-    for place in places:
-        if place.to is None:
-            new = refs.get(place.id, place.id)
-            if new != place.id:
-                quoted = f'"{new}"' if place.bare and not re.fullmatch(r"\d+(?:\.\d*[1-9])?", new) else new
-                edits.append(replace(place.line, place.start, place.end, quoted))
-            continue
-        members = [refs.get(member, member) for member in ids_between(place.id, place.to, known)]
-        first, last = refs.get(place.id, place.id), refs.get(place.to, place.to)
-        if (first, last) == (place.id, place.to) and members == ids_between(place.id, place.to, then_known):
-            continue
-        if set(members) == set(ids_between(first, last, then_known)):
-            edits.append(replace(place.line, place.start, place.first_end, first))
-            edits.append(replace(place.line, place.end - len(place.to), place.end, last))
-        elif members:
-            edits.append(replace(place.line, place.start, place.end, ", ".join(members)))
-    return edits
+class _Naming:
+    """What references to tasks are to be, so that each means the same tasks before and after their ids change."""
+
+    def __init__(self, parsed: Parsed, new: Ids, *, capture: bool) -> None:
+        tasks = parsed.task_list.tasks
+        self._ids = [new.get(task.key, task.id) for task in tasks]
+        self._was, self._now = Carriers(task.id for task in tasks), Carriers(self._ids)
+        self._capture = capture
+        self.known = {task.id: None for task in tasks if task.id is not None}
+        self._then_known = {identifier: None for identifier in self._ids if identifier is not None}
+        self._inside: dict[int, int] = {}
+        """Line → the innermost task that it belongs to."""
+        for number, task in enumerate(tasks):
+            self._inside.update(dict.fromkeys(range(task.line, max(task.end_line, task.line + 1)), number))
+        fences = parsed.blocks.fences
+        self._in_waves = {place for fence in fences for place in wave_places(parsed.lines, fence)}
+
+    def followed(self, places: Sequence[Place]) -> list[TextEdit] | Refused:
+        """The edits of references in the file, as the order of work reads them."""
+        return self._each(places, self._inside, self._in_waves)
+
+    def elsewhere(self, places: Sequence[Place]) -> list[TextEdit] | Refused:
+        """The edits of references in another document: of several tasks with one id the first is meant."""
+        return self._each(places, {}, ())
+
+    def _each(
+        self, places: Sequence[Place], inside: Mapping[int, int], in_waves: Container[Place]
+    ) -> list[TextEdit] | Refused:
+        edits: list[TextEdit] = []
+        for place in places:
+            try:
+                edits += self._at(place, inside.get(place.line, 0), in_wave=place in in_waves)
+            except _Unsure as error:
+                return Refused(
+                    f"Line {place.line + 1} names task {error}, which would be another one with the new ids: nothing is changed."
+                )
+        return edits
+
+    def _at(self, place: Place, number: int, *, in_wave: bool) -> list[TextEdit]:
+        if place.to is not None:
+            return self._range(place, place.to, number)
+        new = self._all(place.id) if in_wave else [self._named(place.id, number)]
+        if new == [place.id]:
+            return []
+        if place.bare:
+            written = ", ".join(one if re.fullmatch(r"\d+(?:\.\d*[1-9])?", one) else f'"{one}"' for one in new)
+        else:
+            written = '", "'.join(new)
+        return [replace(place.line, place.start, place.end, written)]
+
+    def _range(self, place: Place, to: str, number: int) -> list[TextEdit]:
+        before = ids_between(place.id, to, self.known)
+        members = [self._named(member, number) for member in before]
+        first, last = self._named(place.id, number), self._named(to, number)
+        if (first, last) == (place.id, to) and members == ids_between(place.id, to, self._then_known):
+            return []
+        if set(members) == set(ids_between(first, last, self._then_known)):
+            return [
+                replace(place.line, place.start, place.first_end, first),
+                replace(place.line, place.end - len(to), place.end, last),
+            ]
+        return [replace(place.line, place.start, place.end, ", ".join(members))] if members else []
+
+    def _named(self, name: str, number: int) -> str:
+        """The name that means in task `number` what `name` does now."""
+        meant = self._was.meant(name, number)
+        new = (self._ids[meant] if meant >= 0 else name) or name
+        if self._now.meant(new, number) != meant and not (meant < 0 and self._capture):
+            raise _Unsure(name)
+        return new
+
+    def _all(self, name: str) -> list[str]:
+        """The names that mean in a wave what `name` does now."""
+        meant = self._was.all(name)
+        new = list(dict.fromkeys(self._ids[number] or name for number in meant)) or [name]
+        if sorted(number for one in new for number in self._now.all(one)) != [*meant] and (meant or not self._capture):
+            raise _Unsure(name)
+        return new
 
 
 def refused_as_read(
-    parsed: Parsed,
-    path: str,
-    edits: Sequence[TextEdit],
-    new: Ids,
-    refs: Mapping[str, str],
-    *,
-    keep_parents: bool = True,
+    parsed: Parsed, path: str, edits: Sequence[TextEdit], new: Ids, *, keep_parents: bool = True
 ) -> Refused | None:
     """Why these edits must not be made, judged by reading their result; None when all is well."""
     try:
@@ -244,25 +293,38 @@ def refused_as_read(
     before, after = parsed.task_list, parse(text, path).task_list
     if len(before.tasks) != len(after.tasks) or before.dialect != after.dialect:
         return Refused("With the new ids the file would be read otherwise: nothing is changed.")
+    was, is_now = Carriers(task.id for task in before.tasks), Carriers(task.id for task in after.tasks)
     keys = {old.key: now.key for old, now in zip(before.tasks, after.tasks, strict=True)}
-    for old, now in zip(before.tasks, after.tasks, strict=True):
+    for number, (old, now) in enumerate(zip(before.tasks, after.tasks, strict=True)):
         same = (old.status, old.mark, old.optional, old.parallel, old.story, old.criterion, old.withdrawn)
-        expected = tuple(dict.fromkeys(refs.get(needed, needed) for needed in old.depends_on))
+        unknown = {name for name in old.depends_on if was.meant(name, number) < 0}
         if (
             (now.status, now.mark, now.optional, now.parallel, now.story, now.criterion, now.withdrawn) != same
             or now.id != new.get(old.key, old.id)
             or _worded(now.title) != _worded(old.title)
             or (now.requirements, now.files) != (old.requirements, old.files)
-            or set(now.depends_on) - {now.id} != set(expected) - {now.id}
+            or _needed(now, number, is_now, unknown) != _needed(old, number, was, unknown)
             or (keep_parents and now.parent != keys.get(old.parent or "", old.parent))
         ):
             return Refused(f"With the new ids line {old.line + 1} would be read otherwise: nothing is changed.")
-    if tuple(tuple(refs.get(member, member) for member in wave) for wave in before.waves) != after.waves:
+    unknown = {name for wave in before.waves for name in wave if not was.all(name)}
+    if _members(before.waves, was, unknown) != _members(after.waves, is_now, unknown):
         return Refused("With the new ids the task dependency graph would be read otherwise: nothing is changed.")
     held, holds = Counter(task.id for task in before.tasks), Counter(task.id for task in after.tasks)
     if sum(count > 1 for key, count in holds.items() if key) > sum(count > 1 for key, count in held.items() if key):
         return Refused("With the new ids two tasks would have the same one: nothing is changed.")
     return None
+
+
+def _needed(task: Task, number: int, carriers: Carriers, unknown: Collection[str]) -> set[int | str]:
+    """The tasks that one depends on, and the names that meant none before any id changed."""
+    named = {name if name in unknown else carriers.meant(name, number) for name in task.depends_on}
+    return named - {number}
+
+
+def _members(waves: Sequence[Sequence[str]], carriers: Carriers, unknown: Collection[str]) -> list[set[int | str]]:
+    """The tasks of each wave, and the names that meant none before any id changed."""
+    return [{one for name in wave for one in ([name] if name in unknown else carriers.all(name))} for wave in waves]
 
 
 def _worded(title: str) -> str:

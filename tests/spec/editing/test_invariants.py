@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from random import Random
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from kiro_lsp.spec import checks
@@ -26,6 +26,20 @@ from tests.support.edits import text_of
 
 PATHS = (".kiro/specs/a/tasks.md", "specs/001-x/tasks.md", ".spec-workflow/specs/a/tasks.md", "tasks.md")
 KINDS = (menu.REWRITE, menu.ADD_IDS, menu.RENUMBER)
+
+REPEATED_IN_A_WAVE = (
+    "# Plan 😀\n- [ ] 0. Do\n## Phase\n- [ ] 1. Do\n## Phase\n- [ ] 0. Do\n"
+    '\n```json\n{"waves": [{"id": 0, "tasks": ["0", "1"]}]}\n```'
+)
+"""Headings with one name are one section, in which 1 would become 0."""
+REPEATED_AND_NEEDED = (
+    "# Plan\n- [ ] 1. Do\n- [ ] 2. Do\n- [ ] 2. Do\n- [ ] 3. Do (depends on 2)\n"
+    '\n```json\n{"waves": [["1"], ["2"], [3]]}\n```\n'
+)
+REPEATED_OUT_OF_ORDER = "# Plan 😀\n- [ ] 0. Do\n- [ ] 2. Do\n- [ ] 3. Do\n- [ ] 1. Do\n## Phase\n- [ ] 1. Do"
+BEGINNING_AGAIN = "# Plan\n- [ ] 1. Do\n## Phase\n- [ ] 1. Do\n- [ ] 2. Do (depends on 1)\n- [ ] 3. Do\n- [ ] 4. Do\n"
+REPEATED_AT_THE_END = "# Plan\n- [ ] 1. Do\n## Phase\n- [ ] 2. Do\n- [ ] 3. Do\n- [ ] 7. Do\n- [ ] 5. Do\n- [ ] 1. Do\n"
+"""One task out of order is found, two are none that could be told from the others."""
 
 
 @st.composite
@@ -60,18 +74,25 @@ def plans(draw: st.DrawFn) -> str:
 
 
 def meaning(task_list: TaskList) -> list[object]:
-    """What a file says without its ids: every reference is the place of the task that it means."""
-    places: dict[str | None, int] = {}
+    """What a file says without its ids: every reference is the places of the tasks that it means.
+
+    Of several tasks with one id a task means the nearest above it, else the first, and a wave all of them.
+    """
+    places: dict[str | None, list[int]] = defaultdict(list)
     for number, task in enumerate(task_list.tasks):
-        places.setdefault(task.id, number)
+        places[task.id].append(number)
+
+    def meant(name: str, by: int) -> int:
+        return max((place for place in places[name] if place < by), default=min(places[name], default=-1))
+
     return [
         (
             re.sub(r"T?\d[\d.]*", "#", task.title),
             (task.status, task.mark, task.line, task.optional, task.parallel, task.criterion, task.section),
-            sorted(places.get(needed, -1) for needed in task.depends_on if places.get(needed) != number),
+            {meant(needed, number) for needed in task.depends_on} - {number},
         )
         for number, task in enumerate(task_list.tasks)
-    ] + [[places.get(member, -1) for member in wave] for wave in task_list.waves]
+    ] + [{place for member in wave for place in places[member]} for wave in task_list.waves]
 
 
 def check_ids(parsed: Parsed, path: str, change: Change) -> TaskList:
@@ -85,6 +106,8 @@ def check_ids(parsed: Parsed, path: str, change: Change) -> TaskList:
 
 
 @given(plans(), st.sampled_from(PATHS))
+@example(REPEATED_IN_A_WAVE, PATHS[0])
+@example(REPEATED_AND_NEEDED, PATHS[0])
 @settings(max_examples=150, deadline=None)
 def test_renumbered_tasks_stay_the_same_tasks(text: str, path: str) -> None:
     parsed = parse(text, path)
@@ -241,6 +264,9 @@ def test_a_split_task_keeps_its_metadata(details: list[str]) -> None:
 
 
 @given(plans(), st.sampled_from(PATHS))
+@example(REPEATED_OUT_OF_ORDER, PATHS[0])
+@example(BEGINNING_AGAIN, PATHS[0])
+@example(REPEATED_AT_THE_END, PATHS[0])
 @settings(max_examples=150, deadline=None)
 def test_a_finding_that_is_settled_is_gone_and_brings_no_other(text: str, path: str) -> None:
     facts = facts_of(text, path)
