@@ -97,6 +97,21 @@ async def test_a_click_on_what_a_task_waits_for_shows_it(editor: Editor) -> None
     assert (place["uri"], place["selection"]["start"]) == (editor.uri, {"line": 7, "character": 2})
 
 
+async def test_what_the_lenses_do_is_a_code_action_too(editor: Editor) -> None:
+    editor.rewrite(TASKS.replace("[x] 3.1", "[ ] 3.1"))
+    uri, found = await lenses(editor)
+    at = {"start": {"line": 1, "character": 0}, "end": {"line": 4, "character": 0}}
+    params = {"textDocument": {"uri": uri}, "range": at, "context": {"diagnostics": []}}
+    (offered,) = await editor.speaker.ask("textDocument/codeAction", params)
+    command = offered.get("command") if isinstance(offered.get("command"), dict) else offered
+    assert (offered["title"], command["arguments"]) == (
+        "Show what covers it: 1 task · 0 done",
+        found[0]["command"]["arguments"],
+    )
+    waiting = [action for action in await editor.actions("3.2 |Other 😀") if "waits for" in action["title"]]
+    assert [action["title"] for action in waiting] == ["Show 3.1, which this task waits for"]
+
+
 @pytest.mark.parametrize(
     ("argument", "message"),
     [

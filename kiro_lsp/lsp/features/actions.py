@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from kiro_lsp.lsp.aside import aside
 from kiro_lsp.lsp.client import Client
+from kiro_lsp.lsp.features import import_all
 
 if TYPE_CHECKING:
     from kiro_lsp.lsp.lenses import Lens
@@ -42,7 +43,8 @@ async def handle(view: View, params: Mapping[str, Any]) -> Any:
     first, last = view.position(span.get("start"))[0], view.position(span.get("end"))[0]  # type: ignore[arg-type]
     context = context if isinstance(context, Mapping) else {}
     if not view.is_task_file:
-        return []
+        found = await _of_requirements(view, first, last)
+        return found if view.client.takes_code_actions else [action["command"] for action in found]
     around = await _tasks_at(view, first, last)
     found = await _commands(view, around)
     if view.client.takes_code_actions:
@@ -75,19 +77,35 @@ async def _tasks_at(view: View, first: int, last: int) -> list[Task]:
 
 
 async def _commands(view: View, around: list[Task]) -> list[dict[str, Any]]:
-    from kiro_lsp.lsp.lenses import lenses_of, now_utc
+    from kiro_lsp.lsp.lenses import lenses_of, now_utc, waiting
 
     known = await view.around()
     runs = {run.task_key: run for run in known.runs if run.path == view.path}
     selectors = await _selectors(view, around)
     found = []
-    offer = known.offer.in_file(view.path)
+    offer, waits = known.offer.in_file(view.path), waiting(view.uri, await view.task_list()) if around else {}
     for task in around:
         about = {"uri": view.uri, "task": selectors[task.key]}
         found += [_of_lens(lens) for lens in lenses_of(task, runs.get(task.key), about, offer, now_utc())]
+        if (lens := waits.get(task.key)) is not None:
+            title = f"Show {lens.title.removeprefix('waits for ')}, which this task waits for"
+            found.append(_command(title, lens.command, lens.argument))
         if task.mark_column is not None:
             found.append(_command("Copy the prompt of this task", "kiroLsp.copyPrompt", about))
     return found
+
+
+async def _of_requirements(view: View, first: int, last: int) -> list[dict[str, Any]]:
+    """What the lenses of the requirements in a selection do."""
+    await aside(import_all, ("kiro_lsp.lsp.requirement_lenses", "kiro_lsp.spec.navigation.targets"))
+    from kiro_lsp.lsp import requirement_lenses
+
+    commands = [
+        requirement_lenses.lens(view, one)["command"]
+        for one in await requirement_lenses.covered(view)
+        if first <= one.line <= last
+    ]
+    return [_command(f"Show what covers it: {one['title']}", one["command"], one["arguments"][0]) for one in commands]
 
 
 async def _selectors(view: View, around: list[Task]) -> dict[str, str]:
