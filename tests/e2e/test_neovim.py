@@ -194,3 +194,19 @@ def test_without_the_client_a_click_above_a_requirement_names_its_tasks(nvim: py
             "2 Greet again (done)" in nvim.funcs.execute("messages") or nvim.current.buffer.name.endswith("tasks.md")
         )
     )
+
+
+def test_the_lenses_of_a_requirement_follow_the_tasks_in_the_other_window(nvim: pynvim.Nvim, project: Path) -> None:
+    folder = project / ".kiro/specs/greeter"
+    (folder / "tasks.md").write_text(COVERING, "utf-8")
+    (folder / "requirements.md").write_text(REQUIREMENTS, "utf-8")
+    nvim.command(f"edit {folder / 'requirements.md'}")
+    shown = nvim.current.buffer.number
+    until(lambda: titles(nvim) == ["2 tasks · 1 done"])
+    nvim.command(f"split {folder / 'tasks.md'}")
+    until(lambda: "▶ Run with Claude" in titles(nvim))
+    nvim.feedkeys("3G0f[lrx", "nx")
+    assert nvim.current.buffer[2].startswith("- [x] 1.")
+    nvim.command("doautocmd TextChanged")  # a headless editor is never idle between two requests
+    lenses = "return vim.tbl_map(function(lens) return lens.command.title end, vim.lsp.codelens.get(...))"
+    until(lambda: nvim.exec_lua(lenses, shown) == ["2 tasks · 2 done"])

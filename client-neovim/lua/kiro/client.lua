@@ -214,15 +214,21 @@ function M.when_ready(id, done)
   end
 end
 
---- Neovim before 0.12 refreshes lenses only when it is told to.
+--- Neovim before 0.12 refreshes lenses only when it is told to; those of requirements change with the tasks beside them.
 ---@param bufnr integer
 function M.keep_lenses_fresh(bufnr)
   vim.api.nvim_create_autocmd({ "BufEnter", "InsertLeave", "TextChanged", "BufWritePost" }, {
     group = vim.api.nvim_create_augroup("kiro_lenses_" .. bufnr, {}),
     buffer = bufnr,
-    desc = "Refresh the lenses of the task file",
+    desc = "Refresh the lenses of the spec's documents that are shown",
     callback = function()
-      M.refresh_lenses(bufnr)
+      M.refresh_lenses(bufnr) -- first: what was typed here is sent before it is asked about
+      for _, window in ipairs(vim.api.nvim_tabpage_list_wins(0)) do
+        local shown = vim.api.nvim_win_get_buf(window)
+        if shown ~= bufnr then
+          M.refresh_lenses(shown)
+        end
+      end
     end,
   })
 end
