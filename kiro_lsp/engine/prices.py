@@ -21,7 +21,9 @@ def price_of(agent: AgentInfo, settings: Settings, usage: Usage) -> int | None:
     return cost_nano(agent.model, usage, provider, price=settings.prices.get(agent.model))
 
 
-def estimates(workspace: Workspace, path: Path, selector: str, agents: Sequence[AgentInfo]) -> dict[str, str | None]:
+def estimates(
+    workspace: Workspace, path: str | Path, selector: str, agents: Sequence[AgentInfo]
+) -> dict[str, str | None]:
     """Agent → what a task may cost with it, as a decimal string in US dollars: a guess. None where it is not metered, or
     nobody knows the price. Blocking. Raises what finding the task raises.
     """

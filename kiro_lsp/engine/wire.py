@@ -104,7 +104,7 @@ def agent_json(info: AgentInfo, recommended: AgentInfo | None, estimate: str | N
     }
 
 
-def choice_json(task: Task, chosen: Choice | None) -> dict[str, object]:
+def choice_json(task: Task, chosen: Choice | None, estimate: str | None = None) -> dict[str, object]:
     """What `agents --explain --json` says of a task; without an available agent, `agent` is null."""
     if chosen is None:
         return {"task": task.key, "agent": None, "model": None, "reason": "no agent is available"}
@@ -120,6 +120,7 @@ def choice_json(task: Task, chosen: Choice | None) -> dict[str, object]:
         "hasTests": analysis.has_tests,
         "confidence": analysis.confidence,
         "guess": analysis.is_guess,
+        "estimate": estimate,
     }
 
 

@@ -6,13 +6,16 @@ What a command does is the engine's; what lenses offer and what commands exist i
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+from kiro_lsp.budget import dollars
 from kiro_lsp.engine.engine import Engine, StartRun
+from kiro_lsp.engine.prices import estimates
 from kiro_lsp.engine.settle import Settled
 from kiro_lsp.errors import KiroError, RunRefused, UsageError
+from kiro_lsp.executors.protocol import AgentInfo
 from kiro_lsp.lsp.background import Background
 from kiro_lsp.lsp.endpoint import INVALID_PARAMS, Endpoint, ResponseError
 from kiro_lsp.lsp.forward import Forwarder
@@ -179,16 +182,22 @@ class Commands:
 
     async def pick_agent(self, args: Args, _token: object) -> Any:
         """Other agents for a task: a question with one button for each that is available, then the run."""
-        root, _path = self._places.place_of(_text(args, "uri"))
+        root, path = self._places.place_of(_text(args, "uri"))
         known = await asyncio.to_thread(self._engine.workspace(root).agents)
-        offered = {
-            f"{info.label} ({info.model})" if info.model else info.label: info for info in known if info.available
-        }
+        prices = await asyncio.to_thread(self._prices, root, path, args, known)
+        offered = {_titled(info, prices.get(info.name)): info for info in known if info.available}
         if not offered:
             reasons = "; ".join(f"{info.label}: {info.reason}" for info in known)
             raise RunRefused(f"No agent is available. {reasons}", code="no-agent")
         self._group.create_task(self._pick(args, offered), name="agent picker")
         return {"runId": None, "ok": True}
+
+    def _prices(self, root: Path, path: Path, args: Args, known: Sequence[AgentInfo]) -> Mapping[str, str | None]:
+        """Agent → what the task may cost with it; empty where the task cannot be found, which the run will say."""
+        try:
+            return estimates(self._engine.workspace(root), path, _text(args, "task"), known)
+        except KiroError:
+            return {}
 
     async def _pick(self, args: Args, offered: Mapping[str, Any]) -> None:
         message = f"Run task {args.get('task')} with which agent?"
@@ -279,6 +288,12 @@ def _file_beside(root: Path, path: Path) -> str | None:
     saying so. Raises PathRefused.
     """
     return None if path.is_dir() or tasks.is_task_file(path.as_posix()) else paths.resolve(root, str(path))
+
+
+def _titled(info: AgentInfo, estimate: str | None) -> str:
+    """An agent on a button, with its model and about what the task costs with it."""
+    more = [part for part in (info.model, estimate and f"about {dollars(estimate)}") if part]
+    return f"{info.label} ({', '.join(more)})" if more else info.label
 
 
 def _text(args: Args, name: str) -> str:

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import argparse
 
+from kiro_lsp.budget import dollars
 from kiro_lsp.engine.pick import pasts_in
+from kiro_lsp.engine.prices import estimates
 from kiro_lsp.engine.wire import agent_json, choice_json
 from kiro_lsp.executors import choice
 from kiro_lsp.executors.protocol import AgentInfo
@@ -61,9 +63,11 @@ def explain(path: str, selector: str, console: Console) -> int:
         file = project.read_tasks(path)
         task = tasks.find(file.tasks, selector)
         chosen = choice.choose(task, known, settings, _past(project, file.path))
+        picked = [chosen.agent] if chosen is not None else []
+        cost = next(iter(estimates(project.workspace, file.path, selector, picked).values()), None)
     asks = settings.routing.classifier_model if choice.depends_on_kind(task, known, settings) else ""
     if console.json:
-        console.value(choice_json(task, chosen) | {"asksFirst": asks or None})
+        console.value(choice_json(task, chosen, cost) | {"asksFirst": asks or None})
     elif chosen is not None:
         analysis, agent = chosen.analysis, chosen.agent
         guess = (
@@ -74,6 +78,9 @@ def explain(path: str, selector: str, console: Console) -> int:
         console.line(f"  agent   {agent.name} by {agent.way} {agent.model}".rstrip())
         console.line(f"  because {visible(chosen.reason)}")
         console.line(f"  kind    {', '.join([analysis.kind, analysis.complexity, *more])}{guess}")
+        if cost is not None:
+            ceiling = settings.cost.max_cost_per_run
+            console.line(f"  cost    about {dollars(cost)} (a guess), at most ${ceiling} a run")
         if asks:
             console.line(f"  a run asks {visible(asks)} first (routing.classifier_model), which may decide otherwise")
     if chosen is None:

@@ -197,7 +197,7 @@ def test_agents_explain_says_which_agent_a_task_would_get_and_why(
 
 def test_costs_json_has_the_shape_of_the_contract(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     body = run_json(capsys, "costs")
-    assert set(body) == {"day", "spent", "reserved", "unknown", "cap", "warnAt", "rows"}
+    assert set(body) == {"day", "spent", "reserved", "unknown", "cap", "warnAt", "capRun", "rows"}
     assert (float(body["spent"]), float(body["reserved"]), body["rows"]) == (0, 0, [])
     assert (float(body["cap"]), float(body["warnAt"])) == (10, 5)
 
