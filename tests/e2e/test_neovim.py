@@ -92,7 +92,7 @@ def test_a_task_is_run_reviewed_and_ticked_in_neovim(nvim: pynvim.Nvim, project:
     nvim.command(f"buffer {buffer.number}")
     nvim.command("write")
     assert tasks.read_bytes() == TICKED.encode()
-    assert until(lambda: "✓ View changes" in titles(nvim))
+    assert until(lambda: any(title.startswith("✓ View changes · $") for title in titles(nvim)))
 
 
 ANSWER = f"""greeter.py
