@@ -401,7 +401,8 @@ class _Spending:
 
     async def used(self, usage: Usage) -> None:
         faults.point("spend.received")
-        nano = self.handle.price(self.model, usage) if self.reservation is not None else 0
+        # Nothing costs nothing, also where no price is known: the request was refused, or never left this machine.
+        nano = self.handle.price(self.model, usage) if self.reservation is not None and usage != Usage() else 0
         await self._settle(nano)
         self.handle.count(usage, nano, turns=int(usage != Usage()))
 

@@ -301,7 +301,7 @@ async def _paid(conversation: Conversation, run: RunContext) -> Turn:
         except NotCharged:
             await spend.used(Usage())
             raise
-        if turn.usage is not None:
+        if turn.usage is not None and turn.usage != Usage():  # no request is made of nothing: zeros are no report
             await spend.used(turn.usage)
     return turn
 

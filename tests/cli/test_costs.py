@@ -12,6 +12,7 @@ from kiro_lsp import events
 from kiro_lsp.budget import to_nano
 from kiro_lsp.cli import main
 from kiro_lsp.store import Reservation, Store, local_day, state_dir
+from kiro_lsp.terminal.live import worded
 from tests.store.rows import AT, add_run
 
 TASKS = ".kiro/specs/login/tasks.md"
@@ -90,3 +91,10 @@ def test_costs_as_json(
 def test_a_run_says_what_it_cost(store: Store, run: str, line: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["runs", run]) == 0
     assert f"  cost      {line}" in capsys.readouterr().out.splitlines()
+
+
+def test_the_warning_is_a_line_on_the_terminal() -> None:
+    warned = events.Warned("budget", "The cost of today has reached $5.", "Ten is the cap.")
+    assert worded(warned) == "Warning: The cost of today has reached $5.\n  Ten is the cap."
+    used = events.UsageReport(900, 100, 800, "0.25", "metered", 1)
+    assert worded(used) == "usage: 900 tokens in, 100 out, 800 from cache, 1 turn; $0.25"

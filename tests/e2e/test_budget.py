@@ -24,7 +24,7 @@ from kiro_lsp.events import Error, Warned
 from kiro_lsp.store import Spent, Store, local_day
 from tests.support import planted, procs
 from tests.support.google_server import GoogleServer
-from tests.support.provider_server import Json, Step
+from tests.support.provider_server import Fault, Json, Step
 from tests.support.spender import TASK_FILE
 
 PROCESSES, RUNS = 4, 16
@@ -261,3 +261,13 @@ def test_use_that_is_not_metered_counts_tokens_and_turns_and_no_dollars(tmp_path
     assert run["outputTokens"] == answer_tokens(1) + 20
     (row,) = spenders.call("costs", "--by", "spec")["rows"]
     assert (row["turns"], row["metered"], row["unknown"]) == (2, False, 0)
+
+
+def test_a_request_that_was_refused_costs_nothing_and_is_known_to(tmp_path: Path, vendor: Vendor) -> None:
+    vendor.faults = [Fault(400, "INVALID_ARGUMENT")]
+    spenders = Spenders(tmp_path, vendor)
+    assert set(states(spenders.start("project")).values()) == {"failed"}
+    with spenders.store() as store:
+        assert store.spent(local_day()) == Spent(0, 0, 0)
+    (run,) = spenders.call("runs")
+    assert (run["cost"], run["charged"], run["turns"]) == ("0", "0", 0)

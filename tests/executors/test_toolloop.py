@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -174,6 +174,19 @@ async def test_a_failed_request_stays_charged_unless_it_certainly_cost_nothing(
     with pytest.raises(ExecutorError, match=error.message):
         await work(Broken(error), run)
     assert run.requests == [(Usage(100, 10), used)]
+
+
+class Uncounted(Scripted):
+    """Its server says that a whole answer was made of no tokens."""
+
+    async def turn(self, run: RunContext) -> Turn:
+        return replace(await super().turn(run), usage=Usage())
+
+
+async def test_a_report_of_zero_tokens_is_no_report(root: Path) -> None:
+    run = CountingRun(root)
+    await work(Uncounted(["Done."]), run)
+    assert run.requests == [(Usage(100, 10), None)]
 
 
 class Troubled(Scripted):

@@ -7,6 +7,7 @@ import os
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -96,3 +97,15 @@ class Other:
         """SIGKILL, or what a system has of it."""
         self.process.kill()
         self.process.wait()
+
+
+def together(others: Sequence[Other]) -> list[Any]:
+    """Let processes that wait go on at the same moment; what each says then."""
+    for other in others:
+        assert other.hear() == "ready"
+    for other in others:
+        other.go()
+    told = [other.hear() for other in others]
+    for other in others:
+        other.__exit__()
+    return told

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from kiro_lsp import events
 from kiro_lsp.store import CostRow, Refusal, Reservation, Spent, Store, Warn, local_day
-from tests.store.rows import AT, Other, add_run
+from tests.store.rows import AT, Other, add_run, together
 
 DAY = "2026-11-21"
 
@@ -128,13 +128,7 @@ def test_eight_processes_never_pass_the_cap_and_use_it_well(store: Store, folder
         Other(folder, "reserve", run=f"run-{n}", nano=nano, actual=actual, times=1000, cap_day=cap, cap_run=cap)
         for n in range(8)
     ]
-    for other in others:
-        assert other.hear() == "ready"
-    for other in others:
-        other.go()
-    told = [other.hear() for other in others]
-    for other in others:
-        other.__exit__()
+    told = together(others)
     spent = store.spent(DAY)
     assert spent.spent == sum(one["charged"] for one in told)
     assert spent.reserved == 0
@@ -149,13 +143,7 @@ def test_eight_processes_whose_costs_stay_unknown_never_pass_the_cap(store: Stor
         Other(folder, "reserve", run="shared", nano=100, actual=None, times=1000, cap_day=10**9, cap_run=2_550)
         for _ in range(8)
     ]
-    for other in others:
-        assert other.hear() == "ready"
-    for other in others:
-        other.go()
-    told = [other.hear() for other in others]
-    for other in others:
-        other.__exit__()
+    told = together(others)
     assert sum(one["granted"] for one in told) == 25
     assert store.spent(DAY, run_id="shared") == Spent(2500, 0, 25)
 
@@ -261,13 +249,7 @@ def test_processes_that_spend_together_warn_once(store: Store, folder: Path) -> 
     for run in runs:
         add_run(store, run)
         others.append(Other(folder, "warned", run=run, nano=5, times=40, at=500))
-    for other in others:
-        assert other.hear() == "ready"
-    for other in others:
-        other.go()
-    told = [other.hear() for other in others]
-    for other in others:
-        other.__exit__()
+    told = together(others)
     assert store.spent(DAY).spent == 6 * 40 * 5
     assert sum(told) == 1
     assert sum(len(warnings(store, run)) for run in runs) == 1
