@@ -29,7 +29,7 @@ from kiro_lsp.errors import PathRefused, RunRefused, UnreadableFile
 from kiro_lsp.sandbox import files, git, gitdir, listing, masks, paths, stamps
 from kiro_lsp.sandbox.cloning import Cloner
 from kiro_lsp.sandbox.listing import Entry
-from kiro_lsp.sandbox.ownership import OwnedFolder
+from kiro_lsp.sandbox.ownership import OwnedFolder, open_up
 from kiro_lsp.sandbox.stamps import Stamp
 
 CHANGED_FILE_LIMIT: Final = 50 * 1024 * 1024
@@ -323,10 +323,11 @@ class Copy:
         there.
         """
         self.refused, self.stale = [], []
+        folders = {"": True}
+        changes = [change for path in sorted(self._manifest) if (change := self._changed(path, folders)) is not None]
         unusable: list[tuple[str, str]] = []
         found = {entry.path: entry.kind for entry in listing.walk(self.path, left_out=unusable)}
         self.refused += [LeftOut(path, reason) for path, reason in unusable]
-        changes = [change for path in sorted(self._manifest) if (change := self._changed(path)) is not None]
         created = [path for path in found if path not in self._manifest and not left_by_tools(path)]
         hidden = (git.ignored(self.root, created) if self.trusted else None) or frozenset()
         for path in created:
@@ -350,12 +351,12 @@ class Copy:
             self._settle(touched | (self._links - self._manifest.keys()))
         return sorted(changes, key=lambda change: change.path)
 
-    def _changed(self, path: str) -> FileChange | None:
+    def _changed(self, path: str, folders: dict[str, bool]) -> FileChange | None:
         before = self._manifest[path]
-        try:
-            now: Stamp | None = Stamp.of(os.lstat(self.path / path))
-        except (FileNotFoundError, NotADirectoryError):
-            now = None
+        now: Stamp | None = None
+        if self._is_folder(path.rpartition("/")[0], folders):
+            with suppress(OSError):
+                now = Stamp.of(os.lstat(self.path / path))
         if now == before and (self._exact_clock or stat.S_ISLNK(before.mode)):
             return None
         if stat.S_ISLNK(before.mode):
@@ -374,6 +375,16 @@ class Copy:
         if base == data and mode == mode_before:
             return None
         return FileChange(path, "modify", base, data, mode_before, mode)
+
+    def _is_folder(self, folder: str, known: dict[str, bool]) -> bool:
+        """Whether a folder of the copy is one, and so are those above: not links, through which other files are seen.
+
+        One that a command has closed is opened: what is in it was not deleted.
+        """
+        if folder not in known:
+            above = self._is_folder(folder.rpartition("/")[0], known)
+            known[folder] = above and open_up(str(self.path / folder))
+        return known[folder]
 
     def _deleted(self, path: str) -> FileChange | None:
         base = self._base(path)

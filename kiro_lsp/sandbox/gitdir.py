@@ -23,7 +23,14 @@ _CORE: Final = frozenset(
     {"filemode", "ignorecase", "symlinks", "autocrlf", "eol", "precomposeunicode", "repositoryformatversion"}
 )
 _EXTENSIONS: Final = frozenset({"objectformat", "refstorage"})
-_COPIED: Final = ("packed-refs", "shallow", "info/exclude", "info/attributes", "info/sparse-checkout")
+_COPIED: Final = (
+    "packed-refs",
+    "shallow",
+    "info/exclude",
+    "info/attributes",
+    "info/sparse-checkout",
+    "logs/refs/stash",
+)
 _OWN: Final = "[user]\n\tname = Agent\n\temail = agent@localhost\n[commit]\n\tgpgsign = false\n[gc]\n\tauto = 0\n"
 
 

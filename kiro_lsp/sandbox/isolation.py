@@ -155,7 +155,7 @@ class IsolatedCopy:
             hidden=self.policy.hidden,
             readable={**tools, **objects},
             writable=[each for each, _ in _homes(self.policy)],
-            guarded=sorted(path for path in self._guarded if os.path.exists(path)),
+            guarded=[path for path in _guarded_paths(self.policy) if os.path.exists(path)],
             home=home,
         )
         # As user 0 bubblewrap makes no user namespace, so it needs ours with its rights, which it gives up itself.
@@ -286,10 +286,13 @@ def _homes(policy: Policy) -> list[tuple[str, Home]]:
     return found
 
 
+def _guarded_paths(policy: Policy) -> list[str]:
+    return [os.path.join(place, name) for place, home in _homes(policy) for name in home.guarded]
+
+
 def _guarded(policy: Policy) -> trespass.Seen:
-    """What the guarded names of the agent's folders are like, those that are not there left out."""
+    """What the guarded files of the agent's folders are like."""
     seen: trespass.Seen = {}
-    for place, home in _homes(policy):
-        for name in home.guarded:
-            trespass.stamp_all(seen, os.path.join(place, name))
+    for path in _guarded_paths(policy):
+        trespass.stamp_all(seen, path)
     return seen

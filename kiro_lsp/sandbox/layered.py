@@ -25,7 +25,7 @@ from kiro_lsp.changes.model import FileChange
 from kiro_lsp.errors import PathRefused, UnreadableFile
 from kiro_lsp.sandbox import files, git, gitdir, listing, masks, namespace, paths
 from kiro_lsp.sandbox.copy import CHANGED_FILE_LIMIT, LeftOut, left_by_tools, runs, with_execution
-from kiro_lsp.sandbox.ownership import OwnedFolder
+from kiro_lsp.sandbox.ownership import OwnedFolder, open_up
 from kiro_lsp.sandbox.programs import reduced_environ
 from kiro_lsp.sandbox.stamps import clock
 
@@ -83,13 +83,10 @@ class Mounting:
 
         `closed` makes the rest of the file system read-only, but for `writable`.
         """
-        order = {
-            "root": str(root),
-            "upper": str(upper),
-            "work": str(work),
-            "closed": closed,
-            "writable": list(writable),
-        }
+        repository = gitdir.find(root)
+        readable = [str(repository.common / "objects")] if repository is not None and repository.linked else []
+        order: dict[str, object] = {"root": str(root), "upper": str(upper), "work": str(work)}
+        order |= {"closed": closed, "writable": list(writable), "readable": readable}
         assert self.helper.stdin is not None
         assert self.helper.stdout is not None
         with suppress(BrokenPipeError):
@@ -220,6 +217,7 @@ class Layered:
         below = os.path.join(self.root, *folder.split("/"))
         replaced = replaced or _is_opaque(upper)
         names = set()
+        open_up(upper)
         for entry in sorted(os.scandir(upper), key=lambda entry: entry.name):
             path = f"{folder}/{entry.name}" if folder else entry.name
             names.add(entry.name)

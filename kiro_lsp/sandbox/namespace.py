@@ -2,14 +2,14 @@
 
 Runs as a script of its own (`python -I -S namespace.py`), since a process with threads cannot enter a user namespace.
 
-    stdin   one line of JSON {root, upper, work, closed}; its end means: the server has what it wants
+    stdin   one line of JSON {root, upper, work, closed, writable, readable}; its end means: the server has what it wants
     stdout  one line of JSON: {} or {"error": message}
 
 It makes a user and a mount namespace, mounts root (lower) and upper as one tree onto root itself, so that every spelling
 of a path in the project, absolute ones too, leads into the overlay. With `closed` all other mounts become read-only, but
-for `writable` folders and a fresh /tmp and /dev/shm: that is for systems without bubblewrap, which does better. The
-server opens descriptors of the namespaces while this process waits; they keep the mounts alive afterwards, and nothing
-is left to unmount when the server dies.
+for `writable` folders and a fresh /tmp and /dev/shm, where `readable` ones stay as they are: that is for systems without
+bubblewrap, which does better. The server opens descriptors of the namespaces while this process waits; they keep the
+mounts alive afterwards, and nothing is left to unmount when the server dies.
 """
 
 from __future__ import annotations
@@ -61,12 +61,12 @@ def lay_over(order: dict[str, Any]) -> None:
     except OSError:
         _mount(what, b"overlay", order["root"], b"overlay", 0, f"userxattr,{layers}")
     if order["closed"]:
-        _close(order["root"], order["writable"])
+        _close(order["root"], order["writable"], order["readable"])
 
 
-def _close(root: str, writable: list[str]) -> None:
+def _close(root: str, writable: list[str], readable: list[str]) -> None:
     """Everything read-only but the overlay, what is named, and a fresh place for temporary files."""
-    kept = {path: os.open(path, os.O_PATH) for path in (*writable, root) if os.path.exists(path)}
+    kept = {path: os.open(path, os.O_PATH) for path in (*readable, *writable, root) if os.path.exists(path)}
     fresh = [path for path in ("/tmp", "/dev/shm") if os.path.isdir(path)]  # noqa: S108  # to be covered, not used
     _read_only("/", AT_RECURSIVE, on=True)
     for path in fresh:
@@ -75,7 +75,8 @@ def _close(root: str, writable: list[str]) -> None:
         if not os.path.exists(path):
             os.makedirs(path)
         _mount(path, f"/proc/self/fd/{descriptor}".encode(), path, None, MS_BIND, None)
-        _read_only(path, 0, on=False)
+        if path not in readable:
+            _read_only(path, 0, on=False)
 
 
 def _read_only(path: str, flags: int, *, on: bool) -> None:

@@ -108,14 +108,19 @@ def delete(path: Path) -> None:
         with suppress(OSError):
             path.unlink()
         return
-    _open_up(str(path))
+    open_up(str(path))
     for folder, names, _files in os.walk(path):
         for name in names:
-            _open_up(os.path.join(folder, name))
+            open_up(os.path.join(folder, name))
     shutil.rmtree(path, ignore_errors=True)
 
 
-def _open_up(folder: str) -> None:
-    with suppress(OSError):
-        if stat.S_ISDIR(os.lstat(folder).st_mode):
-            os.chmod(folder, 0o700)
+def open_up(folder: str) -> bool:
+    """Make a folder one that its owner can look into and change; False when it is none, or not ours."""
+    try:
+        mode = os.lstat(folder).st_mode
+        if stat.S_ISDIR(mode) and mode & stat.S_IRWXU != stat.S_IRWXU:
+            os.chmod(folder, stat.S_IMODE(mode) | stat.S_IRWXU)
+        return stat.S_ISDIR(mode)
+    except OSError:
+        return False
