@@ -24,7 +24,9 @@ from kiro_lsp.lsp.commands import Commands
 from kiro_lsp.lsp.editor import Editor
 from kiro_lsp.lsp.endpoint import INVALID_PARAMS, REQUEST_FAILED, Endpoint, ResponseError
 from kiro_lsp.lsp.features import Features
+from kiro_lsp.lsp.features.code_lens import FIRST_LENSES
 from kiro_lsp.lsp.forward import Forwarder
+from kiro_lsp.lsp.keeper import Keeper
 from kiro_lsp.lsp.reviews import Reviews
 from kiro_lsp.lsp.session import Session
 from kiro_lsp.settings import STANDARD_KEYS
@@ -71,7 +73,7 @@ class Backend:
         """Open the store and enter the engine. Raises StoreError."""
         store = await asyncio.to_thread(Store.open, state_dir(environ))
         settings: dict[str, Any] = dict(client.settings)
-        environ = dict(environ)
+        started_with, environ = environ, dict(environ)
         engine = Engine(
             store,
             face="editor",
@@ -82,6 +84,7 @@ class Backend:
         )
         await engine.__aenter__()
         session = Session(engine, editor, endpoint, group, settings)
+        session.views.kept[FIRST_LENSES] = Keeper(engine, state_dir(environ), started_with, client)
         reviews = Reviews(engine, editor, endpoint)
         forwarder = Forwarder(engine, editor, endpoint, reviews, group)
         commands = Commands(engine, session, endpoint, forwarder, reviews, group)

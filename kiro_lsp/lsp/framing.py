@@ -180,11 +180,16 @@ def parsed(content: bytes) -> list[Incoming]:
     return [Malformed(-32600, "a message is not an object")]
 
 
-def read_forever(stream: BinaryIO, deliver: Callable[[Sequence[Incoming] | None], None]) -> None:
-    """Read until the stream ends; `deliver` gets batches and finally None. Runs in its own thread."""
+def read_forever(stream: BinaryIO, deliver: Callable[[Sequence[Incoming] | None], None], before: bytes = b"") -> None:
+    """Read until the stream ends; `deliver` gets batches and finally None. Runs in its own thread.
+
+    `before` was read of the stream already.
+    """
     reader = FrameReader()
     read = getattr(stream, "read1", stream.read)
     try:
+        if messages := reader.feed(before):
+            deliver(messages)
         while data := read(_READ):
             if messages := reader.feed(data):
                 deliver(messages)

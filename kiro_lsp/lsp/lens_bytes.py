@@ -7,28 +7,39 @@ filled into a template. Tasks with a run are few, and their lenses show seconds:
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import orjson
 
 from kiro_lsp.engine.engine import LiveRun
 from kiro_lsp.lsp.endpoint import Raw, dumped, dumped_each
+from kiro_lsp.lsp.lens_templates import (
+    CHOSEN_AT_MOST,
+    LINE,
+    NUMBER,
+    SELECTOR,
+    URI,
+    Filler,
+    Template,
+    has_lenses,
+    pieces,
+    repeated,
+    selector,
+)
 from kiro_lsp.lsp.lenses import Lens, Offer, lenses_of, to_wire
 from kiro_lsp.spec.assemble import Parsed
 from kiro_lsp.spec.model import Task
 
 _BLOCK: Final = 128
-_CHOSEN_AT_MOST: Final = 500
-"""Tasks of a file for which an agent is chosen before they are asked for; each takes about a tenth of a millisecond."""
-_OVER: Final = frozenset({"done", "blocked"})
 _NONE: Final[Mapping[str, Lens]] = {}
 _LINE: Final = 987654321
+_NUMBER: Final = 987654322
 _SELECTOR: Final = "\u2063selector\u2063"
-"""Stand for the line and the selector while a template is made; no file has so many lines, no id such characters."""
+_URI: Final = "\u2063uri\u2063"
+"""Stand for what goes into the gaps while a template is made; no file has so many lines, no id such characters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,20 +58,7 @@ class Style:
 
         Lenses that are resolved later carry no name yet; of very long files only the recommended agent is named.
         """
-        return self.offer.settings is not None and self.complete and tasks <= _CHOSEN_AT_MOST
-
-
-class Template(NamedTuple):
-    """The lenses of a task nothing is going on with, as bytes with gaps for its line and its quoted selector."""
-
-    text: bytes
-    """For the operator %, empty where nothing stands above a task."""
-    gaps: tuple[int, ...]
-    """What goes into each gap: 0 the line, 1 the selector."""
-
-    def filled(self, line: int, selector: bytes) -> bytes:
-        parts = (b"%d" % line, selector)
-        return self.text % tuple([parts[gap] for gap in self.gaps])
+        return self.offer.settings is not None and self.complete and tasks <= CHOSEN_AT_MOST
 
 
 @dataclass(slots=True)
@@ -73,23 +71,23 @@ class LensBytes:
     """One a task, as if it had no run; empty where nothing stands above it."""
     _joined: list[bytes]
     """The pieces of every `_BLOCK` tasks as one."""
-    _template: Template
-    _by_agent: dict[str, Template]
-    """Templates for the agents that tasks were given; empty where there is nothing to choose."""
+    _filler: Filler
+    _by_agent: dict[str, Filler]
+    """Those for the agents that tasks were given; empty where there is nothing to choose."""
     _repeated: frozenset[str]
     """Ids of more than one task."""
 
     @classmethod
     def made(cls, parsed: Parsed, style: Style) -> LensBytes:
-        ids = parsed.rows.ids
-        repeated: frozenset[str] = frozenset()
-        if len(set(ids)) < len(ids):
-            carriers = Counter(identifier for identifier in ids if identifier is not None)
-            repeated = frozenset(identifier for identifier, count in carriers.items() if count > 1)
-        found = cls(style, parsed, [], [], _template(_plain(style)), {}, repeated)
-        selectors = dumped_each([found._selector(key) for key in parsed.rows.keys])
-        found._pieces = [found._piece(number, selector) for number, selector in enumerate(selectors)]
-        found._joined = [_joined(found._pieces, start) for start in range(0, len(ids), _BLOCK)]
+        rows, plain = parsed.rows, replace(style, offer=replace(style.offer, settings=None))
+        own = template(plain).of(dumped(style.uri), style.number)
+        found = cls(style, parsed, [], [], own, {}, repeated(rows.ids))
+        if style.chooses(len(rows.keys)):
+            selectors = dumped_each([selector(key, found._repeated) for key in rows.keys])
+            found._pieces = [found._piece(number, each) for number, each in enumerate(selectors)]
+        else:
+            found._pieces = pieces(rows, own, dumped_each)
+        found._joined = [_joined(found._pieces, start) for start in range(0, len(rows.keys), _BLOCK)]
         return found
 
     def carried(self, parsed: Parsed, style: Style) -> LensBytes:
@@ -102,7 +100,7 @@ class LensBytes:
             return LensBytes.made(parsed, style)
         new = replace(self, parsed=parsed, _pieces=list(self._pieces))
         for number in parsed.touched:
-            new._pieces[number] = new._piece(number, dumped(self._selector(parsed.rows.keys[number])))
+            new._pieces[number] = new._piece(number, dumped(selector(parsed.rows.keys[number], self._repeated)))
         changed = [number for number in parsed.touched if new._pieces[number] != self._pieces[number]]
         new._joined = _joined_again(self._joined, new._pieces, changed)
         return new
@@ -111,43 +109,39 @@ class LensBytes:
         """The answer: lenses of all tasks, those of tasks with a run as they are at this moment; `waits` as `waiting` has it."""
         joined = self._joined
         if runs or waits:
-            pieces, changed = list(self._pieces), []
+            made, changed = list(self._pieces), []
             tasks = self.parsed.task_list.tasks
             for number, key in enumerate(self.parsed.rows.keys):
-                if key in waits and key not in runs and pieces[number]:
-                    pieces[number] += b"," + dumped(to_wire([waits[key]]))[1:-1]
+                if key in waits and key not in runs and made[number]:
+                    made[number] += b"," + dumped(to_wire([waits[key]]))[1:-1]
                     changed.append(number)
                 if key in runs:
-                    about = {"uri": self.style.uri, "task": self._selector(key)}
+                    about = {"uri": self.style.uri, "task": selector(key, self._repeated)}
                     found = lenses_of(tasks[number], runs[key], about, self.style.offer, now)
-                    pieces[number] = dumped(to_wire(found))[1:-1]
+                    made[number] = dumped(to_wire(found))[1:-1]
                     changed.append(number)
-            joined = _joined_again(joined, pieces, changed)
+            joined = _joined_again(joined, made, changed)
         parts = [b"["]
         for block in filter(None, joined):
             parts += (block, b",")
         parts[max(1, len(parts) - 1) :] = [b"]"]
         return Raw(*parts)
 
-    def _piece(self, number: int, selector: bytes) -> bytes:
+    def _piece(self, number: int, named: bytes) -> bytes:
         rows = self.parsed.rows
-        if rows.criteria[number] or rows.withdrawn[number] or rows.statuses[number] in _OVER:
+        if not has_lenses(rows, number):
             return b""
-        template = self._template_of(number) if self.style.chooses(len(rows.keys)) else self._template
-        return template.filled(rows.lines[number], selector) if template.text else b""
+        filler = self._filler_of(number) if self.style.chooses(len(rows.keys)) else self._filler
+        return filler.filled(rows.lines[number], named) if filler.text else b""
 
-    def _template_of(self, number: int) -> Template:
-        offer = self.style.offer
-        agent = offer.agent_for(self.parsed.task_list.tasks[number])
+    def _filler_of(self, number: int) -> Filler:
+        style = self.style
+        agent = style.offer.agent_for(self.parsed.task_list.tasks[number])
         name = agent.name if agent is not None else ""
         if name not in self._by_agent:
-            plain = _plain(self.style)
-            self._by_agent[name] = _template(replace(plain, offer=replace(plain.offer, recommended=agent)))
+            chosen = replace(style, offer=replace(style.offer, settings=None, recommended=agent))
+            self._by_agent[name] = template(chosen).of(dumped(style.uri), style.number)
         return self._by_agent[name]
-
-    def _selector(self, key: str) -> str:
-        """As `tasks.selectors` has it."""
-        return f"{key}~1" if key in self._repeated else key
 
 
 def _joined(pieces: Sequence[bytes], start: int) -> bytes:
@@ -161,29 +155,20 @@ def _joined_again(joined: Sequence[bytes], pieces: Sequence[bytes], changed: Seq
     return found
 
 
-def _plain(style: Style) -> Style:
-    """Without a choice by task."""
-    return replace(style, offer=replace(style.offer, settings=None))
-
-
-def _template(style: Style) -> Template:
+def template(style: Style) -> Template:
+    """What stands above an open task, for any document: its name in `style` counts for nothing."""
     task = Task(_SELECTOR, None, "", "open", " ", _LINE, 3, _LINE + 1, 0)
-    found = lenses_of(task, None, {"uri": style.uri, "task": _SELECTOR}, style.offer, datetime.min)
+    found = lenses_of(task, None, {"uri": _URI, "task": _SELECTOR}, style.offer, datetime.min)
     if not found:
-        return Template(b"", ())
-    wire = to_wire(found) if style.complete else [_unresolved(style, lens, at) for at, lens in enumerate(found)]
-    selector, line = orjson.dumps(_SELECTOR), b"%d" % _LINE
-    text = dumped(wire)[1:-1].replace(b"%", b"%%")
-    gaps = sorted([(at, 0) for at in _places(text, line)] + [(at, 1) for at in _places(text, selector)])
-    return Template(text.replace(line, b"%b").replace(selector, b"%b"), tuple(gap for _at, gap in gaps))
+        return Template(())
+    wire = to_wire(found) if style.complete else [_unresolved(lens, at) for at, lens in enumerate(found)]
+    gaps = {b"%d" % _LINE: LINE, orjson.dumps(_SELECTOR): SELECTOR, orjson.dumps(_URI): URI, b"%d" % _NUMBER: NUMBER}
+    cut = re.split(b"(%b)" % b"|".join(map(re.escape, gaps)), dumped(wire)[1:-1])
+    return Template(tuple(gaps.get(part, part) for part in cut))
 
 
-def _places(text: bytes, part: bytes) -> list[int]:
-    return [match.start() for match in re.finditer(re.escape(part), text)]
-
-
-def _unresolved(style: Style, lens: Lens, at: int) -> dict[str, Any]:
-    return {"range": to_wire([lens])[0]["range"], "data": [style.number, _SELECTOR, at]}
+def _unresolved(lens: Lens, at: int) -> dict[str, Any]:
+    return {"range": to_wire([lens])[0]["range"], "data": [_NUMBER, _SELECTOR, at]}
 
 
 def resolved(style: Style, parsed: Parsed, data: Sequence[Any], now: datetime) -> dict[str, Any] | None:

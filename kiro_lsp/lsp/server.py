@@ -8,6 +8,7 @@ threads while the client goes on. Hot methods (sync, lenses) are served from pla
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -18,6 +19,7 @@ from kiro_lsp.lsp.background import Background
 from kiro_lsp.lsp.capabilities import NAME, initialize_result
 from kiro_lsp.lsp.client import Client, client_of
 from kiro_lsp.lsp.command_ids import COMMAND_IDS
+from kiro_lsp.lsp.doorstep import STRANGER, Greeted
 from kiro_lsp.lsp.editor import Editor
 from kiro_lsp.lsp.endpoint import (
     HANDED_ON,
@@ -28,6 +30,7 @@ from kiro_lsp.lsp.endpoint import (
     NOT_INITIALIZED,
     Endpoint,
     Inbox,
+    Raw,
     ResponseError,
 )
 from kiro_lsp.lsp.framing import Incoming, Malformed
@@ -57,11 +60,14 @@ _PARENT_SECONDS: Final = 2.0
 class Server:
     """One server for one client. `send_bytes` gets message bodies; it must not block."""
 
-    def __init__(self, send_bytes: Callable[[bytes], None], environ: Mapping[str, str]) -> None:
+    def __init__(
+        self, send_bytes: Callable[[bytes], None], environ: Mapping[str, str], greeted: Greeted = STRANGER
+    ) -> None:
         self.endpoint = Endpoint(send_bytes)
         self.editor = Editor(self.endpoint)
         self._send_bytes = send_bytes
         self._environ = environ
+        self._greeted = greeted
         self._inbox = Inbox(self.endpoint)
         self._state = "new"
         self._exit_code: int | None = None
@@ -85,6 +91,7 @@ class Server:
         try:
             async with asyncio.TaskGroup() as group:
                 self._group = Background(group)
+                self._take_over()
                 await self._ended.wait()
                 self._inbox.cancel_all()
                 await self._close_backend()
@@ -188,14 +195,25 @@ class Server:
 
     # Start
 
+    def _take_over(self) -> None:
+        """Go on with a client that was greeted before there was a server."""
+        message = self._greeted.initialize
+        if message is not None:
+            self._begin(message, message["params"])
+            for following in self._greeted.messages:
+                self._take(following)
+
     def _initialized_with(
         self, message: Mapping[str, Any], params: Mapping[str, Any], identifier: int | str | None
     ) -> None:
+        self._begin(message, params)
+        self.endpoint.answer(identifier, initialize_result(self.editor.client, list(COMMAND_IDS), self._features))
+
+    def _begin(self, message: Mapping[str, Any], params: Mapping[str, Any]) -> None:
         self._state = "running"
         self._initialize = message
         self.editor.client = client = client_of(params)
         self._features = features.load()
-        self.endpoint.answer(identifier, initialize_result(client, list(COMMAND_IDS), self._features))
         self._tasks.create_task(self._start(client, params), name="start")
         parent = params.get("processId")
         if isinstance(parent, int) and not isinstance(parent, bool) and parent > 0:
@@ -215,6 +233,8 @@ class Server:
             self._ready.set()
             return
         self._backend = backend
+        for uri in self._greeted.shown:  # the lenses there name it by the first number
+            backend.session.views.number_of(uri)
         folders = _folders_of(params)
         backend.session.folders = list(folders)
         self._answering.set()
@@ -225,9 +245,18 @@ class Server:
                 backend.answers.changed(document, at_once=True)
         finally:
             self._ready.set()
+        await self._correct_first_lenses(backend)
         if backend.notices:
             self.endpoint.notify("window/showMessage", {"type": 2, "message": " ".join(backend.notices)})
         await backend.start_cold(self._initialize, self._send_cold)
+
+    async def _correct_first_lenses(self, backend: Backend) -> None:
+        """Lenses that were answered from what was offered last time are asked for again, if that is not offered now."""
+        for uri, shown in self._greeted.shown.items():
+            with contextlib.suppress(ResponseError):  # edited meanwhile: it is asked for again as it is
+                now = await backend.answers.answer("textDocument/codeLens", {"textDocument": {"uri": uri}})
+                if not isinstance(now, Raw) or bytes(now) != shown:
+                    backend.session.refresh_lenses()
 
     def _send_cold(self, body: bytes) -> None:
         self._send_bytes(body)

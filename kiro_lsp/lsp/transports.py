@@ -15,36 +15,19 @@ import threading
 from collections.abc import Mapping, Sequence
 from typing import BinaryIO, cast
 
+from kiro_lsp.lsp.doorstep import STRANGER, Greeted
 from kiro_lsp.lsp.framing import MESSAGE_LIMIT, FrameWriter, Incoming, parsed, read_forever
 from kiro_lsp.lsp.server import Server
 
-_PIPE_BYTES = 1024 * 1024
 _SWITCH_SECONDS = 0.001
 """How long a thread that parses or checks may keep reader, loop and writer waiting, each in turn."""
 
 
-def serve_stdio(environ: Mapping[str, str] | None = None) -> int:
-    """Serve the client on standard input and output; returns the exit code.
-
-    Standard output is the client's alone: what else prints there goes to standard error.
-    """
-    out = os.fdopen(os.dup(1), "wb", buffering=0)
-    os.dup2(2, 1)
-    sys.stdout = sys.stderr
-    _widen(out.fileno())
+def serve_stdio(out: BinaryIO, greeted: Greeted, environ: Mapping[str, str] | None = None) -> int:
+    """Go on with the client on standard input that was greeted at the door; returns the exit code."""
     # Unbuffered: a buffered reader holds a lock in the reading thread, which the interpreter trips over at its end.
     source = open(0, "rb", buffering=0, closefd=False)  # noqa: SIM115  # open for the life of the process
-    return asyncio.run(
-        _serve(cast("BinaryIO", source), cast("BinaryIO", out), os.environ if environ is None else environ)
-    )
-
-
-def _widen(descriptor: int) -> None:
-    """Let a pipe of Linux hold a large answer at once; elsewhere, and where it is none, nothing happens."""
-    with contextlib.suppress(ImportError, AttributeError, OSError):
-        import fcntl
-
-        fcntl.fcntl(descriptor, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
+    return asyncio.run(_serve(cast("BinaryIO", source), out, os.environ if environ is None else environ, greeted))
 
 
 def serve_tcp(host: str, port: int, environ: Mapping[str, str] | None = None) -> int:
@@ -106,7 +89,7 @@ async def _serve_ws(host: str, port: int, environ: Mapping[str, str]) -> int:
         return await ended
 
 
-async def _serve(source: BinaryIO, sink: BinaryIO, environ: Mapping[str, str]) -> int:
+async def _serve(source: BinaryIO, sink: BinaryIO, environ: Mapping[str, str], greeted: Greeted = STRANGER) -> int:
     loop = asyncio.get_running_loop()
     sys.setswitchinterval(_SWITCH_SECONDS)
 
@@ -115,13 +98,13 @@ async def _serve(source: BinaryIO, sink: BinaryIO, environ: Mapping[str, str]) -
             loop.call_soon_threadsafe(server.end, 1)
 
     writer = FrameWriter(sink, broken)
-    server = Server(writer.send, environ)
+    server = Server(writer.send, environ, greeted)
 
     def deliver(messages: Sequence[Incoming] | None) -> None:
         with contextlib.suppress(RuntimeError):  # the loop is closed: nobody is there to take them
             loop.call_soon_threadsafe(server.deliver, messages)
 
-    threading.Thread(target=read_forever, args=(source, deliver), name="lsp reader", daemon=True).start()
+    threading.Thread(target=read_forever, args=(source, deliver, greeted.rest), name="lsp reader", daemon=True).start()
     for name in ("SIGTERM", "SIGINT", "SIGHUP"):
         with contextlib.suppress(NotImplementedError, AttributeError, RuntimeError):
             loop.add_signal_handler(getattr(signal, name), server.end, 1)

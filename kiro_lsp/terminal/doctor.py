@@ -24,8 +24,8 @@ from kiro_lsp.sandbox import programs
 from kiro_lsp.settings.definitions import STANDARD_KEYS
 from kiro_lsp.store import state_dir
 from kiro_lsp.terminal.console import Console
+from kiro_lsp.terminal.logfile import log_path
 from kiro_lsp.terminal.project import open_project
-from kiro_lsp.terminal.serving import log_path
 
 Status = Literal["ok", "note", "warning", "error"]
 _MARK: dict[Status, str] = {"ok": "✓", "note": "·", "warning": "!", "error": "✗"}

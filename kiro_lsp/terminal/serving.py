@@ -1,30 +1,22 @@
-"""`serve`: which door the language server opens, and where its log goes.
-
-Standard output belongs to the client alone. The log file is opened when there is something to log; a start that goes well
-writes nothing. Imports stay out of the way here: an editor waits for the first answer.
-"""
+"""`serve`: which door the language server opens. Imports stay out of the way here: an editor waits for the first answer."""
 
 from __future__ import annotations
 
-import logging
 import os
 import sys
-import threading
-from typing import TYPE_CHECKING, TextIO
-
-from kiro_lsp.errors import KiroError, UsageError
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import argparse
 
-    from kiro_lsp.settings.redact import Redactor
     from kiro_lsp.terminal.console import Console
-
-_LOG_AT_MOST = 5_000_000
 
 
 def serve(args: argparse.Namespace, console: Console) -> int:
     """Serve one client. Started bare at a terminal, where no client can be, it prints the help."""
+    from kiro_lsp.errors import UsageError
+    from kiro_lsp.terminal.logfile import keep_log
+
     if args.pipe or args.node_ipc or args.socket:
         raise UsageError("Pipes, sockets and node IPC are not spoken here.", hint="Use --stdio, --tcp or --ws.")
     where = args.tcp if args.tcp is not None else args.ws
@@ -42,14 +34,20 @@ def serve(args: argparse.Namespace, console: Console) -> int:
 
 
 def over_stdio(log_file: str | None = None, level: str = "info") -> int:
-    """What nearly every editor starts."""
-    keep_log(log_file, level)
-    from kiro_lsp.lsp.transports import serve_stdio
+    """What nearly every editor starts: the client is greeted first, then the rest is imported."""
+    from kiro_lsp.lsp.doorstep import at_the_door
 
-    return serve_stdio()
+    out, greeted = at_the_door(os.environ)
+
+    from kiro_lsp.lsp.transports import serve_stdio
+    from kiro_lsp.terminal.logfile import keep_log
+
+    keep_log(log_file, level)
+    return serve_stdio(out, greeted)
 
 
 def _listen(host: str, port: int, *, web: bool) -> int:
+    from kiro_lsp.errors import KiroError
     from kiro_lsp.lsp import transports
 
     try:
@@ -63,6 +61,8 @@ def _listen(host: str, port: int, *, web: bool) -> int:
 
 def address(text: str) -> tuple[str, int]:
     """Host and port of `HOST:PORT`, `:PORT` or `PORT`. Raises UsageError, also for an address other machines can reach."""
+    from kiro_lsp.errors import UsageError
+
     host, _, port = text.rpartition(":")
     host = host.strip("[]") or "127.0.0.1"
     if not port.isdecimal() or int(port) > 65535:
@@ -73,58 +73,3 @@ def address(text: str) -> tuple[str, int]:
             hint="Use 127.0.0.1, through a tunnel of your own if need be.",
         )
     return host, int(port)
-
-
-def keep_log(path: str | None, level: str) -> None:
-    """Send the log to a file (None: the state folder), and nowhere else."""
-    root = logging.getLogger()
-    root.handlers[:] = [_LateFile(path)]
-    root.setLevel(level.upper())
-
-
-class _LateFile(logging.Handler):
-    """Opens its file at the first record; one that cannot be opened goes to standard error."""
-
-    def __init__(self, path: str | None) -> None:
-        super().__init__()
-        self._path = path
-        self._stream: TextIO | None = None
-        self._redactor: Redactor | None = None
-        self._opening = threading.Lock()
-        self.setFormatter(logging.Formatter("%(asctime)s %(process)d %(levelname)s %(name)s: %(message)s"))
-
-    def emit(self, record: logging.LogRecord) -> None:
-        with self._opening:
-            if self._stream is None or self._redactor is None:
-                self._stream, self._redactor = _opened(self._path), _redactor()
-        try:
-            self._stream.write(self._redactor.redact(self.format(record)) + "\n")
-            self._stream.flush()
-        except (OSError, ValueError):  # a full disk or a closed stream must not end the server
-            self.handleError(record)
-
-
-def _redactor() -> Redactor:
-    """Takes out the secrets of this process's environment, besides everything that looks like a key."""
-    from kiro_lsp.settings.redact import Redactor, is_secret
-
-    return Redactor(value for name, value in os.environ.items() if is_secret(name, value))
-
-
-def log_path() -> str:
-    """Where the log lies without `--log-file`."""
-    from kiro_lsp.store import state_dir
-
-    return str(state_dir(os.environ) / "kiro-lsp.log")
-
-
-def _opened(path: str | None) -> TextIO:
-    try:
-        path = path or log_path()
-        os.makedirs(os.path.dirname(path) or ".", mode=0o700, exist_ok=True)
-        if os.path.exists(path) and os.path.getsize(path) > _LOG_AT_MOST:
-            os.replace(path, path + ".1")
-        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-        return open(descriptor, "a", encoding="utf-8", errors="backslashreplace")
-    except OSError:
-        return sys.stderr

@@ -17,7 +17,8 @@ import pytest
 from kiro_lsp.cli import main
 from kiro_lsp.demo.editor import Editor
 from kiro_lsp.errors import UsageError
-from kiro_lsp.terminal.serving import address, keep_log
+from kiro_lsp.terminal.logfile import keep_log
+from kiro_lsp.terminal.serving import address
 
 
 @pytest.mark.parametrize(

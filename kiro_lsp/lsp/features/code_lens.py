@@ -8,10 +8,10 @@ lenses without commands, and ask for those of the lines that they show.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from kiro_lsp.lsp.aside import aside
 from kiro_lsp.lsp.client import Client
 from kiro_lsp.lsp.features import import_all
 
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 NEEDS = ("kiro_lsp.lsp.lens_bytes",)
 _OF_REQUIREMENTS = ("kiro_lsp.lsp.requirement_lenses", "kiro_lsp.spec.navigation.targets")
 """What only the lenses of requirements need; the first lens of a task file does not wait for it."""
-COMPLETE_TASKS = 300
-"""Up to so many tasks every client gets complete lenses."""
+FIRST_LENSES = "first lenses"
+"""Where the session keeps who remembers what is offered (`lsp/keeper.py`)."""
 _KEPT = "code lens"
 _TOLD = "requirement lenses"
 
@@ -53,11 +53,14 @@ async def handle(view: View, _params: Mapping[str, Any]) -> Any:
     else:
         found = kept.carried(parsed, style)
     view.kept[_KEPT] = found
+    keeper = view.views.kept.get(FIRST_LENSES)
+    if keeper is not None:
+        keeper.remember(view.root, around)
     return found.wire(runs, now_utc(), waits)
 
 
 async def _of_requirements(view: View) -> list[dict[str, Any]]:
-    await asyncio.to_thread(import_all, _OF_REQUIREMENTS)
+    await aside(import_all, _OF_REQUIREMENTS)
     from kiro_lsp.lsp import requirement_lenses
 
     found = view.kept[_TOLD] = await requirement_lenses.covered(view)
@@ -83,6 +86,7 @@ async def _are_old(view: View) -> bool:
 
 def _style(view: View, tasks: int, around: Around) -> Style:
     from kiro_lsp.lsp.lens_bytes import Style
+    from kiro_lsp.lsp.lens_templates import COMPLETE_TASKS
 
     complete = tasks <= COMPLETE_TASKS or view.client.resolves_every_lens
     return Style(view.uri, view.views.number_of(view.uri), around.offer.in_file(view.path), complete)
