@@ -284,8 +284,6 @@ def _record(row: Sequence[Any]) -> RunRecord:
     ) = row[:15]
     (reason, note, ended_at, cost, *counted, charged, files, revision, intent) = row[15:]
     input_tokens, output_tokens, cached_tokens, turns = counted
-    if cost is not None and charged and state not in events.LIVE_STATES:
-        cost = from_nano(charged)  # a process that was killed may have settled what it never came to report
     return RunRecord(
         run_id=run_id,
         root=root,
@@ -305,7 +303,7 @@ def _record(row: Sequence[Any]) -> RunRecord:
         reason=reason,
         note=note,
         ended_at=ended_at,
-        cost=cost,
+        cost=_cost(cost, charged, state),
         input_tokens=input_tokens,
         output_tokens=output_tokens,
         cached_tokens=cached_tokens,
@@ -315,6 +313,12 @@ def _record(row: Sequence[Any]) -> RunRecord:
         revision=revision,
         intent=None if intent is None else load(intent),
     )
+
+
+def _cost(reported: str | None, charged: int, state: RunState) -> str | None:
+    """What a run has cost: a process that was killed may have settled what it never came to report."""
+    ended = charged and state not in events.LIVE_STATES
+    return from_nano(charged) if ended and reported is not None else reported
 
 
 def _dump_anchor(anchor: TaskAnchor) -> str:

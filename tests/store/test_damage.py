@@ -12,7 +12,7 @@ import pytest
 from kiro_lsp.changes.model import FileChange
 from kiro_lsp.errors import StoreError
 from kiro_lsp.store import Store, database, schema
-from tests.store.rows import REPO, Other, add_run, integrity
+from tests.store.rows import REPO, Other, add_run, integrity, together
 
 FILE = "kiro-lsp.db"
 
@@ -181,18 +181,26 @@ def test_of_several_processes_one_sets_a_damaged_file_aside(folder: Path) -> Non
     filled(folder)
     DAMAGES["middle"](folder / FILE)
     others = [Other(folder, "open_only") for _ in range(4)]
-    for other in others:
-        assert other.hear() == "ready"
-    for other in others:
-        other.go()
-    told = [other.hear() for other in others]
-    for other in others:
-        other.__exit__()
+    told = together(others)
     assert sorted(len(one["notices"]) for one in told) == [0, 0, 0, 1]
     assert (
         len([path for path in folder.iterdir() if path.name.count(".damaged-") and not path.name.endswith("-wal")]) == 1
     )
     assert integrity(folder) == "ok"
+
+
+def test_a_damaged_file_of_an_older_version_loses_nothing_that_is_readable(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps = schema.MIGRATIONS
+    monkeypatch.setattr(schema, "MIGRATIONS", steps[:1])
+    filled(folder)
+    monkeypatch.setattr(schema, "MIGRATIONS", steps)
+    DAMAGES["middle"](folder / FILE)
+    store = Store.open(folder)
+    assert "damaged" in store.notices[0]
+    assert store.run("run-1").turns == 0
+    store.close()
 
 
 @pytest.mark.parametrize("part", ["-wal", "-shm"])
