@@ -168,6 +168,11 @@ def dollars(cost: str) -> str:
     return "<$0.01" if 0 < amount < Decimal("0.01") else f"${amount:.2f}"
 
 
+def about(cost: str) -> str:
+    """An estimate in words: "about $0.12", "under $0.01"."""
+    return f"under {dollars(cost)[1:]}" if dollars(cost).startswith("<") else f"about {dollars(cost)}"
+
+
 def used_in_words(billing: str, cost: str | None, charged: str = "0", tokens: int = 0, turns: int = 0) -> str:
     """What a run has used: dollars where it is metered, tokens and turns elsewhere; "" for nothing."""
     if billing != "metered":

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from kiro_lsp.budget import dollars
+from kiro_lsp.budget import about
 from kiro_lsp.engine.engine import Engine, StartRun
 from kiro_lsp.engine.prices import estimates
 from kiro_lsp.engine.settle import Settled
@@ -292,7 +292,7 @@ def _file_beside(root: Path, path: Path) -> str | None:
 
 def _titled(info: AgentInfo, estimate: str | None) -> str:
     """An agent on a button, with its model and about what the task costs with it."""
-    more = [part for part in (info.model, estimate and f"about {dollars(estimate)}") if part]
+    more = [part for part in (info.model, estimate and about(estimate)) if part]
     return f"{info.label} ({', '.join(more)})" if more else info.label
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import argparse
 
-from kiro_lsp.budget import dollars
+from kiro_lsp.budget import about
 from kiro_lsp.engine.pick import pasts_in
 from kiro_lsp.engine.prices import estimates
 from kiro_lsp.engine.wire import agent_json, choice_json
@@ -80,7 +80,7 @@ def explain(path: str, selector: str, console: Console) -> int:
         console.line(f"  kind    {', '.join([analysis.kind, analysis.complexity, *more])}{guess}")
         if cost is not None:
             ceiling = settings.cost.max_cost_per_run
-            console.line(f"  cost    about {dollars(cost)} (a guess), at most ${ceiling} a run")
+            console.line(f"  cost    {about(cost)} (a guess), at most ${ceiling} a run")
         if asks:
             console.line(f"  a run asks {visible(asks)} first (routing.classifier_model), which may decide otherwise")
     if chosen is None:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import Final, NamedTuple
 
-from kiro_lsp.budget import dollars, estimated, from_nano
+from kiro_lsp.budget import about, dollars, estimated, from_nano
 from kiro_lsp.spec.editing.requirement_ids import entry_of, requirement_target
 from kiro_lsp.spec.facts import AgentFact, Facts, RunFact
 from kiro_lsp.spec.model import Task
@@ -145,12 +145,8 @@ class Hovers:
             return
         size = sum(len(text) for text in self.facts.documents.values()) + len(task.body)
         nano = chosen.price(estimated(size, analyse(task).complexity))
-        about = (
-            f"the price of {chosen.model} is not known"
-            if nano is None
-            else f"about {dollars(from_nano(nano))}, a guess"
-        )
-        out.paragraph(f"Estimate: {out.plain(f'{about}; at most {chosen.ceiling}')}")
+        guess = f"the price of {chosen.model} is not known" if nano is None else f"{about(from_nano(nano))}, a guess"
+        out.paragraph(f"Estimate: {out.plain(f'{guess}; at most {chosen.ceiling}')}")
 
     def _dependency(self, name: str, out: _Writer) -> str:
         task = self.by_id.get(name)

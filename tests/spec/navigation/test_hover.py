@@ -183,7 +183,7 @@ PRICED = AgentFact("c", "Claude", True, "a guess", way="api", model="m", ceiling
             replace(PRICED, price=lambda usage: 10_000 * usage.output_tokens),
             "Estimate: about $0.03, a guess; at most $2 a run, $10 a day",
         ),
-        (replace(PRICED, price=lambda _usage: 5), "Estimate: about <$0.01, a guess; at most $2 a run, $10 a day"),
+        (replace(PRICED, price=lambda _usage: 5), "Estimate: under $0.01, a guess; at most $2 a run, $10 a day"),
         (
             replace(PRICED, price=lambda _usage: None),
             "Estimate: the price of m is not known; at most $2 a run, $10 a day",
