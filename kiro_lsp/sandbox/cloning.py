@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import errno
 import os
-import stat
 import sys
 from typing import Final
 
 _CHUNK: Final = 1 << 24
 _FICLONE: Final = 0x40049409
 """The Linux request that makes a file share the blocks of another, as XFS and btrfs can."""
+
+_NEW: Final = (
+    os.O_WRONLY
+    | os.O_CREAT
+    | os.O_EXCL
+    | getattr(os, "O_NOFOLLOW", 0)
+    | getattr(os, "O_BINARY", 0)
+    | getattr(os, "O_CLOEXEC", 0)
+)
+_BY_DESCRIPTOR: Final = os.utime in os.supports_fd and hasattr(os, "fchmod")
 
 _UNSUPPORTED: Final = frozenset(
     {errno.EXDEV, errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP, errno.ENOTTY, errno.EPERM, errno.EBADF}
@@ -33,22 +42,20 @@ class Cloner:
         if sys.platform == "darwin" and self._shares_blocks and self._clonefile(source, target, folder):
             os.chmod(target, _mode(status), dir_fd=folder)
             return os.stat(target, dir_fd=folder, follow_symlinks=False)
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
-        by_descriptor = os.utime in os.supports_fd
-        descriptor = os.open(target, flags | getattr(os, "O_CLOEXEC", 0), _mode(status), dir_fd=folder)
+        mode = _mode(status)
+        descriptor = os.open(target, _NEW, mode, dir_fd=folder)
         try:
             if not (self._shares_blocks and self._ficlone(source, descriptor)):
                 self._copy(source, descriptor, status.st_size)
-            if by_descriptor:
+            if _BY_DESCRIPTOR:
                 os.utime(descriptor, ns=(status.st_atime_ns, status.st_mtime_ns))
-            made = os.fstat(descriptor)
-            if hasattr(os, "fchmod") and stat.S_IMODE(made.st_mode) != _mode(status):
-                os.fchmod(descriptor, _mode(status))
                 made = os.fstat(descriptor)
+                if made.st_mode & 0o7777 != mode:
+                    os.fchmod(descriptor, mode)
+                    made = os.fstat(descriptor)
+                return made
         finally:
             os.close(descriptor)
-        if by_descriptor:
-            return made
         os.utime(target, ns=(status.st_atime_ns, status.st_mtime_ns))
         return os.stat(target)
 
@@ -98,4 +105,4 @@ class Cloner:
 
 
 def _mode(status: os.stat_result) -> int:
-    return stat.S_IMODE(status.st_mode) & 0o777 | stat.S_IRUSR | stat.S_IWUSR
+    return status.st_mode & 0o777 | 0o600

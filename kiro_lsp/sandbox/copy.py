@@ -41,7 +41,7 @@ _BY_TESTS: Final = frozenset(
 """What test runs leave behind in projects that do not ignore it; never a change that somebody wants to review."""
 
 _CLOCK_SECONDS: Final = 0.1
-_THREADS: Final = 4
+_THREADS: Final = 2
 _MEMORY: Final = "copy.json"
 """Beside the copy: what of it the next run may keep."""
 
@@ -192,22 +192,21 @@ class Copy:
         """
         before = stamps.remembered(self._owned.path / _MEMORY, self.root)
         usable = {
-            entry.path
+            entry.path: before[entry.path][1]
             for entry in listed
-            if entry.kind == "file"
-            and entry.path in before
-            and entry.path not in buffers
-            and masks.hidden(entry.path, trusted=self.trusted) is None
+            if entry.path in before and entry.kind == "file" and entry.path not in buffers
         }
+        for path in [path for path in usable if masks.hidden(path, trusted=self.trusted) is not None]:
+            del usable[path]
         kept: set[str] = set()
         real = os.path.realpath(self.root)
-        for path, stamp in stamps.clear(self.path, {path: before[path][1] for path in usable}):
+        for path, stamp in stamps.clear(self.path, usable):
+            source = before[path][0]
             with suppress(OSError):
-                status = os.lstat(os.path.join(real, path))
-                if Stamp.of(status) == before[path][0]:
+                if Stamp.of(os.lstat(f"{real}/{path}")) == source:
                     kept.add(path)
-                    self._sources[path], self._manifest[path] = before[path][0], stamp
-                    self._modes[path] = stat.S_IMODE(status.st_mode)
+                    self._sources[path], self._manifest[path] = source, stamp
+                    self._modes[path] = stat.S_IMODE(source.mode)
                     continue
             os.unlink(self.path / path)
         return kept
@@ -244,11 +243,13 @@ class Copy:
             for name in names:
                 path = f"{folder}/{name}" if folder else name
                 try:
-                    source = files.open_source(self.root, place, path if place is None else name)
+                    source = self._source(place, path)
                     if source is None:
                         continue
                     try:
                         status = os.fstat(source)
+                        if not stat.S_ISREG(status.st_mode):
+                            raise UnreadableFile("it is not a regular file any more")
                         where = str(self.path / path) if target is None else name
                         cloned[path] = (status, cloner.clone(source, status, where, target))
                     finally:
@@ -258,6 +259,11 @@ class Copy:
                 except PermissionError as error:
                     left_out.append(LeftOut(path, f"it cannot be read: {error.strerror}"))
         return cloned, left_out
+
+    def _source(self, folder: int | None, path: str) -> int | None:
+        if folder is None:
+            return files.open_source(self.root, None, path)
+        return files.open_listed(folder, path.rpartition("/")[2])
 
     def _link(self, path: str) -> None:
         """The same link, as long as it leads to something inside; an absolute one becomes relative, so that it stays

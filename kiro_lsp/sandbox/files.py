@@ -30,6 +30,7 @@ __all__ = [
     "list_files",
     "mode_of",
     "open_folder",
+    "open_listed",
     "open_root",
     "open_source",
     "remove",
@@ -194,6 +195,21 @@ def open_source(root: Path | str, descriptor: int | None, relative: str) -> int 
         os.close(file)
         raise _special(relative, mode)
     return file
+
+
+def open_listed(folder: int, name: str) -> int | None:
+    """A descriptor of what a listing has just called a file, in an open folder; None when it is not there any more.
+
+    The caller looks at what it opened. A link raises PathRefused, what cannot be opened PermissionError or OSError.
+    """
+    try:
+        return os.open(name, _FILE, dir_fd=folder)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        if error.errno in _LINK_IN_THE_WAY:
+            raise _LinkFound(f"{name} is refused: it became a symbolic link.") from error
+        raise
 
 
 @contextmanager

@@ -42,7 +42,7 @@ def remembered(path: Path, root: Path) -> dict[str, tuple[Stamp, Stamp]]:
         if memory["root"] != os.path.realpath(root):
             return {}
         return {name: (Stamp(*source), Stamp(*made)) for name, (source, made) in memory["files"].items()}
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return {}
 
 
