@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from kiro_lsp.lsp.first_lenses import Offered
 
 _HEADER: Final = re.compile(rb"Content-Length: (\d{1,8})\r\n\r\n")
+_PLAIN: Final = b"Content-Length: "
+_COUNT: Final = re.compile(rb"\d{0,8}(?:\r(?:\n\r?)?)?")
 _READ: Final = 64 * 1024
 _PIPE_BYTES: Final = 1024 * 1024
 _PATIENCE_SECONDS: Final = 0.25
@@ -217,6 +219,10 @@ class _Frames:
 
 
 def _may_become_header(buffer: bytes) -> bool:
-    """Whether what was read is a header of the plain kind, or the beginning of one."""
-    plain = b"Content-Length: "
-    return buffer.startswith(plain) or plain.startswith(buffer)
+    """Whether what was read begins with a header of the plain kind, or is the beginning of one."""
+    if _HEADER.match(buffer):
+        return True
+    end = buffer.rfind(b" ") + 1
+    return (
+        _PLAIN.startswith(buffer) if not end else buffer[:end] == _PLAIN and _COUNT.fullmatch(buffer, end) is not None
+    )

@@ -166,6 +166,23 @@ def test_what_the_door_cannot_know_is_left_to_the_server(tmp_path: Path, project
     assert greeted.shown == {}
 
 
+def test_a_client_with_another_header_is_not_kept_waiting(tmp_path: Path) -> None:
+    """As pygls' own client has it; its pipe stays open."""
+    body = json.dumps(initialize(tmp_path)).encode()
+    data = b"Content-Length: %d\r\nContent-Type: application/vscode-jsonrpc; charset=utf-8\r\n\r\n%b" % (
+        len(body),
+        body,
+    )
+    for whole in (data, data[:30], b"\r\n", b"Content-Length:5\r\n\r\n"):
+        source, sink = os.pipe()
+        try:
+            os.write(sink, whole)
+            assert greet(source, lambda _body: None, environ_of(tmp_path)) == Greeted(None, (), whole)
+        finally:
+            os.close(source)
+            os.close(sink)
+
+
 ODD = [
     b"",
     b"junk",
