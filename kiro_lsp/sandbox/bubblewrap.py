@@ -48,11 +48,13 @@ class Bubblewrap:
         readable: Mapping[str, str] | None = None,
         writable: Iterable[str] = (),
         guarded: Iterable[str] = (),
+        inside_root: Iterable[str] = (),
         home: str | None = None,
     ) -> tuple[str, ...]:
         """What goes in front of a command: `tree` is shown at `root`, writable.
 
-        `hidden` folders are empty inside; `readable` (place inside → source) and `writable` paths are as outside,
+        `inside_root` are folders of the root that the tree does not hold: they are shown read-only. `hidden` folders are
+        empty inside; `readable` (place inside → source) and `writable` paths are as outside,
         `guarded` ones read-only although a writable folder holds them.
         """
         arguments = [self.program, *self._basis(network=network)]
@@ -66,7 +68,13 @@ class Bubblewrap:
         for option, places in (("--bind", writable), ("--ro-bind", guarded)):
             for place in places:
                 arguments += [option, place, place]
-        return (*arguments, "--bind", tree, root, "--chdir", cwd, "--")
+        arguments += ["--bind", tree, root]
+        for place in inside_root:
+            # Bubblewrap makes an empty folder to mount on, which stays; what has files in it is the project's own.
+            held = os.path.join(tree, os.path.relpath(place, root))
+            if not os.path.lexists(held) or (os.path.isdir(held) and not os.listdir(held)):
+                arguments += ["--ro-bind", place, place]
+        return (*arguments, "--chdir", cwd, "--")
 
     def _basis(self, *, network: bool) -> list[str]:
         own = ["--unshare-pid", "--proc", "/proc"] if self.processes else []

@@ -8,8 +8,8 @@
 What the system gives is found by trying, never assumed, and `level`, `network` and `missing` say what it came to:
 
 - "bubblewrap": the command sees a copy of the project at the project's own path, the system read-only, a fresh home folder,
-  its own processes and, unless the policy opens it, no network. The copy is an overlay where the kernel mounts one for
-  this user, else files.
+  its own processes and, unless the policy opens it, no network, or through a gate of ours the hosts that are named. The
+  copy is an overlay where the kernel mounts one for this user, else files.
 - "overlay": no bubblewrap, but the kernel mounts overlays. Everything outside the project is read-only; processes, network
   and what can be read are shared.
 - "copy": a folder with copies of the files, and no sandbox: elsewhere on Linux, on macOS and on Windows. A command can
@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Literal
@@ -32,13 +33,15 @@ from kiro_lsp.sandbox import bubblewrap, gitdir, layered, paths, processes, tres
 from kiro_lsp.sandbox.bubblewrap import Bubblewrap
 from kiro_lsp.sandbox.copy import Copy, LeftOut, materialise
 from kiro_lsp.sandbox.layered import CannotOverlay, Layered
+from kiro_lsp.sandbox.network import Gate
 from kiro_lsp.sandbox.processes import Finished, Room
 
 Level = Literal["bubblewrap", "overlay", "copy"]
-Network = Literal["none", "open"]
+Network = Literal["none", "hosts", "open"]
 
 _TEMPORARY: Final = dict.fromkeys(("TMPDIR", "TMP", "TEMP"), "/tmp")  # noqa: S108  # a fresh one, in the sandbox
 _MOST_NAMED: Final = 10
+_DEPENDENCIES: Final = ("node_modules", ".venv", "venv", "vendor", "bower_components", "Pods")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +61,8 @@ class Policy:
     trusted: bool
     """The project is: git may be asked, and agents see their own configuration in it."""
     network: Network = "none"
+    hosts: tuple[str, ...] = ()
+    """With "hosts", what can be reached: `api.example.com` (port 443), `127.0.0.1:8080`."""
     homes: tuple[Home, ...] = ()
     hidden: tuple[str, ...] = ()
     """Folders that no command may look into: our own state."""
@@ -78,7 +83,7 @@ class IsolatedCopy:
     policy: Policy
     level: Level
     network: str
-    """For people: "none", or why a command can reach the network."""
+    """For people: what a command can reach, and why that is more than was asked for."""
     missing: tuple[str, ...]
     """What a better isolation would have needed; empty when nothing is missing."""
     _tree: Copy | Layered
@@ -86,6 +91,8 @@ class IsolatedCopy:
     _before: trespass.Seen
     """What the person's tree was like, where only looking can tell whether it was left alone."""
     _guarded: trespass.Seen
+    unreached: set[str] = field(default_factory=set)
+    """Hosts (host:port) that commands asked for and that the policy does not name."""
     _saved: set[str] = field(default_factory=set)
 
     @property
@@ -122,20 +129,25 @@ class IsolatedCopy:
 
         `extra_env` is added to the reduced environment: what this one program may know.
         """
-        relative = paths.resolve_folder(self.root, cwd)
-        folder = self.path / relative
-        room = self._room(folder, argv, dict(extra_env or {}))
-        return await processes.run(
-            argv,
-            cwd=folder,
-            env=self.policy.environ if env is None else env,
-            timeout=timeout,
-            on_output=on_output,
-            outside=(self.root, self._tree.path),
-            room=room,
-        )
+        folder = self.path / paths.resolve_folder(self.root, cwd)
+        async with AsyncExitStack() as stack:
+            gate = None
+            if self._bubblewrap is not None and self.policy.network == "hosts":
+                gate = await stack.enter_async_context(Gate.to(self.policy.hosts))
+            ended = await processes.run(
+                argv,
+                cwd=folder,
+                env=self.policy.environ if env is None else env,
+                timeout=timeout,
+                on_output=on_output,
+                outside=(self.root, self._tree.path),
+                room=self._room(folder, argv, dict(extra_env or {}), gate),
+            )
+            if gate is not None:
+                self.unreached.update(gate.refused)
+            return ended
 
-    def _room(self, folder: Path, argv: Sequence[str], extra: Mapping[str, str]) -> Room:
+    def _room(self, folder: Path, argv: Sequence[str], extra: Mapping[str, str], gate: Gate | None) -> Room:
         """Where a command is put."""
         layer = self._tree if isinstance(self._tree, Layered) else None
         namespaces = None if layer is None else layer.mounted.namespaces
@@ -153,13 +165,17 @@ class IsolatedCopy:
             cwd=str(folder),
             network=self.policy.network == "open",
             hidden=self.policy.hidden,
-            readable={**tools, **objects},
+            readable={**tools, **objects, **(gate.binds() if gate else {})},
+            inside_root=[] if layer is not None else _dependencies(self.root),
             writable=[each for each, _ in _homes(self.policy)],
             guarded=[path for path in _guarded_paths(self.policy) if os.path.exists(path)],
             home=home,
         )
+        environ = {**_TEMPORARY, **extra}
+        if gate is not None:
+            before, environ = (*before, *gate.before()), {**_TEMPORARY, **gate.environ(), **extra}
         # As user 0 bubblewrap makes no user namespace, so it needs ours with its rights, which it gives up itself.
-        return Room(before, namespaces, capable=os.getuid() == 0, environ={**_TEMPORARY, **extra})
+        return Room(before, namespaces, capable=os.getuid() == 0, environ=environ)
 
     def update(self, staged: Iterable[FileChange]) -> None:
         """Bring the copy to what is staged now."""
@@ -229,9 +245,9 @@ def open_copy(
     contents = (buffers or {}, list(staged))
     tree = _tree(real, policy, Path(folder), contents, missing, wrapped=wrapped is not None)
     level: Level = "bubblewrap" if wrapped else "overlay" if isinstance(tree, Layered) else "copy"
-    network = "none" if wrapped and policy.network == "none" else "open"
-    if network != policy.network:
-        network = "open: it cannot be switched off without bubblewrap"
+    network = f"only {', '.join(policy.hosts)}" if policy.network == "hosts" else policy.network
+    if wrapped is None and policy.network != "open":
+        network = "open: it cannot be switched off or limited without bubblewrap"
     before = trespass.look(real, trusted=policy.trusted) if level == "copy" else {}
     return IsolatedCopy(real, policy, level, network, tuple(missing), tree, wrapped, before, _guarded(policy))
 
@@ -268,6 +284,11 @@ def _tree(
     if objects is None and repository is not None:
         objects = repository.common / "objects"
     return materialise(root, staged, buffers, folder, trusted=policy.trusted, reuse=policy.reuse, objects=objects)
+
+
+def _dependencies(root: Path) -> list[str]:
+    """Folders of installed dependencies at the top of the project: what runs there needs them, and they are not copied."""
+    return [str(root / name) for name in _DEPENDENCIES if (root / name).is_dir() and not (root / name).is_symlink()]
 
 
 def _home(environ: Mapping[str, str]) -> str | None:

@@ -16,6 +16,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -256,6 +257,16 @@ async def test_what_the_person_saved_meanwhile_is_never_overwritten(level: str, 
     assert list(copy.stale) == ["src/app.py"]
 
 
+@pytest.mark.parametrize("level", SANDBOXED)
+async def test_installed_dependencies_can_be_used_and_not_changed(level: str, root: Path, opened: Open) -> None:
+    copy = opened(level)
+    used = "cat node_modules/dep/index.js; echo evil > node_modules/dep/index.js"
+    assert (await sh(copy, used)).output.startswith("exports.x = 1\n")
+    assert (await sh(copy, used)).output.startswith("evil\n" if level.startswith("overlay") else "exports.x = 1\n")
+    assert copy.changes() == []
+    assert (root / "node_modules/dep/index.js").read_text() == "exports.x = 1\n"
+
+
 @each_level
 async def test_a_folder_that_a_command_closed_is_looked_into(level: str, opened: Open) -> None:
     copy = opened(level)
@@ -322,6 +333,56 @@ def listener() -> Iterator[tuple[int, Callable[[], int]]]:
         yield server.getsockname()[1], lambda: count
         server.shutdown(socket.SHUT_RDWR)
         thread.join()
+
+
+FETCH = """
+import sys, urllib.request
+for url in sys.argv[1:]:
+    try: print(urllib.request.urlopen(url, timeout=20).read().decode())
+    except OSError as error: print(type(error).__name__, error)
+"""
+
+
+@pytest.fixture
+def web() -> Iterator[int]:
+    """The port of a web server of this machine."""
+
+    class Answer(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b"hello")
+
+        def log_message(self, *_: object) -> None: ...
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Answer) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield server.server_port
+        server.shutdown()
+        thread.join()
+
+
+@pytest.mark.parametrize("level", ["overlay in bubblewrap", "files in bubblewrap"])
+async def test_a_command_reaches_the_hosts_that_are_named_and_no_other(
+    level: str, web: int, opened: Open, listener: tuple[int, Callable[[], int]]
+) -> None:
+    port, connected = listener
+    copy = opened(level, {"network": "hosts", "hosts": (f"127.0.0.1:{web}", "api.example.test")})
+    assert copy.network == f"only 127.0.0.1:{web}, api.example.test"
+    urls = [
+        f"http://127.0.0.1:{web}/",
+        f"http://127.0.0.1:{port}/",
+        "http://other.example.test/",
+        "https://other.example.test/",
+    ]
+    said = await copy.run(["/usr/bin/python3", "-c", FETCH, *urls])
+    assert said.output.split("\n")[0] == "hello"
+    assert "HTTPError HTTP Error 403" in said.output
+    assert "hello" not in said.output[5:]
+    assert connected() == 0
+    assert copy.unreached == {"other.example.test:80", "other.example.test:443"}
+    assert (await copy.run(["sh", "-c", "exit 7"])).exit_code == 7
 
 
 HOSTILE = """
