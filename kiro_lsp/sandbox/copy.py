@@ -142,20 +142,23 @@ class Copy:
     def lay_out(self, buffers: Mapping[str, bytes]) -> None:
         """Everything that counts. What an earlier run left here and is still the same stays; the rest goes."""
         self._begun = stamps.clock(self._owned.path)
-        listed = listing.scan(self.root, trusted=self.trusted)
+        listed = []
+        for entry in listing.scan(self.root, trusted=self.trusted):
+            reason = masks.hidden(entry.path, trusted=self.trusted)
+            if reason is None:
+                listed.append(entry)
+            else:
+                self.skipped.append(LeftOut(entry.path, reason))
         kept = self._kept(listed, buffers)
         wanted: list[str] = []
         for entry in listed:
-            try:
-                reason = masks.hidden(entry.path, trusted=self.trusted)
-                if reason is not None:
-                    raise PathRefused(reason)
-                if entry.kind == "link":
+            if entry.kind == "link":
+                try:
                     self._link(entry.path)
-                elif entry.path not in buffers and entry.path not in kept:
-                    wanted.append(entry.path)
-            except (PathRefused, UnreadableFile) as problem:
-                self.skipped.append(LeftOut(entry.path, problem.message))
+                except (PathRefused, UnreadableFile) as problem:
+                    self.skipped.append(LeftOut(entry.path, problem.message))
+            elif entry.path not in buffers and entry.path not in kept:
+                wanted.append(entry.path)
         self._clone(wanted)
         counted = {entry.path for entry in listed}
         for path, data in buffers.items():
@@ -196,14 +199,12 @@ class Copy:
             for entry in listed
             if entry.path in before and entry.kind == "file" and entry.path not in buffers
         }
-        for path in [path for path in usable if masks.hidden(path, trusted=self.trusted) is not None]:
-            del usable[path]
         kept: set[str] = set()
         real = os.path.realpath(self.root)
         for path, stamp in stamps.clear(self.path, usable):
-            source = before[path][0]
             with suppress(OSError):
-                if Stamp.of(os.lstat(f"{real}/{path}")) == source:
+                source = Stamp.of(os.lstat(f"{real}/{path}"))
+                if list(source) == before[path][0]:
                     kept.add(path)
                     self._sources[path], self._manifest[path] = source, stamp
                     self._modes[path] = stat.S_IMODE(source.mode)

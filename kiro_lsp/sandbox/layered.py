@@ -215,9 +215,9 @@ class Layered:
         """(path, "file" | "link" | "gone" | "special") of all that the upper folder says about files."""
         upper = os.path.join(self._upper, *folder.split("/"))
         below = os.path.join(self.root, *folder.split("/"))
+        open_up(upper)
         replaced = replaced or _is_opaque(upper)
         names = set()
-        open_up(upper)
         for entry in sorted(os.scandir(upper), key=lambda entry: entry.name):
             path = f"{folder}/{entry.name}" if folder else entry.name
             names.add(entry.name)

@@ -39,6 +39,8 @@ def configures_agents(path: str) -> bool:
 
 def hidden(path: str, *, trusted: bool) -> str | None:
     """Why a file is not shown, None when it is."""
+    if "/." not in path and path[0] != "." and "opencode.json" not in path.casefold():
+        return None  # nearly every file: all other names here begin with a dot
     if paths.holds_secrets(path):
         return "it may hold secrets, which no command is given"
     if not trusted and configures_agents(path):
@@ -56,24 +58,31 @@ def find(root: Path | str, *, trusted: bool) -> Iterator[tuple[str, str]]:
     todo = [""]
     while todo:
         folder = todo.pop()
-        found = listing.entries(os.path.join(real, *folder.split("/")))
-        if folder and not listing.MARKERS.isdisjoint(name for name, _ in found):
+        try:
+            with os.scandir(f"{real}/{folder}") as scanned:
+                entries = list(scanned)
+        except OSError:
+            continue
+        if folder and not listing.MARKERS.isdisjoint([entry.name for entry in entries]):
             continue
         in_kiro = folder.casefold().endswith(".kiro")
-        for name, kind in found:
-            path = f"{folder}/{name}" if folder else name
+        for entry in entries:
+            name = entry.name
+            is_folder = entry.is_dir(follow_symlinks=False)
+            if name[0] not in _FIRST and not is_folder:
+                continue
             if name in listing.METADATA or name in listing.GENERATED:
                 continue
-            plain = name[0] not in _FIRST and not (kind == "folder" and in_kiro)
-            reason = None if plain else _reason(path, name, kind, trusted=trusted)
+            path = f"{folder}/{name}" if folder else name
+            reason = _reason(path, name, is_folder=is_folder, in_kiro=in_kiro, trusted=trusted)
             if reason is not None:
                 yield path, reason
-            elif kind == "folder":
+            elif is_folder:
                 todo.append(path)
 
 
-def _reason(path: str, name: str, kind: str, *, trusted: bool) -> str | None:
+def _reason(path: str, name: str, *, is_folder: bool, in_kiro: bool, trusted: bool) -> str | None:
     lowered = name.casefold()
-    if lowered in _FOLDERS or lowered in _FILES or (kind == "folder" and lowered in _KIRO):
+    if lowered in _FOLDERS or lowered in _FILES or (in_kiro and is_folder and lowered in _KIRO):
         return hidden(path, trusted=trusted)
-    return hidden(path, trusted=trusted) if kind != "folder" and paths.holds_secrets(name) else None
+    return hidden(path, trusted=trusted) if not is_folder and paths.holds_secrets(name) else None

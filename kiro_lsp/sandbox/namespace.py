@@ -69,6 +69,9 @@ def _close(root: str, writable: list[str], readable: list[str]) -> None:
     kept = {path: os.open(path, os.O_PATH) for path in (*readable, *writable, root) if os.path.exists(path)}
     fresh = [path for path in ("/tmp", "/dev/shm") if os.path.isdir(path)]  # noqa: S108  # to be covered, not used
     _read_only("/", AT_RECURSIVE, on=True)
+    if os.getuid() != 0:
+        # Programs with a sandbox of their own write there; what belongs to the system is root's.
+        _read_only("/proc", 0, on=False)
     for path in fresh:
         _mount(f"a fresh {path}", b"tmpfs", path, b"tmpfs", 0, "mode=1777")
     for path, descriptor in kept.items():

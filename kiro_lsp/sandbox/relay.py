@@ -20,7 +20,10 @@ _HEAD_LIMIT = 1 << 14
 def main() -> int:
     place, proxy, ports = sys.argv[1:4]
     listening: list[tuple[socket.socket, int | None]] = [(socket.create_server(("127.0.0.1", int(proxy))), None)]
-    listening += [(socket.create_server(("127.0.0.1", int(port))), int(port)) for port in ports.split(",") if port]
+    for port in filter(None, ports.split(",")):
+        # Below 1024 a port is not this user's to open.
+        with contextlib.suppress(PermissionError):
+            listening.append((socket.create_server(("127.0.0.1", int(port))), int(port)))
     command = os.fork()
     if command == 0:
         try:
@@ -28,8 +31,8 @@ def main() -> int:
         except OSError as error:
             os.write(2, f"{sys.argv[5]}: {error.strerror}\n".encode())
             os._exit(127)
-    for server, port in listening:
-        threading.Thread(target=_accept, args=(server, place, port), daemon=True).start()
+    for server, leads_to in listening:
+        threading.Thread(target=_accept, args=(server, place, leads_to), daemon=True).start()
     _, status = os.waitpid(command, 0)
     return os.waitstatus_to_exitcode(status) if os.WIFEXITED(status) else 128 + os.WTERMSIG(status)
 

@@ -34,19 +34,24 @@ def clock(folder: Path) -> int:
     return probe.stat().st_ctime_ns
 
 
-def remembered(path: Path, root: Path) -> dict[str, tuple[Stamp, Stamp]]:
-    """(stamp of the original, stamp in the copy) by path, as `put_away` left them; it is used once."""
+Remembered = list[int]
+"""The numbers of a stamp, as they are kept in a file."""
+
+
+def remembered(path: Path, root: Path) -> dict[str, tuple[Remembered, Remembered]]:
+    """(stamp of the original, stamp in the copy) by path, as a copy that was put away left them; they are used once."""
     try:
         memory = json.loads(path.read_text("utf-8"))
         path.unlink()
         if memory["root"] != os.path.realpath(root):
             return {}
-        return {name: (Stamp(*source), Stamp(*made)) for name, (source, made) in memory["files"].items()}
+        known: dict[str, tuple[Remembered, Remembered]] = memory["files"]
+        return known if all(len(stamps) == 2 for stamps in known.values()) else {}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return {}
 
 
-def clear(folder: Path, wanted: Mapping[str, Stamp]) -> Iterator[tuple[str, Stamp]]:
+def clear(folder: Path, wanted: Mapping[str, Remembered]) -> Iterator[tuple[str, Stamp]]:
     """Delete all in a folder but the files in `wanted` whose stamp is the same; those are named."""
     needed = {""}
     for path in wanted:
@@ -63,7 +68,7 @@ def clear(folder: Path, wanted: Mapping[str, Stamp]) -> Iterator[tuple[str, Stam
                 todo.append(path)
                 continue
             stamp = Stamp.of(entry.stat(follow_symlinks=False))
-            if wanted.get(path) == stamp:
+            if wanted.get(path) == list(stamp):
                 yield path, stamp
             else:
                 delete(Path(entry.path))
