@@ -159,7 +159,7 @@ def _point(value: Mapping[str, Any]) -> tuple[int, int]:
 
 def whole(text: str) -> str:
     """Halves of a character that met are that character, as in an editor that counts in UTF-16; a lone half stays."""
-    if _HALVES.search(text) is None:
+    if text.isascii() or _HALVES.search(text) is None:
         return text
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
 

@@ -122,18 +122,20 @@ def _of_run(task: Task, run: LiveRun, uri: str, now: datetime) -> list[Lens]:
     if run.state in _PENDING or (run.state in _LEFT and run.files):
         what = "Conflict, review" if run.state == "conflict" else "Review"
         return [
-            Lens(line, f"{what} {_count(run.files)}{_cost(run)}", "kiroLsp.openReview", of),
+            Lens(line, f"{what} {_count(run.files)}", "kiroLsp.openReview", of),
             Lens(line, "Accept", "kiroLsp.accept", of),
             Lens(line, "Reject", "kiroLsp.reject", of),
+            *_cost(run, line),
         ]
     if run.state == "applied":
         more = {"uri": uri, "task": tasks.selector_of_key(task.key)}
         return [
-            Lens(line, f"✓ View changes{_cost(run)}", "kiroLsp.openReview", of),
+            Lens(line, "✓ View changes", "kiroLsp.openReview", of),
             Lens(line, "⋯", "kiroLsp.pickAgent", more),
+            *_cost(run, line),
         ]
     if run.state in _LEFT:
-        return [Lens(line, f"✗ {run.label} {_ended(run.state)}{_cost(run)}", "kiroLsp.openReview", of)]
+        return [Lens(line, f"✗ {run.label} {_ended(run.state)}", "kiroLsp.openReview", of), *_cost(run, line)]
     return []
 
 
@@ -176,8 +178,9 @@ def _live_parts(run: LiveRun, now: datetime) -> list[str]:
     return [*parts, run.used] if run.used else parts
 
 
-def _cost(run: LiveRun) -> str:
-    return f" · {run.used}" if run.used else ""
+def _cost(run: LiveRun, line: int) -> list[Lens]:
+    """What a run has cost, beside what can be done with it; nothing where nothing was used."""
+    return [Lens(line, run.used, "kiroLsp.openReview", {"runId": run.run_id})] if run.used else []
 
 
 def _asked(run: LiveRun) -> str:

@@ -61,10 +61,11 @@ def parents_of(ids: Sequence[str | None], around: Sequence[int]) -> list[int]:
     for number, identifier in enumerate(ids):
         parent = -1
         if identifier is not None:
-            prefix = identifier.rpartition(".")[0]
-            while prefix and parent < 0:
-                parent = latest.get(prefix, first.get(prefix, -1))
-                prefix = prefix.rpartition(".")[0]
+            if "." in identifier:
+                prefix = identifier.rpartition(".")[0]
+                while prefix and parent < 0:
+                    parent = latest.get(prefix, first.get(prefix, -1))
+                    prefix = prefix.rpartition(".")[0]
             latest[identifier] = number
         parents.append(parent if parent >= 0 and parent != number else around[number])
     return _without_cycles(parents, around)

@@ -17,7 +17,7 @@ from kiro_lsp.spec.blocks import BLANK, BREAK, CONTINUATION, HEADING, ITEM, TEXT
 from kiro_lsp.spec.details import AGENT_COMMENT, begins_metadata, read_metadata
 from kiro_lsp.spec.dialects import explains_mark, is_legend_heading
 from kiro_lsp.spec.patterns import pattern
-from kiro_lsp.spec.titles import Title, read_title, settle
+from kiro_lsp.spec.titles import Title, plain_title, read_title, settle
 
 CRITERIA: Final = pattern(
     r"(?:success|acceptance|completion|exit|done|quality|validation|verification|review)\s+(?:criteri|check|gates?\b)"
@@ -27,6 +27,9 @@ CRITERIA: Final = pattern(
     re.IGNORECASE,
 )
 NO_METADATA: Final[Mapping[str, str]] = {}
+_DETAIL: Final = (TEXT, CONTINUATION, ITEM, BLANK)
+_ENDS_LABEL: Final = (HEADING, BREAK)
+_MAY_LABEL: Final = (TEXT, ITEM)
 _LABEL: Final = pattern(
     r"(?:[-*+][ \t]+|\d+[.)][ \t]+)?(?:\*\*|__)?[^\r\n]{1,80}?[:：]?(?:\*\*|__)?[ \t]*[:：]?[ \t]*$"
 )
@@ -68,9 +71,19 @@ class Reading:
             renumber = [-1 if number in legend else next(places) for number in range(len(found))]
         self.boxes = [box for box in found if box.line not in self.legend_lines] if legend else found
         self.parents = [renumber[box.parent] if box.parent >= 0 else -1 for box in self.boxes]
-        raw, optional, ends = self.raw, self.optional, self.title_ends
+        raw, optional, ends, lines = self.raw, self.optional, self.title_ends, self.lines
+        wrapped = [kind == CONTINUATION for kind in self.blocks.kinds[1:]]
+        wrapped.append(False)
         for number, box in enumerate(found):
-            if number not in legend:
+            if number in legend:
+                continue
+            line = box.line
+            plain = None if wrapped[line] else plain_title(lines[line][box.after :].strip())
+            if plain is not None:
+                raw.append(plain)
+                optional.append(False)
+                ends.append(line + 1)
+            else:
                 title, end, is_optional = self.title_at(number, box)
                 raw.append(title)
                 optional.append(is_optional)
@@ -122,6 +135,8 @@ class Reading:
         """The lines of a task's own body, without blank ones at its end."""
         lines, kinds = self.own_lines[number], self.blocks.kinds
         end = len(lines)
+        if end and kinds[lines[-1]] != BLANK:
+            return lines
         while end and kinds[lines[end - 1]] == BLANK:
             end -= 1
         return lines[:end]
@@ -144,8 +159,8 @@ class Reading:
 
     def detail_lines(self, number: int) -> list[str]:
         """Body lines that can hold metadata: code blocks, comments and wrapped titles of other items excluded."""
-        kinds = self.blocks.kinds
-        return [self.lines[line] for line in self.own(number) if kinds[line] in (TEXT, CONTINUATION, ITEM, BLANK)]
+        kinds, lines = self.blocks.kinds, self.lines
+        return [lines[line] for line in self.own(number) if kinds[line] in _DETAIL]
 
     def metadata(self, number: int) -> Mapping[str, str]:
         """What the body says in entries with a key, and an agent that a comment behind the title names."""
@@ -196,13 +211,13 @@ class Reading:
 
     def label_state(self, labelled: bool, first: int, end: int) -> bool:
         """Whether criteria are announced behind these lines, which hold no task, given whether they were above them."""
-        kinds = self.blocks.kinds
+        kinds, lines = self.blocks.kinds, self.lines
         for line in range(first, end):
             kind = kinds[line]
-            if kind in (HEADING, BREAK):
+            if kind in _ENDS_LABEL:
                 labelled = False
-            elif kind in (TEXT, ITEM) and line not in self.legend_lines:
-                announced = _announces(self.lines[line])
+            elif kind in _MAY_LABEL and line not in self.legend_lines:
+                announced = _announces(lines[line])
                 labelled = labelled if announced is None else announced
         return labelled
 

@@ -103,8 +103,8 @@ def test_a_restricted_folder_says_why_it_cannot_run() -> None:
         (run("applied", files=3), ["✓ View changes", "⋯"]),
         (run("failed"), ["✗ Claude failed", "▶ Run with Claude", "⋯"]),
         (run("running", "thinking", "cost unknown"), ["● Claude · thinking · 42 s · cost unknown — Stop"]),
-        (run("review", files=3, used="$0.12"), ["Review 3 files · $0.12", "Accept", "Reject"]),
-        (run("applied", files=3, used="12k tokens, 8 turns"), ["✓ View changes · 12k tokens, 8 turns", "⋯"]),
+        (run("review", files=3, used="$0.12"), ["Review 3 files", "Accept", "Reject", "$0.12"]),
+        (run("applied", files=3, used="12k tokens, 8 turns"), ["✓ View changes", "⋯", "12k tokens, 8 turns"]),
         (
             run("budget", used="cost unknown, charged as $1.90"),
             ["✗ Claude stopped at the budget · cost unknown, charged as $1.90", "▶ Run with Claude", "⋯"],

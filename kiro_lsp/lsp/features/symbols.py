@@ -18,6 +18,7 @@ _PLACE: Final = b'{"start":{"line":%d,"character":0},"end":{"line":%d,"character
 _NAMED: Final = b'{"name":%b,"kind":%b'
 _NESTED: Final = _NAMED + b',"range":' + _PLACE + b',"selectionRange":' + _PLACE
 _FLAT: Final = _NAMED + b',"location":{"uri":%b,"range":' + _PLACE + b"}"
+_TREE: Final = "tree"
 _HEADING: Final = b"3"
 _TASK: Final = b"17"
 
@@ -30,9 +31,9 @@ async def symbols(view: View, _params: Mapping[str, Any]) -> Any:
     """Nested where the client takes that, else a flat list. Made once for each text, of a large one in a thread."""
     from kiro_lsp.lsp.endpoint import Raw
 
-    tree, parsed = await tree_in(view), await view.read()
+    parsed = await view.read()
     make = _nested if view.client.nests_symbols else _flat
-    return await view.once("symbols", lambda: Raw(make(view, tree, parsed)))
+    return await view.once("symbols", lambda: Raw(make(view, _tree(view, parsed), parsed)))
 
 
 async def folding(view: View, _params: Mapping[str, Any]) -> Any:
@@ -52,10 +53,17 @@ async def folding(view: View, _params: Mapping[str, Any]) -> Any:
 
 async def tree_in(view: View) -> Tree:
     """The tree of a document, made once for each text."""
+    parsed = await view.read()
+    return await view.made(lambda: _tree(view, parsed))
+
+
+def _tree(view: View, parsed: Parsed) -> Tree:
     from kiro_lsp.spec.navigation.tree import tree_of
 
-    parsed, with_tasks = await view.read(), view.is_task_file
-    return await view.once("tree", lambda: tree_of(parsed, with_tasks=with_tasks))
+    known: Tree | None = view.cache.get(_TREE)
+    if known is None:
+        known = view.cache[_TREE] = tree_of(parsed, with_tasks=view.is_task_file)
+    return known
 
 
 def _nested(view: View, tree: Tree, parsed: Parsed) -> bytes:
