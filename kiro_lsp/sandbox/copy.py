@@ -170,17 +170,9 @@ class Copy:
 
     def update(self, staged: Iterable[FileChange]) -> None:
         """Bring the copy to what is staged now; what is staged no longer is as on disk again."""
-        wanted: dict[str, tuple[bytes | None, int | None]] = {}
-        for change in staged:
-            wanted[change.path] = (None, None) if change.to else (change.proposed, change.mode)
-            if change.to:
-                wanted[change.to] = (change.proposed, change.mode)
-        before, self._staged = self._staged, set(wanted)
-        for path in before - self._staged:
-            wanted[path] = (files.safe_read(self.root, path, CHANGED_FILE_LIMIT), files.mode_of(self.root, path))
+        wanted, self._staged = contents_of(staged, self._staged, self.root)
         changed = False
-        for path in sorted(wanted, key=lambda path: (wanted[path][0] is not None, path)):
-            data, mode = wanted[path]
+        for path, (data, mode) in wanted.items():
             try:
                 changed = self._put(path, data, mode) or changed
             except PathRefused as problem:
@@ -444,6 +436,25 @@ class Copy:
         memory = {"root": os.path.realpath(self.root), "files": known}
         (self._owned.path / _MEMORY).write_text(json.dumps(memory), encoding="utf-8")
         self._owned.release()
+
+
+def contents_of(
+    staged: Iterable[FileChange], before: set[str], root: Path
+) -> tuple[dict[str, tuple[bytes | None, int | None]], set[str]]:
+    """(content, mode) by path as a copy should have them, deletions first, and the paths that are staged.
+
+    What was staged `before` and is not any more is as in the root.
+    """
+    wanted: dict[str, tuple[bytes | None, int | None]] = {}
+    for change in staged:
+        wanted[change.path] = (None, None) if change.to else (change.proposed, change.mode)
+        if change.to:
+            wanted[change.to] = (change.proposed, change.mode)
+    paths_of_staged = set(wanted)
+    for path in before - paths_of_staged:
+        wanted[path] = (files.safe_read(root, path, CHANGED_FILE_LIMIT), files.mode_of(root, path))
+    in_order = sorted(wanted, key=lambda path: (wanted[path][0] is not None, path))
+    return {path: wanted[path] for path in in_order}, paths_of_staged
 
 
 def left_by_tools(path: str) -> bool:

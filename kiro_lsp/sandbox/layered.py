@@ -24,7 +24,7 @@ from typing import Final
 from kiro_lsp.changes.model import FileChange
 from kiro_lsp.errors import PathRefused, UnreadableFile
 from kiro_lsp.sandbox import files, git, gitdir, listing, masks, namespace, paths
-from kiro_lsp.sandbox.copy import CHANGED_FILE_LIMIT, LeftOut, left_by_tools, runs, with_execution
+from kiro_lsp.sandbox.copy import CHANGED_FILE_LIMIT, LeftOut, contents_of, left_by_tools, runs, with_execution
 from kiro_lsp.sandbox.ownership import OwnedFolder, open_up
 from kiro_lsp.sandbox.programs import reduced_environ
 from kiro_lsp.sandbox.stamps import clock
@@ -161,17 +161,10 @@ class Layered:
 
     def update(self, staged: Iterable[FileChange]) -> None:
         """Bring the tree to what is staged now; what is staged no longer is as on disk again."""
-        wanted: dict[str, tuple[bytes | None, int | None]] = {}
-        for change in staged:
-            wanted[change.path] = (None, None) if change.to else (change.proposed, change.mode)
-            if change.to:
-                wanted[change.to] = (change.proposed, change.mode)
-        before, self._staged = self._staged, set(wanted)
-        for path in before - self._staged:
-            wanted[path] = (files.safe_read(self.root, path, CHANGED_FILE_LIMIT), files.mode_of(self.root, path))
-        for path in sorted(wanted, key=lambda path: (wanted[path][0] is not None, path)):
+        wanted, self._staged = contents_of(staged, self._staged, self.root)
+        for path, (data, mode) in wanted.items():
             try:
-                self._put(path, *wanted[path])
+                self._put(path, data, mode)
             except PathRefused as problem:
                 self.skipped.append(LeftOut(path, problem.message))
 
