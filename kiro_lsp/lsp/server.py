@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -246,6 +247,7 @@ class Server:
         finally:
             self._ready.set()
         await self._correct_first_lenses(backend)
+        gc.freeze()  # what is there now stays; nobody needs to look through it again and again for what is garbage
         if backend.notices:
             self.endpoint.notify("window/showMessage", {"type": 2, "message": " ".join(backend.notices)})
         await backend.start_cold(self._initialize, self._send_cold)

@@ -20,7 +20,7 @@ from kiro_lsp.lsp.doorstep import STRANGER, Greeted
 from kiro_lsp.lsp.framing import MESSAGE_LIMIT, FrameWriter, Incoming, parsed, read_forever
 from kiro_lsp.lsp.server import Server
 
-_MADE_BETWEEN_COLLECTIONS = 50_000
+_MADE_BETWEEN_COLLECTIONS = 10_000
 """Objects. A large file is read into as many, none of which is garbage: to look through them again and again took a quarter of
 the time."""
 _SWITCH_SECONDS = 0.001
@@ -96,7 +96,7 @@ async def _serve_ws(host: str, port: int, environ: Mapping[str, str]) -> int:
 async def _serve(source: BinaryIO, sink: BinaryIO, environ: Mapping[str, str], greeted: Greeted = STRANGER) -> int:
     loop = asyncio.get_running_loop()
     sys.setswitchinterval(_SWITCH_SECONDS)
-    gc.set_threshold(_MADE_BETWEEN_COLLECTIONS, 20, 50)
+    gc.set_threshold(_MADE_BETWEEN_COLLECTIONS)
 
     def broken() -> None:
         with contextlib.suppress(RuntimeError):

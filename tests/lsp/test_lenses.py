@@ -107,7 +107,7 @@ def test_a_restricted_folder_says_why_it_cannot_run() -> None:
         (run("applied", files=3, used="12k tokens, 8 turns"), ["✓ View changes", "⋯", "12k tokens, 8 turns"]),
         (
             run("budget", used="cost unknown, charged as $1.90"),
-            ["✗ Claude stopped at the budget · cost unknown, charged as $1.90", "▶ Run with Claude", "⋯"],
+            ["✗ Claude stopped at the budget", "cost unknown, charged as $1.90", "▶ Run with Claude", "⋯"],
         ),
         (run("budget"), ["✗ Claude stopped at the budget", "▶ Run with Claude", "⋯"]),
         (run("interrupted", files=2), ["Review 2 files", "Accept", "Reject"]),
