@@ -21,8 +21,8 @@ Nothing is ever written to the person's tree, git folder included.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Literal
@@ -34,7 +34,7 @@ from kiro_lsp.sandbox.bubblewrap import Bubblewrap
 from kiro_lsp.sandbox.copy import Copy, LeftOut, materialise
 from kiro_lsp.sandbox.layered import CannotOverlay, Layered
 from kiro_lsp.sandbox.network import Gate
-from kiro_lsp.sandbox.processes import Finished, Room
+from kiro_lsp.sandbox.processes import Conversation, Finished, Room
 
 Level = Literal["bubblewrap", "overlay", "copy"]
 Network = Literal["none", "hosts", "open"]
@@ -129,23 +129,42 @@ class IsolatedCopy:
 
         `extra_env` is added to the reduced environment: what this one program may know.
         """
-        folder = self.path / paths.resolve_folder(self.root, cwd)
-        async with AsyncExitStack() as stack:
-            gate = None
-            if self._bubblewrap is not None and self.policy.network == "hosts":
-                gate = await stack.enter_async_context(Gate.to(self.policy.hosts))
-            ended = await processes.run(
+        async with self._placed(argv, cwd, extra_env) as (folder, room):
+            return await processes.run(
                 argv,
                 cwd=folder,
                 env=self.policy.environ if env is None else env,
                 timeout=timeout,
                 on_output=on_output,
                 outside=(self.root, self._tree.path),
-                room=self._room(folder, argv, dict(extra_env or {}), gate),
+                room=room,
             )
-            if gate is not None:
-                self.unreached.update(gate.refused)
-            return ended
+
+    @asynccontextmanager
+    async def talk(
+        self, argv: Sequence[str], *, cwd: str = "", extra_env: Mapping[str, str] | None = None
+    ) -> AsyncIterator[Conversation]:
+        """Start a program in the copy and speak to it over its input and output, as `processes.talk`."""
+        async with self._placed(argv, cwd, extra_env) as (folder, room):
+            outside = (self.root, self._tree.path)
+            talking = processes.talk(argv, cwd=folder, env=self.policy.environ, outside=outside, room=room)
+            async with talking as conversation:
+                yield conversation
+
+    @asynccontextmanager
+    async def _placed(
+        self, argv: Sequence[str], cwd: str, extra: Mapping[str, str] | None
+    ) -> AsyncIterator[tuple[Path, Room]]:
+        """Where a command runs, with its way to the network open."""
+        folder = self.path / paths.resolve_folder(self.root, cwd)
+        async with AsyncExitStack() as stack:
+            gate = None
+            if self._bubblewrap is not None and self.policy.network == "hosts":
+                gate = await stack.enter_async_context(Gate.to(self.policy.hosts))
+            try:
+                yield folder, self._room(folder, argv, dict(extra or {}), gate)
+            finally:
+                self.unreached.update([] if gate is None else gate.refused)
 
     def _room(self, folder: Path, argv: Sequence[str], extra: Mapping[str, str], gate: Gate | None) -> Room:
         """Where a command is put."""

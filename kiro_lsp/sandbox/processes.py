@@ -18,7 +18,7 @@ import subprocess
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -26,7 +26,7 @@ from typing import Any, Final
 from kiro_lsp.sandbox import supervisor
 from kiro_lsp.sandbox.programs import find_program, inside, reduced_environ
 
-__all__ = ["Finished", "find_program", "reduced_environ", "run", "sweep"]
+__all__ = ["Conversation", "Finished", "Room", "find_program", "reduced_environ", "run", "sweep", "talk"]
 
 KEPT_OUTPUT: Final = 256 * 1024
 GRACE_SECONDS: Final = 1.0
@@ -36,6 +36,7 @@ MARKER: Final = "KIRO_LSP_COMMAND"
 """The variable by which descendants are known even when their supervisor was killed."""
 
 _READ: Final = 64 * 1024
+_TALK_LIMIT: Final = 64 * 1024 * 1024
 _LATE_OUTPUT_SECONDS: Final = 0.5
 _BATCH_SPECIALS: Final = frozenset('"&|<>^%!()\r\n')
 
@@ -88,10 +89,87 @@ async def run(
     NotADirectoryError or PermissionError with a message for a person when nothing was started.
     """
     environ = os.environ if env is None else env
-    marker = secrets.token_hex(16)
-    order = _order(argv, cwd, environ, outside, room) | {"grace": grace, "marker": marker}
-    order["env"] |= {MARKER: marker}
-    process = await asyncio.create_subprocess_exec(
+    order = _marked(_order(argv, cwd, environ, outside, room), grace)
+    process = await _supervisor(reduced_environ(environ, outside), () if room is None else room.namespaces or ())
+    return await _Command(process, order, _Output(limit, on_output)).carry_out(timeout, argv[0])
+
+
+@dataclass(frozen=True, slots=True)
+class Conversation:
+    """A program that is spoken to over its input and output. What it says on its error output is kept, bounded."""
+
+    stdin: asyncio.StreamWriter
+    stdout: asyncio.StreamReader
+    _errors: _Output
+    _ended: asyncio.Task[dict[str, Any]]
+
+    def errors(self) -> str:
+        return self._errors.text()
+
+    async def ended(self) -> int:
+        """Wait for the end of the program; its exit code, 128 + signal number when a signal ended it."""
+        status = await asyncio.shield(self._ended)
+        if "error" in status:
+            raise FileNotFoundError(f"The program could not be started: {status['error']}.")
+        return _exit_code(status, timed_out=False)
+
+
+@contextlib.asynccontextmanager
+async def talk(
+    argv: Sequence[str],
+    *,
+    cwd: Path | str,
+    env: Mapping[str, str] | None = None,
+    outside: Sequence[Path | str] = (),
+    grace: float = GRACE_SECONDS,
+    line_limit: int = _TALK_LIMIT,
+    room: Room | None = None,
+) -> AsyncIterator[Conversation]:
+    """As `run`, for a program that is spoken to. All its descendants are gone when the context is left.
+
+    `line_limit` is what `stdout.readline` reads at most. POSIX only: raises NotImplementedError on Windows.
+    """
+    if sys.platform == "win32":
+        raise NotImplementedError("programs that are spoken to are not supervised on Windows yet")
+    environ = os.environ if env is None else env
+    order = _marked(_order(argv, cwd, environ, outside, room), grace)
+    (order["stdin"], write), (read, order["stderr"]) = os.pipe(), os.pipe()
+    theirs = (order["stdin"], order["stderr"])
+    try:
+        handed_on = (*theirs, *(() if room is None else room.namespaces or ()))
+        process = await _supervisor(reduced_environ(environ, outside), handed_on, line_limit)
+    except BaseException:
+        os.close(write)
+        os.close(read)
+        raise
+    finally:
+        for descriptor in theirs:
+            os.close(descriptor)
+    loop = asyncio.get_running_loop()
+    errors = asyncio.StreamReader()
+    listening, _ = await loop.connect_read_pipe(
+        lambda: asyncio.StreamReaderProtocol(errors), os.fdopen(read, "rb", buffering=0)
+    )
+    transport, protocol = await loop.connect_write_pipe(
+        asyncio.streams.FlowControlMixin, os.fdopen(write, "wb", buffering=0)
+    )
+    command = _Talk(process, order, _Output(KEPT_OUTPUT, None), errors)
+    ended = asyncio.create_task(command._until_ended())
+    assert process.stdout is not None
+    writer = asyncio.StreamWriter(transport, protocol, None, loop)
+    try:
+        yield Conversation(writer, process.stdout, command.output, ended)
+    finally:
+        if not transport.is_closing():
+            transport.abort()
+        await command._stopped(ended)
+        listening.close()
+
+
+async def _supervisor(
+    environ: Mapping[str, str], handed_on: Sequence[int], limit: int = _READ
+) -> asyncio.subprocess.Process:
+    return await asyncio.create_subprocess_exec(
         sys.executable,
         "-I",
         "-S",
@@ -99,12 +177,16 @@ async def run(
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        env=reduced_environ(environ, outside),
-        limit=_READ,
+        env=environ,
+        limit=limit,
         **_own_group(),
-        **_handed_on(room),
+        pass_fds=tuple(handed_on),
     )
-    return await _Command(process, order, _Output(limit, on_output)).carry_out(timeout, argv[0])
+
+
+def _marked(order: dict[str, Any], grace: float) -> dict[str, Any]:
+    marker = secrets.token_hex(16)
+    return order | {"grace": grace, "marker": marker, "env": order["env"] | {MARKER: marker}}
 
 
 def _order(
@@ -133,10 +215,6 @@ def _order(
     if room.namespaces is not None:
         order["enter"] = {"descriptors": room.namespaces, "capable": room.capable}
     return order
-
-
-def _handed_on(room: Room | None) -> dict[str, Any]:
-    return {} if room is None or room.namespaces is None else {"pass_fds": room.namespaces}
 
 
 def _own_group() -> dict[str, Any]:
@@ -338,6 +416,17 @@ class _Command:
             ended.cancel()
             return {}
         return {} if ended.cancelled() or ended.exception() is not None else ended.result()
+
+
+@dataclass(slots=True)
+class _Talk(_Command):
+    """Its output is somebody else's to read; what is kept is what it says on its error output."""
+
+    errors: asyncio.StreamReader
+
+    async def _read(self, stdout: asyncio.StreamReader) -> None:  # noqa: ARG002  # read by the one who talks
+        while data := await self.errors.read(_READ):
+            self.output.add(data)
 
 
 def _last_report(report: bytes) -> dict[str, Any]:

@@ -3,12 +3,13 @@
 Runs as a script of its own (`python -I -S supervisor.py`), so it outlives a killed server and imports nothing of this
 package.
 
-    stdin    one line of JSON {argv, cwd, env, grace, marker, enter?}; after that, its end means: stop (the server asks,
-    or is dead)
+    stdin    one line of JSON {argv, cwd, env, grace, marker, enter?, stdin?, stderr?}; after that, its end means: stop
+    (the server asks, or is dead)
     stdout   the command's output and errors
     stderr   one line of JSON: {"exit": code}, {"signal": number} or {"error": message, "errno": number}
 
-`enter` is {descriptors: [user, mount], capable}: the namespaces that the command starts in (Linux).
+`stdin` and `stderr` are descriptors for a command that is talked to; without them it reads nothing, and its errors go where
+its output goes. `enter` is {descriptors: [user, mount], capable}: the namespaces that the command starts in (Linux).
 
 When the first process has ended, what it left behind is ended too. A stop is SIGTERM to all, and after `grace` seconds
 SIGKILL. On Linux this process is a child subreaper: orphans of double forks and of setsid become its children, so the
@@ -76,15 +77,18 @@ def _posix(order: dict[str, Any]) -> int:
             order["argv"],
             cwd=None if "enter" in order else order["cwd"],
             env=order["env"],
-            stdin=subprocess.DEVNULL,
+            stdin=order.get("stdin", subprocess.DEVNULL),
             stdout=1,
-            stderr=1,
+            stderr=order.get("stderr", 1),
             start_new_session=True,
             preexec_fn=functools.partial(_before_exec, order) if linux else None,  # noqa: PLW1509  # this process has one thread
         )
     except OSError as error:
         _report(error=error.strerror or str(error), errno=error.errno)
         return 0
+    for name in ("stdin", "stderr"):
+        if name in order:
+            os.close(order[name])  # the command's alone, so that its end is seen
     tree = Tree(command.pid, order["marker"])
     status = _watch(tree, awake, order["grace"], stops)
     tree.kill()

@@ -160,6 +160,28 @@ async def test_installed_dependencies_can_be_used_and_not_changed(level: str, ro
 
 
 @each_level
+async def test_a_program_is_spoken_to_and_gone_with_the_conversation(level: str, opened: Open) -> None:
+    copy = opened(level)
+    answer = (
+        'read line; echo "got $line"; echo aside >&2; cat src/lib.py; echo heard > heard.txt; '
+        "(trap '' TERM; sleep 1000) & read more"
+    )
+    async with copy.talk(["sh", "-c", answer]) as conversation:
+        conversation.stdin.write(b"hello\n")
+        await conversation.stdin.drain()
+        assert await conversation.stdout.readline() == b"got hello\n"
+        assert await conversation.stdout.readline() == b"x = 2  # not committed\n"
+        conversation.stdin.write_eof()
+        assert await conversation.ended() == 1
+        assert conversation.errors() == "aside\n"
+    assert brief(copy.changes()) == [("create", "heard.txt")]
+    async with copy.talk(["sh", "-c", "echo up; exec sleep 1000"]) as conversation:
+        assert await conversation.stdout.readline() == b"up\n"
+    assert await conversation.stdout.read() == b""
+    assert await conversation.ended() > 128
+
+
+@each_level
 async def test_a_folder_that_a_command_closed_is_looked_into(level: str, opened: Open) -> None:
     copy = opened(level)
     await sh(copy, "echo more > src/lib.py; chmod 0 src; mkdir -m 0 empty")
