@@ -132,6 +132,8 @@ class Copy:
     """Permission bits of the originals; the copy's own are writable always."""
     _links: set[str] = field(default_factory=set)
     """Links that were laid out, or that an earlier `absorb` refused: each is named once."""
+    _made_links: set[str] = field(default_factory=set)
+    """Those of them that commands made: nobody misses one that is deleted again."""
     _staged: set[str] = field(default_factory=set)
     _exact_clock: bool = True
     _begun: int = 0
@@ -335,6 +337,7 @@ class Copy:
             if found[path] == "link":
                 self.refused.append(LeftOut(path, "a command made a symbolic link, which cannot be part of a change"))
                 self._links.add(path)
+                self._made_links.add(path)
             elif (change := self._created(path)) is not None:
                 changes.append(change)
         for change in changes:
@@ -359,6 +362,11 @@ class Copy:
         if now == before and (self._exact_clock or stat.S_ISLNK(before.mode)):
             return None
         if stat.S_ISLNK(before.mode):
+            if now is None and path in self._made_links:
+                del self._manifest[path]
+                self._links.discard(path)
+                self._made_links.discard(path)
+                return None
             self.refused.append(LeftOut(path, "a command changed a symbolic link, which cannot be part of a change"))
             return None
         if now is None or stat.S_ISDIR(now.mode):

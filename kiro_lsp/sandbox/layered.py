@@ -226,7 +226,10 @@ class Layered:
                 yield from ((each, "gone") for each in self._files_below(path))
             if not _is_whiteout(status):
                 yield path, _kind(status.st_mode)
-            elif not replaced and stat.S_ISREG(_mode_of(os.path.join(below, entry.name))):
+            elif not replaced and stat.S_IFMT(_mode_of(os.path.join(below, entry.name))) in (
+                stat.S_IFREG,
+                stat.S_IFLNK,
+            ):
                 yield path, "gone"
         if replaced:
             gone = (each for each in self._files_below(folder) if each[len(folder) + 1 :].split("/")[0] not in names)

@@ -182,6 +182,17 @@ async def test_a_program_is_spoken_to_and_gone_with_the_conversation(level: str,
 
 
 @each_level
+async def test_a_link_is_named_when_it_is_the_projects_and_deleted(level: str, opened: Open) -> None:
+    copy = opened(level)
+    await sh(copy, "rm link.py; ln -s src made")
+    assert brief(copy.changes()) == []
+    assert [each.path for each in copy.refused] == ["link.py", "made"]
+    await sh(copy, "rm made")
+    assert brief(copy.changes()) == []
+    assert list(copy.refused) == []
+
+
+@each_level
 async def test_a_folder_that_a_command_closed_is_looked_into(level: str, opened: Open) -> None:
     copy = opened(level)
     await sh(copy, "echo more > src/lib.py; chmod 0 src; mkdir -m 0 empty")
