@@ -14,16 +14,48 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from kiro_lsp.budget import Usage
+from kiro_lsp.changes.model import FileChange
 from kiro_lsp.events import Billing, OptionKind, RunEvent, Way
+from kiro_lsp.sandbox.homes import Home as Home  # noqa: PLC0414  # part of this interface
 from kiro_lsp.sandbox.search import Match as Match  # noqa: PLC0414  # part of this interface
 from kiro_lsp.settings import AgentSettings, Settings
 from kiro_lsp.spec.intent import IntentContract, Prompt
 
+if TYPE_CHECKING:  # what makes copies is loaded when the first one is made
+    from kiro_lsp.sandbox.processes import Conversation, Finished
+
 StopReason = Literal["end_turn", "max_tokens", "max_turn_requests", "refusal", "cancelled"]
 """ACP's words for why an agent stopped."""
+
+
+@dataclass(frozen=True, slots=True)
+class Resume:
+    """What an earlier run of the task left, for the run that goes on from it. Its staged changes are laid out already:
+    `RunContext.read` and a workplace show them.
+
+    An executor whose agent keeps sessions emits `events.Session` as soon as it knows the id. In a later run it opens
+    `session_id` again and says `brief.resumed_text(request, in_session=True)` instead of the task; where there is none, or
+    it cannot be opened any more, `brief.task_texts(request)` says all of it.
+    """
+
+    run_id: str
+    ended: str
+    """How the earlier run ended, as a sentence."""
+    session_id: str | None = None
+    """The agent's own session of that run, where the same agent works by the same way again."""
+    transcript: str = ""
+    """What was said and done in that run, bounded and without secrets."""
+    staged: tuple[str, ...] = ()
+    """The files that it had changed."""
+    comment: str | None = None
+    """What the person says about these changes."""
+    path: str | None = None
+    """The file that the comment is about; None: all of them."""
+    excerpt: str | None = None
+    """The part of the change that the comment is about, as a diff."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +78,8 @@ class ExecutorRequest:
     """Nothing is to be done: the summary is to be one JSON object of this schema, and no tool is offered."""
     redact: Callable[[str], str] | None = None
     """Takes known secrets out of a text before a provider gets it. None: only the agent's own key is known."""
+    resume: Resume | None = None
+    """What to go on from; None: start from zero."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +109,81 @@ class Question:
     title: str
     options: tuple[tuple[str, str, OptionKind], ...]
     """(id, label, kind) in the order to show them."""
+    words: bool = False
+    """An answer in words is asked for, not only one of the options."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An answer of the person: the id of an option, and what they said with it."""
+
+    option: str
+    text: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """What a program needs of the place that it works in, as the file of its agent says."""
+
+    network: Literal["none", "hosts", "open"] = "none"
+    hosts: tuple[str, ...] = ()
+    """With "hosts", what it reaches: `api.example.com` (port 443), `127.0.0.1:8080`."""
+    homes: tuple[Home, ...] = ()
+    """Its own folders of the person's: where its login is."""
+    programs: tuple[str, ...] = ()
+    """Paths of programs that it starts: what is installed with them must be readable."""
+
+
+class Workplace(Protocol):
+    """A copy of the project that a program works in, as isolated as this system allows.
+
+    `absorb` and `refresh` may be called while the program works: what it changes later is taken over later.
+    """
+
+    @property
+    def path(self) -> Path:
+        """Where the program sees the project."""
+        ...
+
+    @property
+    def level(self) -> str: ...
+
+    @property
+    def network(self) -> str:
+        """For people: what the program can reach."""
+        ...
+
+    async def run(
+        self,
+        argv: Sequence[str],
+        *,
+        cwd: str = "",
+        extra_env: Mapping[str, str] | None = None,
+        timeout: float | None = None,
+        on_output: Callable[[str], None] | None = None,
+    ) -> Finished:
+        """Run a program to its end; `cwd` is root-relative, `extra_env` what this one may know besides. As `processes.run`."""
+        ...
+
+    def talk(
+        self, argv: Sequence[str], *, cwd: str = "", extra_env: Mapping[str, str] | None = None
+    ) -> AbstractAsyncContextManager[Conversation]:
+        """Start a program and speak to it; it is gone when the context is left. As `processes.talk`."""
+        ...
+
+    def relative(self, path: str) -> str:
+        """The root-relative path of a file as the program spells it. Raises PathRefused."""
+        ...
+
+    async def refresh(self) -> None:
+        """Bring the copy to what was staged by `RunContext.write` and `delete` meanwhile."""
+        ...
+
+    async def absorb(self) -> Sequence[FileChange]:
+        """Stage what has changed in the copy, durably, with `file` events. Raises ExecutorError when the program wrote
+        outside it: nothing of the run can be accepted then.
+        """
+        ...
 
 
 class Spend(Protocol):
@@ -113,7 +222,17 @@ class RunContext(Protocol):
         ...
 
     async def run_command(self, argv: Sequence[str], *, cwd: str = "", timeout: float | None = None) -> CommandResult:
-        """Run a program in a materialised copy, after the person allowed exactly this argv. Raises PermissionError when denied."""
+        """Run a program in a copy of the project. Where that is no sandbox without network, the person must allow exactly this
+        argv first: raises PermissionError when they do not.
+        """
+        ...
+
+    def workplace(self, needs: Needs) -> AbstractAsyncContextManager[Workplace]:
+        """A copy for an agent's program, the same for the whole run. Says how isolated it is by the `isolation` event.
+
+        On leaving, by failure or cancel too, what changed in it is staged. Raises ExecutorError when there is no place that
+        the needs allow, or when the program wrote outside of it.
+        """
         ...
 
     def emit(self, event: RunEvent) -> None:
@@ -122,6 +241,10 @@ class RunContext(Protocol):
 
     async def ask(self, question: Question) -> str:
         """Ask the person; returns the id of the chosen option. Cancel, disconnect and end of input mean the deny option."""
+        ...
+
+    async def ask_in_words(self, question: Question) -> Reply:
+        """As `ask`, with what the person wrote beside the option, where they wrote something."""
         ...
 
     def spend(self, model: str, at_most: Usage) -> AbstractAsyncContextManager[Spend]:

@@ -23,15 +23,16 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final, Literal
 
 from kiro_lsp.changes.model import FileChange
 from kiro_lsp.errors import ExecutorError
-from kiro_lsp.sandbox import bubblewrap, gitdir, layered, paths, processes, trespass
+from kiro_lsp.sandbox import bubblewrap, gitdir, homes, layered, paths, processes, trespass
 from kiro_lsp.sandbox.bubblewrap import Bubblewrap
 from kiro_lsp.sandbox.copy import Copy, LeftOut, materialise
+from kiro_lsp.sandbox.homes import Home as Home  # noqa: PLC0414  # part of a policy
 from kiro_lsp.sandbox.layered import CannotOverlay, Layered
 from kiro_lsp.sandbox.network import Gate
 from kiro_lsp.sandbox.processes import Conversation, Finished, Room
@@ -42,18 +43,6 @@ Network = Literal["none", "hosts", "open"]
 _TEMPORARY: Final = dict.fromkeys(("TMPDIR", "TMP", "TEMP"), "/tmp")  # noqa: S108  # a fresh one, in the sandbox
 _MOST_NAMED: Final = 10
 _DEPENDENCIES: Final = ("node_modules", ".venv", "venv", "vendor", "bower_components", "Pods")
-
-
-@dataclass(frozen=True, slots=True)
-class Home:
-    """A folder of the person's that an agent needs, for its login above all: `~/.claude`, by the agent's TOML.
-
-    It can be written to. `guarded` are names in it that make some program run something (settings, hooks): those that
-    are there are read-only, where there is bubblewrap, and any that were changed or made fail the run.
-    """
-
-    path: str
-    guarded: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,12 +113,15 @@ class IsolatedCopy:
         extra_env: Mapping[str, str] | None = None,
         timeout: float | None = None,
         on_output: Callable[[str], None] | None = None,
+        alone: bool = False,
     ) -> Finished:
         """Run a program in the copy; `cwd` is root-relative. As `processes.run`, which says what it raises.
 
-        `extra_env` is added to the reduced environment: what this one program may know.
+        `extra_env` is added to the reduced environment: what this one program may know. `alone` keeps the policy's network
+        and the agent's folders from it, where there is bubblewrap.
         """
-        async with self._placed(argv, cwd, extra_env) as (folder, room):
+        policy = replace(self.policy, network="none", homes=()) if alone else self.policy
+        async with self._placed(argv, cwd, extra_env, policy) as (folder, room):
             return await processes.run(
                 argv,
                 cwd=folder,
@@ -145,7 +137,7 @@ class IsolatedCopy:
         self, argv: Sequence[str], *, cwd: str = "", extra_env: Mapping[str, str] | None = None
     ) -> AsyncIterator[Conversation]:
         """Start a program in the copy and speak to it over its input and output, as `processes.talk`."""
-        async with self._placed(argv, cwd, extra_env) as (folder, room):
+        async with self._placed(argv, cwd, extra_env, self.policy) as (folder, room):
             outside = (self.root, self._tree.path)
             talking = processes.talk(argv, cwd=folder, env=self.policy.environ, outside=outside, room=room)
             async with talking as conversation:
@@ -153,41 +145,43 @@ class IsolatedCopy:
 
     @asynccontextmanager
     async def _placed(
-        self, argv: Sequence[str], cwd: str, extra: Mapping[str, str] | None
+        self, argv: Sequence[str], cwd: str, extra: Mapping[str, str] | None, policy: Policy
     ) -> AsyncIterator[tuple[Path, Room]]:
         """Where a command runs, with its way to the network open."""
         folder = self.path / paths.resolve_folder(self.root, cwd)
         async with AsyncExitStack() as stack:
             gate = None
-            if self._bubblewrap is not None and self.policy.network == "hosts":
-                gate = await stack.enter_async_context(Gate.to(self.policy.hosts))
+            if self._bubblewrap is not None and policy.network == "hosts":
+                gate = await stack.enter_async_context(Gate.to(policy.hosts))
             try:
-                yield folder, self._room(folder, argv, dict(extra or {}), gate)
+                yield folder, self._room(folder, argv, dict(extra or {}), gate, policy)
             finally:
                 self.unreached.update([] if gate is None else gate.refused)
 
-    def _room(self, folder: Path, argv: Sequence[str], extra: Mapping[str, str], gate: Gate | None) -> Room:
+    def _room(
+        self, folder: Path, argv: Sequence[str], extra: Mapping[str, str], gate: Gate | None, policy: Policy
+    ) -> Room:
         """Where a command is put."""
         layer = self._tree if isinstance(self._tree, Layered) else None
         namespaces = None if layer is None else layer.mounted.namespaces
         if self._bubblewrap is None:
             environ = extra if layer is None else {**_TEMPORARY, **extra}
             return Room((), namespaces, capable=False, environ=environ)
-        home = _home(self.policy.environ)
-        programs = (*self.policy.programs, *(each for each in argv[:1] if os.path.isabs(each)))
+        home = homes.home_folder(policy.environ)
+        programs = (*policy.programs, *(each for each in argv[:1] if os.path.isabs(each)))
         repository = gitdir.find(self.root)
         objects = {} if repository is None else {str(bubblewrap.OBJECTS): str(repository.common / "objects")}
-        tools = {} if home is None else bubblewrap.tools_in(home, self.policy.environ, programs)
+        tools = {} if home is None else bubblewrap.tools_in(home, policy.environ, programs)
         before = self._bubblewrap.before(
             tree=str(self._tree.path),
             root=str(self.root),
             cwd=str(folder),
-            network=self.policy.network == "open",
-            hidden=self.policy.hidden,
+            network=policy.network == "open",
+            hidden=policy.hidden,
             readable={**tools, **objects, **(gate.binds() if gate else {})},
             inside_root=[] if layer is not None else _dependencies(self.root),
-            writable=[each for each, _ in _homes(self.policy)],
-            guarded=[path for path in _guarded_paths(self.policy) if os.path.exists(path)],
+            writable=[each for each, _ in homes.found(policy.homes, policy.environ)],
+            guarded=[path for path in homes.guarded_paths(policy.homes, policy.environ) if os.path.exists(path)],
             home=home,
         )
         environ = {**_TEMPORARY, **extra}
@@ -199,6 +193,13 @@ class IsolatedCopy:
     def update(self, staged: Iterable[FileChange]) -> None:
         """Bring the copy to what is staged now."""
         self._tree.update(staged)
+
+    def relative(self, path: str) -> str:
+        """The root-relative path of a file as commands spell it: relative to the project, or absolute. Raises PathRefused."""
+        for seen in {str(self.path), os.path.realpath(self.path)}:
+            if path.startswith(seen + os.sep):
+                return paths.resolve(self.root, path[len(seen) + 1 :])
+        return paths.resolve(self.root, path)
 
     def saved(self, paths_: Iterable[str]) -> None:
         """The person saved these root-relative files in the editor: no command did."""
@@ -271,6 +272,12 @@ def open_copy(
     return IsolatedCopy(real, policy, level, network, tuple(missing), tree, wrapped, before, _guarded(policy))
 
 
+def sandboxed(root: Path | str, levels: frozenset[Level]) -> bool:
+    """Whether a command in a copy, without network, can do nothing to anybody: a question for it would be for nothing."""
+    wrapper = bubblewrap.available(root) if "bubblewrap" in levels else None
+    return isinstance(wrapper, Bubblewrap) and wrapper.processes
+
+
 def _tree(
     root: Path,
     policy: Policy,
@@ -292,7 +299,7 @@ def _tree(
                 folder,
                 trusted=policy.trusted,
                 closed=not wrapped,
-                writable=[each for each, _ in _homes(policy)],
+                writable=[each for each, _ in homes.found(policy.homes, policy.environ)],
                 objects=objects,
             )
         except CannotOverlay as reason:
@@ -310,29 +317,9 @@ def _dependencies(root: Path) -> list[str]:
     return [str(root / name) for name in _DEPENDENCIES if (root / name).is_dir() and not (root / name).is_symlink()]
 
 
-def _home(environ: Mapping[str, str]) -> str | None:
-    named = environ.get("HOME")
-    return os.path.realpath(named) if named and os.path.isdir(named) and os.path.realpath(named) != "/" else None
-
-
-def _homes(policy: Policy) -> list[tuple[str, Home]]:
-    """The agent's folders that are there, by their real paths. One that is not inside the home folder does not count."""
-    home = _home(policy.environ)
-    found = []
-    for each in policy.homes:
-        place = os.path.realpath(os.path.join(home or "/", each.path.removeprefix("~/")))
-        if home is not None and os.path.exists(place) and place.startswith(home + os.sep):
-            found.append((place, each))
-    return found
-
-
-def _guarded_paths(policy: Policy) -> list[str]:
-    return [os.path.join(place, name) for place, home in _homes(policy) for name in home.guarded]
-
-
 def _guarded(policy: Policy) -> trespass.Seen:
     """What the guarded files of the agent's folders are like."""
     seen: trespass.Seen = {}
-    for path in _guarded_paths(policy):
+    for path in homes.guarded_paths(policy.homes, policy.environ):
         trespass.stamp_all(seen, path)
     return seen
