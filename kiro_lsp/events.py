@@ -79,6 +79,15 @@ class Start:
     model: str
     task: str
     reason: str
+    continues: str | None = None
+    """The run whose staged changes this one goes on from."""
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """The agent's own session: what it is told to open again when a later run goes on from this one."""
+
+    session_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +151,8 @@ class Permission:
     title: str
     options: tuple[PermissionOption, ...]
     detail: CommandDetail | None = None
+    words: bool | None = None
+    """True where the agent asks something that an answer in words answers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +160,8 @@ class Answer:
     request_id: str
     option: str
     by: str
+    text: str | None = None
+    """What the person said beside the option, or instead of one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,8 +248,16 @@ class Undone:
     files: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Superseded:
+    """A later run goes on from this one: its review holds these changes too, and is the one to decide on."""
+
+    by: str
+
+
 RunEvent = (
     Start
+    | Session
     | State
     | Isolation
     | Phase
@@ -258,10 +279,12 @@ RunEvent = (
     | Rejected
     | ConflictFound
     | Undone
+    | Superseded
 )
 
 _TYPE_OF: Final[dict[type, str]] = {
     Start: "start",
+    Session: "session",
     State: "state",
     Isolation: "isolation",
     Phase: "phase",
@@ -283,13 +306,16 @@ _TYPE_OF: Final[dict[type, str]] = {
     Rejected: "rejected",
     ConflictFound: "conflict",
     Undone: "undone",
+    Superseded: "superseded",
 }
 _CLASS_OF: Final = {name: cls for cls, name in _TYPE_OF.items()}
 
 EVENT_TYPES: Final = frozenset(_CLASS_OF)
 """The `type` words of the wire that this version knows."""
 
-_OPTIONAL: Final = frozenset({"reason", "detail", "path", "to", "merged", "reasons", "turns"})
+_OPTIONAL: Final = frozenset(
+    {"reason", "detail", "path", "to", "merged", "reasons", "turns", "continues", "words", "text"}
+)
 """Fields that stay away from the wire when they are None; `cost` is null there, because null says something."""
 
 ENDED: Final = (Complete, Error, Cancelled)

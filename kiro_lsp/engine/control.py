@@ -158,7 +158,7 @@ class Control:
             handle.cancel(args["by"])
             return {"message": f"Cancelling run {row.run_id}; what it staged is kept."}
         if row.kind == "answer":
-            handle.answer(args["request"], args["option"], args["by"])
+            handle.answer(args["request"], args["option"], args["by"], args.get("text"))
             return {"message": "Answered."}
         raise RunRefused(f"This process cannot do {row.kind!r}; it may be an older version.", code="unknown-request")
 

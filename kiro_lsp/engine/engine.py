@@ -311,14 +311,15 @@ class Engine:
             raise RunRefused(f"Run {record.run_id} is {record.state}: there is nothing to cancel.", code="not-live")
         return str((await self._control.request(record, "cancel", {"by": by}))["message"])
 
-    async def answer(self, run_id: str, request_id: str, option: str, *, by: str) -> None:
+    async def answer(self, run_id: str, request_id: str, option: str, *, by: str, text: str | None = None) -> None:
         """Answer a question of a run, here or in the process that owns it. Raises RunRefused when it is not open."""
         handle = self.handles.get(run_id)
         if handle is not None:
-            handle.answer(request_id, option, by)
+            handle.answer(request_id, option, by, text)
             return
         record = self.store.run(run_id)
-        await self._control.request(record, "answer", {"request": request_id, "option": option, "by": by})
+        args = {"request": request_id, "option": option, "by": by, "text": text}
+        await self._control.request(record, "answer", args)
 
     # Settling
 

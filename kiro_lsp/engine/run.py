@@ -34,7 +34,7 @@ from kiro_lsp.events import (
     RunState,
     Thought,
 )
-from kiro_lsp.executors.protocol import AgentInfo, CommandResult, Question, Spend
+from kiro_lsp.executors.protocol import AgentInfo, CommandResult, Question, Reply, Spend
 from kiro_lsp.sandbox.search import Match
 from kiro_lsp.settings import AgentSettings, CostSettings, Settings
 from kiro_lsp.settings.redact import Redactor
@@ -47,6 +47,7 @@ UNSTREAMED_BYTES = 64 * 1024
 
 _DURABLE = (
     events.Start,
+    events.Session,
     events.State,
     events.File,
     events.Permission,
@@ -84,8 +85,8 @@ def new_run_id() -> str:
 @dataclass(slots=True)
 class _Asked:
     question: Question
-    answered: asyncio.Future[tuple[str, str]]
-    """(option id, who answered)."""
+    answered: asyncio.Future[tuple[Reply, str]]
+    """The answer, and who gave it."""
 
 
 @dataclass(slots=True)
@@ -228,28 +229,34 @@ class RunHandle:
     # The run context, questions
 
     async def ask(self, question: Question) -> str:
+        return (await self._ask(question, None)).option
+
+    async def ask_in_words(self, question: Question) -> Reply:
         return await self._ask(question, None)
 
-    async def _ask(self, question: Question, detail: CommandDetail | None) -> str:
+    async def _ask(self, question: Question, detail: CommandDetail | None) -> Reply:
         before = self.state
         request_id = secrets.token_hex(4)
         asked = _Asked(question, asyncio.get_running_loop().create_future())
         self._asked[request_id] = asked
         options = tuple(PermissionOption(*option) for option in question.options)
-        self.question = Permission(request_id, question.kind, question.title, options, detail)
+        self.question = Permission(request_id, question.kind, question.title, options, detail, question.words or None)
         self.emit_together([self.transition("waiting", question.title), self.question])
-        answer = (_deny_option(question), "nobody")
+        reply, by = Reply(_deny_option(question)), "nobody"
         try:
             with self._clock_stopped():
-                answer = await asked.answered
+                reply, by = await asked.answered
         finally:
             del self._asked[request_id]
             self.question = None
-            self.emit_together([events.Answer(request_id, *answer), self.transition(before)])
-        return answer[0]
+            self.emit_together([events.Answer(request_id, reply.option, by, reply.text), self.transition(before)])
+        return reply
 
-    def answer(self, request_id: str, option: str, by: str) -> None:
-        """Settle a question. Raises RunRefused for an unknown, settled or misspelt one: silence is never a yes."""
+    def answer(self, request_id: str, option: str, by: str, text: str | None = None) -> None:
+        """Settle a question. Raises RunRefused for an unknown, settled or misspelt one: silence is never a yes.
+
+        Words without an option answer a question that asks for words; any other they decline.
+        """
         asked = self._asked.get(request_id)
         if asked is None or asked.answered.done():
             raise RunRefused(
@@ -258,13 +265,14 @@ class RunHandle:
                 hint="It may have been answered elsewhere, or the run has ended.",
             )
         known = [identifier for identifier, _label, _kind in asked.question.options]
+        option = option or (_meant_by_words(asked.question) if text else "")
         if option not in known:
             raise RunRefused(
                 f"{option!r} is not an answer to {asked.question.title!r}.",
                 code="no-option",
                 hint=f"Use one of {known}.",
             )
-        asked.answered.set_result((option, by))
+        asked.answered.set_result((Reply(option, text), by))
 
     # The run context, commands
 
@@ -282,9 +290,11 @@ class RunHandle:
     async def _allow_command(self, argv: tuple[str, ...], cwd: str, digest: str) -> None:
         title = f"Run in a copy of the project (not sandboxed): {' '.join(argv)}"
         detail = CommandDetail(argv, cwd or ".", {}, digest)
-        option = await self._ask(Question("command", title, COMMAND_OPTIONS), detail)
+        reply = await self._ask(Question("command", title, COMMAND_OPTIONS), detail)
+        option = reply.option
         if option == "deny":
-            raise PermissionError(f"The person did not allow the command {list(argv)}.")
+            said = f" They said: {reply.text}" if reply.text else ""
+            raise PermissionError(f"The person did not allow the command {list(argv)}.{said}")
         if option in ("run", "always"):
             self.allowed_digests.add(digest)
         if option == "always":
@@ -437,6 +447,12 @@ def _warning(day: str, spent: Spent, cost: CostSettings) -> events.Warned:
         f"The cost of {day} has reached ${from_nano(spent.spent)}{unknown} (warn_at_cost = ${cost.warn_at_cost}).",
         f"No request starts that could pass max_cost_per_day = ${cost.max_cost_per_day}. `kiro-lsp costs` says what for.",
     )
+
+
+def _meant_by_words(question: Question) -> str:
+    """The option that an answer in words alone stands for."""
+    said = next((identifier for identifier, _label, kind in question.options if kind != "deny"), "")
+    return said if question.words else _deny_option(question)
 
 
 def _deny_option(question: Question) -> str:

@@ -20,6 +20,8 @@ from kiro_lsp.executors.protocol import (
     ExecutorRequest,
     ExecutorResult,
     Question,
+    Reply,
+    Resume,
     RunContext,
     Spend,
 )
@@ -36,6 +38,8 @@ __all__ = [
     "IntentContract",
     "LocalRun",
     "Question",
+    "Reply",
+    "Resume",
     "RunContext",
     "Spend",
     "agent_named",

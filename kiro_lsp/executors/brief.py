@@ -6,16 +6,19 @@ gives an intent, a ticket or a summary instead; then the task is put together fr
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from typing import Final
 
 from kiro_lsp.errors import ExecutorError
-from kiro_lsp.executors.protocol import ExecutorRequest
+from kiro_lsp.executors.protocol import ExecutorRequest, Resume
 from kiro_lsp.spec import unicode
 from kiro_lsp.spec.instructions import SYSTEM
 from kiro_lsp.spec.intent import IntentContract
 
 ANSWERING = "Answer with one JSON object of the form that is asked for, and with nothing else."
 """What is said instead of `SYSTEM` where nothing is to be done."""
+_ADDED: Final = "What the person who started this adds:\n"
 
 
 def stable_texts(request: ExecutorRequest) -> tuple[str, ...]:
@@ -28,9 +31,9 @@ def stable_texts(request: ExecutorRequest) -> tuple[str, ...]:
 def task_text(request: ExecutorRequest) -> str:
     """The task itself. Raises ExecutorError when the request has none."""
     parts = [request.prompt.own_text] if request.prompt is not None else _described(request)
-    note = unicode.strip((request.note or "").strip())
+    note = _note(request)
     if note and note not in (request.prompt.task if request.prompt is not None else parts[0]):
-        parts.append(f"What the person who started this adds:\n{note}")
+        parts.append(_ADDED + note)
     text = "\n\n".join(part for part in parts if part.strip())
     if not text:
         raise ExecutorError(
@@ -39,6 +42,57 @@ def task_text(request: ExecutorRequest) -> str:
             hint="Set one of them.",
         )
     return text
+
+
+def task_texts(request: ExecutorRequest) -> tuple[str, ...]:
+    """The task, the same bytes in every run of it, and after it what an earlier run left, if this one goes on from one."""
+    resumed = resumed_text(request)
+    return (task_text(request), resumed) if resumed else (task_text(request),)
+
+
+def resumed_text(request: ExecutorRequest, *, in_session: bool = False) -> str:
+    """What is said to an agent that goes on from an earlier run; "" for one that does not.
+
+    `in_session`: the agent has opened its own session again, so it knows the task and what was said.
+    """
+    resume = request.resume
+    if resume is None:
+        return ""
+    parts = [_went_before(resume, in_session=in_session)]
+    if resume.transcript and not in_session:
+        parts.append(f"What was said and done then:\n<transcript>\n{resume.transcript}\n</transcript>")
+    if resume.comment:
+        about = f"`{resume.path}`" if resume.path else "these changes"
+        excerpt = "\n" + _fenced(resume.excerpt) if resume.excerpt else ""
+        parts.append(f"The person has looked at the changes and says of {about}:{excerpt}\n{resume.comment}")
+        parts.append("Change what this asks for and leave the rest of what is there as it is.")
+    else:
+        parts.append("Go on from there: look at what is done already, and do what is missing.")
+    note = _note(request)
+    if note and in_session:
+        parts.append(_ADDED + note)
+    return "\n\n".join(unicode.strip(part) for part in parts)
+
+
+def _went_before(resume: Resume, *, in_session: bool) -> str:
+    before = "You have worked on this before" if in_session else "Work on this task was begun before"
+    text = f"{before}. {resume.ended}"
+    if resume.staged:
+        text += "\n" + _listed("These files are as they were left then, changed already:", resume.staged)
+    else:
+        text += " No file was changed."
+    return text
+
+
+def _fenced(diff: str) -> str:
+    """A diff in a fence that is longer than any in it."""
+    runs = (len(found) for found in re.findall(r"`{3,}", diff))
+    fence = "`" * (max(runs, default=2) + 1)
+    return f"{fence}diff\n{diff.rstrip(chr(10))}\n{fence}"
+
+
+def _note(request: ExecutorRequest) -> str:
+    return unicode.strip((request.note or "").strip())
 
 
 def _described(request: ExecutorRequest) -> list[str]:

@@ -17,7 +17,16 @@ import orjson
 from kiro_lsp.budget import Usage
 from kiro_lsp.events import RunEvent
 from kiro_lsp.executors import registry
-from kiro_lsp.executors.protocol import AgentInfo, CommandResult, ExecutorRequest, Match, Question, RunContext, Spend
+from kiro_lsp.executors.protocol import (
+    AgentInfo,
+    CommandResult,
+    ExecutorRequest,
+    Match,
+    Question,
+    Reply,
+    RunContext,
+    Spend,
+)
 from kiro_lsp.executors.worker import WorkerPool
 from kiro_lsp.settings import Settings
 from kiro_lsp.spec import unicode
@@ -148,6 +157,9 @@ class _OnlyMoney:
         _refuse(" ".join(argv))
 
     async def ask(self, question: Question) -> str:
+        _refuse(question.title)
+
+    async def ask_in_words(self, question: Question) -> Reply:
         _refuse(question.title)
 
 

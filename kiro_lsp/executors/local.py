@@ -26,7 +26,7 @@ from kiro_lsp.changes.model import ChangeSet, FileChange
 from kiro_lsp.changes.overlay import Overlay
 from kiro_lsp.errors import PathRefused
 from kiro_lsp.events import Billing, Chunk, File, Isolation, OptionKind, Phase, RunEvent, UsageReport
-from kiro_lsp.executors.protocol import CommandResult, Match, Question, Spend
+from kiro_lsp.executors.protocol import CommandResult, Match, Question, Reply, Spend
 from kiro_lsp.sandbox import copy, files, paths, processes, search
 
 READ_LIMIT = 50 * 1024 * 1024
@@ -196,6 +196,9 @@ class LocalRun:
             if option in options:
                 return option
         return next((identifier for identifier, _label, kind in question.options if kind == "deny"), options[-1])
+
+    async def ask_in_words(self, question: Question) -> Reply:
+        return Reply(await self.ask(question))
 
     def spend(self, model: str, at_most: Usage) -> AbstractAsyncContextManager[Spend]:  # noqa: ARG002  # no price is looked up
         """Counts into `usage`; unknown usage counts as reserved. There is no cap, and no price."""

@@ -67,6 +67,10 @@ class RunRecord:
     revision: int = 1
     """Moves on with every decision."""
     intent: Mapping[str, Any] | None = None
+    session: str | None = None
+    """The agent's own session, where it said one."""
+    continues: str | None = None
+    """The run from whose staged changes this one went on."""
 
 
 JournalKind = Literal["accept", "undo", "tick", "restore"]

@@ -27,7 +27,8 @@ _COLUMNS: Final = (
     " ledger.run_id = runs.run_id AND (charged IS NULL OR unknown)) THEN NULL ELSE cost END,"
     " input_tokens, output_tokens, cached_tokens, turns,"
     " (SELECT coalesce(sum(coalesce(charged, reserved)), 0) FROM ledger WHERE ledger.run_id = runs.run_id),"
-    " (SELECT count(*) FROM changes WHERE changes.run_id = runs.run_id) AS files, revision, intent"
+    " (SELECT count(*) FROM changes WHERE changes.run_id = runs.run_id) AS files, revision, intent,"
+    " session, continues"
 )
 _UPDATABLE: Final = frozenset({"agent", "way", "model", "billing", "intent", "note", "reason"})
 
@@ -70,6 +71,8 @@ class Runs(Database):
                 "revision": run.revision,
                 "intent": None if run.intent is None else dump(dict(run.intent)),
             }
+            if run.continues is not None:
+                values["continues"] = run.continues
             db.execute(
                 f"INSERT INTO runs ({', '.join(values)}) VALUES ({_marks(values)})",
                 tuple(values.values()),
@@ -162,6 +165,15 @@ class Runs(Database):
         )
         return [_record(row) for row in rows]
 
+    def continued_by(self, run_id: str) -> RunRecord | None:
+        """The newest run that goes on from this one."""
+        row = self.read(
+            lambda db: db.execute(
+                f"SELECT {_COLUMNS} FROM runs WHERE continues=? ORDER BY started_at DESC, rowid DESC LIMIT 1", (run_id,)
+            ).fetchone()
+        )
+        return None if row is None else _record(row)
+
     def live_runs(self) -> list[RunRecord]:
         """Runs in a state that needs a living owner."""
         rows = self.read(lambda db: db.execute(f"SELECT {_COLUMNS} FROM runs WHERE state IN ({_LIVE})").fetchall())
@@ -241,6 +253,8 @@ def _fold(db: sqlite3.Connection, run_id: str, envelope: Envelope) -> None:
             "UPDATE runs SET agent=?, way=?, model=?, reason=? WHERE run_id=?",
             (shown(event.agent), event.way, shown(event.model), shown(event.reason), run_id),
         )
+    elif isinstance(event, events.Session):
+        db.execute("UPDATE runs SET session=? WHERE run_id=?", (shown(event.session_id), run_id))
     elif isinstance(event, events.UsageReport):
         tokens = count(event.input_tokens), count(event.output_tokens), count(event.cached_tokens)
         db.execute(
@@ -282,7 +296,7 @@ def _record(row: Sequence[Any]) -> RunRecord:
         owner,
         replay,
     ) = row[:15]
-    (reason, note, ended_at, cost, *counted, charged, files, revision, intent) = row[15:]
+    (reason, note, ended_at, cost, *counted, charged, files, revision, intent, session, continues) = row[15:]
     input_tokens, output_tokens, cached_tokens, turns = counted
     return RunRecord(
         run_id=run_id,
@@ -312,6 +326,8 @@ def _record(row: Sequence[Any]) -> RunRecord:
         files=files,
         revision=revision,
         intent=None if intent is None else load(intent),
+        session=session,
+        continues=continues,
     )
 
 

@@ -75,7 +75,13 @@ CREATE TABLE warned (day TEXT PRIMARY KEY, at INTEGER NOT NULL) WITHOUT ROWID;
 ALTER TABLE runs ADD COLUMN turns INTEGER NOT NULL DEFAULT 0
 """
 
-MIGRATIONS: tuple[str, ...] = (_FIRST, _WARNED_AND_TURNS)
+_RESUMED: Final = """
+ALTER TABLE runs ADD COLUMN session TEXT;
+ALTER TABLE runs ADD COLUMN continues TEXT;
+CREATE INDEX runs_by_continued ON runs(continues)
+"""
+
+MIGRATIONS: tuple[str, ...] = (_FIRST, _WARNED_AND_TURNS, _RESUMED)
 """Step n takes a file from version n to n + 1. Statements are separated by `;` and hold none inside."""
 
 TABLES: Final = (
