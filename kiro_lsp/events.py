@@ -38,7 +38,7 @@ LIVE_STATES: Final[frozenset[RunState]] = frozenset({"queued", "running", "waiti
 """An owner process is at work; without one the run is `interrupted`."""
 
 REVIEWABLE_STATES: Final[frozenset[RunState]] = frozenset(
-    {"review", "conflict", "failed", "cancelled", "budget", "interrupted"}
+    {"verifying", "review", "conflict", "failed", "cancelled", "budget", "interrupted"}
 )
 """The staged changes, if there are any, can be accepted or rejected."""
 
@@ -188,10 +188,16 @@ class Warned:
 
 @dataclass(frozen=True, slots=True)
 class Verify:
+    """What the verify command said. The first line of `summary` is the result; what failed stands below it."""
+
     command: tuple[str, ...]
     ok: bool
     seconds: float
     summary: str
+    revision: int | None = None
+    """Of the review, when the command was started."""
+    contents: str | None = None
+    """A digest of what was verified: what every file of the change set held."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,6 +234,8 @@ class Applied:
     ticked: bool
     merged: tuple[str, ...] | None = None
     """Files that keep what somebody else changed meanwhile; None without any."""
+    verified: bool | None = None
+    """Whether the verify command was content with exactly this; None where there is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -315,6 +323,7 @@ EVENT_TYPES: Final = frozenset(_CLASS_OF)
 
 _OPTIONAL: Final = frozenset(
     {"reason", "detail", "path", "to", "merged", "reasons", "turns", "continues", "words", "text"}
+    | {"revision", "contents", "verified"}
 )
 """Fields that stay away from the wire when they are None; `cost` is null there, because null says something."""
 

@@ -8,6 +8,7 @@ the disk.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -15,7 +16,7 @@ from urllib.parse import quote
 
 from kiro_lsp.changes.changeset import changes_mode, hunks_of, is_binary
 from kiro_lsp.changes.lineends import BOM
-from kiro_lsp.changes.model import ChangeSet, Decision, FileChange, Hunk
+from kiro_lsp.changes.model import ChangeSet, Decision, FileAction, FileChange, Hunk
 from kiro_lsp.changes.protected import protected
 from kiro_lsp.errors import RunRefused, StaleRevision
 from kiro_lsp.spec.lines import split_lines
@@ -274,6 +275,30 @@ class Review:
         if "pending" in found or not found:
             return "pending"
         return "partial" if len(found) > 1 else next(iter(found))
+
+    def staged(self) -> tuple[FileChange, ...]:
+        """The change set as it would be applied now: what was rejected or edited away is not in it."""
+        if not self.rejected_any:
+            return self.changes.files
+        found = []
+        for path in self.touched():
+            change, wanted = self._find(path), self.content(path, _SHOWN)
+            base = None if change is None else change.base
+            if wanted.data is None and base is None:
+                continue
+            action: FileAction = "delete" if wanted.data is None else "create" if base is None else "modify"
+            mode = None if change is None else change.base_mode
+            found.append(FileChange(path, action, base, wanted.data, mode, wanted.mode))
+        return tuple(found)
+
+    def contents(self) -> str:
+        """A digest of what every file would hold then, by which a verdict on it is known to be about it."""
+        digest = hashlib.sha256()
+        for path in self.touched():
+            wanted = self.content(path, _SHOWN)
+            data = b"-" if wanted.data is None else hashlib.sha256(wanted.data).digest()
+            digest.update(b"%b\0%o\0%b" % (path.encode("utf-8", "surrogateescape"), wanted.mode or 0, data))
+        return digest.hexdigest()[:16]
 
     # On the wire
 

@@ -18,7 +18,7 @@ from kiro_lsp.store.model import Journal, JournalFile, JournalState
 Decisions = Mapping[str, Mapping[str, Decision]]
 """Path → hunk id → decision; a hunk that is not named is pending."""
 
-_STAGING: Final = ("queued", "running", "waiting", "verifying")
+_STAGING: Final = ("queued", "running", "waiting")
 _OPEN: Final = ("PREPARED", "APPLYING")
 
 

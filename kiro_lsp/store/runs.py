@@ -20,6 +20,9 @@ from kiro_lsp.store.model import Owner, RunRecord
 
 _LIVE: Final = ", ".join(f"'{state}'" for state in sorted(events.LIVE_STATES))
 
+_AT_WORK: Final = ", ".join(f"'{state}'" for state in sorted(events.LIVE_STATES - {"verifying"}))
+"""A run whose change is being verified has ended its work: its task can be worked on again."""
+
 _COLUMNS: Final = (
     "run_id, root, path, task_key, title, agent, way, model, billing, state, started_at, anchor, task_id, owner, replay,"
     # A run that ended with a reservation open (it was killed, or its usage never came) has an unknown cost.
@@ -44,7 +47,7 @@ class Runs(Database):
 
         def job(db: sqlite3.Connection) -> bool:
             others = db.execute(
-                f"SELECT state, owner FROM runs WHERE root=? AND path=? AND task_key=? AND state IN ({_LIVE})",
+                f"SELECT state, owner FROM runs WHERE root=? AND path=? AND task_key=? AND state IN ({_AT_WORK})",
                 (run.root, run.path, run.task_key),
             ).fetchall()
             if any(state == "applying" or self._runs_still(owner) for state, owner in others):
@@ -189,6 +192,19 @@ class Runs(Database):
 
         return self.submit(lambda db: append_events(db, run_id, group, at), durable=durable)
 
+    def append_while(
+        self, run_id: str, states: Collection[RunState], group: Sequence[RunEvent], *, at: str
+    ) -> Future[list[Envelope]]:
+        """As `append`, durable, if the run is in one of these states at that moment; else nothing is kept: []."""
+
+        def job(db: sqlite3.Connection) -> list[Envelope]:
+            query = f"SELECT 1 FROM runs WHERE run_id=? AND state IN ({_marks(states)})"
+            if db.execute(query, (run_id, *states)).fetchone() is None:
+                return []
+            return append_events(db, run_id, group, at)
+
+        return self.submit(job)
+
     def events(self, run_id: str, after: int = 0, limit: int | None = None) -> list[Envelope]:
         """The events of a run with seq > `after`, in order."""
         rows = self.read(
@@ -204,6 +220,17 @@ class Runs(Database):
             lambda db: db.execute("SELECT 1 FROM events WHERE run_id=? AND type=? LIMIT 1", (run_id, type_)).fetchone()
         )
         return found is not None
+
+    def last_event(self, run_id: str, *types: str) -> Envelope | None:
+        """The newest event of a run that is of one of these types."""
+        rows = self.read(
+            lambda db: db.execute(
+                "SELECT run_id, seq, at, type, body FROM events WHERE run_id=?"
+                f" AND type IN ({_marks(types)}) ORDER BY seq DESC LIMIT 1",
+                (run_id, *types),
+            ).fetchall()
+        )
+        return next(iter(_envelopes(rows)), None)
 
     def last_event_row(self) -> int:
         """The row number of the newest event of all runs; 0 when there is none."""

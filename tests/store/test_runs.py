@@ -219,6 +219,24 @@ def test_two_processes_append_to_one_run_and_no_number_comes_twice(store: Store,
 # The compare-and-swap
 
 
+def test_events_that_are_bound_to_a_state_are_kept_in_that_state_only(store: Store) -> None:
+    add_run(store, state="verifying")
+    verdict = events.Verify(("pytest",), True, 1.5, "3 passed", 1, "ab")
+    group = [verdict, events.State("verifying", "review")]
+    kept = store.append_while("run-1", ["verifying"], group, at=AT).result()
+    assert [envelope.event for envelope in kept] == group
+    assert store.run("run-1").state == "review"
+    assert store.append_while("run-1", ["verifying"], group, at=AT).result() == []
+    assert store.last_event("run-1", "verify", "complete") == kept[0]
+    assert store.last_event("run-1", "complete") is None
+
+
+def test_a_run_that_is_being_verified_does_not_keep_its_task_busy(store: Store) -> None:
+    owner = store.register_owner().owner
+    add_run(store, "run-1", task_key="1", state="verifying", owner=owner)
+    assert store.create_run(run_record("run-2", task_key="1", owner=owner)).result() is True
+
+
 def test_a_transition_needs_the_state_and_the_revision(store: Store) -> None:
     add_run(store, state="review", revision=3)
     assert store.transition("run-1", ["running"], "applying").result() is False
