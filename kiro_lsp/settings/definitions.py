@@ -26,6 +26,7 @@ from kiro_lsp.settings.model import (
     KiroSettings,
     LensMode,
     McpServerSettings,
+    NetworkKind,
     PriceSettings,
     RoutingSettings,
     SafetySettings,
@@ -95,6 +96,30 @@ def _define(key: str, kind: Kind, trust: TrustClass, doc: str, **more: Any) -> D
         default = spec.default_factory() if spec.default_factory is not dataclasses.MISSING else None
     return Definition(key, kind, default, trust, doc, field=spec.name, **more)
 
+
+_PROGRAM_LISTS: tuple[tuple[str, TrustClass, str, str], ...] = (
+    (
+        "login",
+        "T",
+        "The command that logs you in to it, as it is shown when you are not.",
+        '["claude", "auth", "login"]',
+    ),
+    (
+        "login_files",
+        "X",
+        "Files of which one is there when you are logged in. Empty: it says so itself.",
+        '["~/.codex/auth.json"]',
+    ),
+    ("hosts", "X", "The hosts that the program needs: a name (port 443), or name:port.", '["api.example.com"]'),
+    ("homes", "X", "What in your home folder it needs, for its login above all. It can write there.", '["~/.claude"]'),
+    (
+        "guarded",
+        "X",
+        "Paths there that make programs run something. A run that changes one fails.",
+        '["~/.claude/settings.json"]',
+    ),
+)
+"""Lists about an agent's program: name, trust, what it means, an example."""
 
 DEFINITIONS: tuple[Definition, ...] = (
     _define(
@@ -270,6 +295,27 @@ DEFINITIONS: tuple[Definition, ...] = (
         maximum=4096,
         example='{ LANG = "C.UTF-8" }',
     ),
+    *(
+        _define(f"agents.NAME.{name}", "text-list", trust, doc, maximum=4096, example=example)
+        for name, trust, doc, example in _PROGRAM_LISTS
+    ),
+    _define(
+        "agents.NAME.network",
+        "choice",
+        "X",
+        "What the program may reach from its sandbox. Empty: its hosts, or everything where none are named.",
+        choices=get_args(NetworkKind),
+        example='"hosts"',
+    ),
+    _define(
+        "agents.NAME.sandbox_mode",
+        "text",
+        "X",
+        'For type "acp": the session mode within our sandbox, where its own questions protect nothing more.',
+        minimum=1,
+        maximum=100,
+        example='"bypassPermissions"',
+    ),
     _define(
         "agents.NAME.recording",
         "text",
@@ -278,6 +324,18 @@ DEFINITIONS: tuple[Definition, ...] = (
         minimum=1,
         maximum=4096,
         example='"recordings/first.jsonl"',
+    ),
+    _define(
+        "agents.NAME.server", "text", "T", 'For type "mcp": a server of [mcp.servers].', maximum=64, example='"files"'
+    ),
+    _define("agents.NAME.tool", "text", "T", 'For type "mcp": its tool.', maximum=128, example='"run_task"'),
+    _define(
+        "agents.NAME.arguments",
+        "text-map",
+        "T",
+        'For type "mcp": what its tool is given; {prompt}, {task}, {title} and {path} are filled in.',
+        maximum=4096,
+        example='{ instructions = "{prompt}", folder = "{path}" }',
     ),
     _define("execution.auto_save", "bool", "N", "Save the open files that an accept changed.", narrow="false"),
     _define(
@@ -373,6 +431,19 @@ DEFINITIONS: tuple[Definition, ...] = (
         maximum=2048,
         example='"https://mcp.example.com/mcp"',
     ),
+    _define(
+        "mcp.servers.NAME.hosts",
+        "text-list",
+        "T",
+        'What the program may reach: hosts, or "*" for everything. Empty: no network, where that can be enforced.',
+        maximum=512,
+    ),
+    _define(
+        "mcp.servers.NAME.log_implementation",
+        "bool",
+        "T",
+        "Call its tool log-implementation after a task of a spec-workflow spec was accepted and ticked.",
+    ),
     *(
         # A project that hides characters in its tasks must not also be able to hide that.
         _define(f"diagnostics.{code}", "choice", "X" if code == "invisible-characters" else "S", doc, choices=LEVELS)
@@ -381,27 +452,6 @@ DEFINITIONS: tuple[Definition, ...] = (
 )
 
 BY_KEY: dict[str, Definition] = {definition.key: definition for definition in DEFINITIONS}
-
-NEVER_FROM_PROJECT: frozenset[str] = frozenset(
-    {
-        *("api_key", "approval", "approval_mode", "auto_accept", "auto_approve", "backup_dir", "body_logging"),
-        *("ca_bundle", "dashboard", "http_proxy", "https_proxy", "log_bodies", "permission_mode", "prices", "proxy"),
-        *("redact", "redaction", "sandbox", "state_dir", "telemetry", "telemetry_endpoint", "trust", "trusted"),
-        *("update_url", "verify_tls"),
-    }
-)
-"""Names that would loosen a guard. In a project they are refused as such, not passed over as unknown."""
-
-BYPASS_FLAGS: frozenset[str] = frozenset(
-    {
-        *("--allow-dangerously-skip-permissions", "--dangerously-allow-all", "--dangerously-skip-permissions"),
-        *("--dangerously-bypass-approvals-and-sandbox", "--dangerously-bypass-hook-trust", "--always-approve"),
-        *("--approve-mcps", "--force", "--full-auto", "--skip-trust", "--trust", "--trust-all-tools", "--yolo"),
-    }
-)
-"""Arguments by which known agents skip their own questions; a project may not pass them."""
-BYPASS_VALUES: frozenset[str] = frozenset({"bypasspermissions", "danger-full-access", "yolo"})
-BYPASS_VARIABLES: tuple[str, ...] = ("_TRUST_WORKSPACE", "IS_SANDBOX", "_PERMISSION", "DANGEROUSLY")
 
 STANDARD_KEYS: dict[str, tuple[str, ...]] = {
     "ANTHROPIC_API_KEY": ("https://api.anthropic.com",),

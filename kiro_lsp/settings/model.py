@@ -22,6 +22,7 @@ TrustClass = Literal["X", "T", "N", "S"]
 AgentType = Literal["anthropic-api", "openai-api", "google-api", "ollama", "acp", "mcp", "cli", "kiro", "replay"]
 BillingKind = Literal["metered", "subscription", "local"]
 ApiKind = Literal["responses", "chat"]
+NetworkKind = Literal["none", "hosts", "open"]
 LensMode = Literal["recommended", "all", "off"]
 CoderMode = Literal["builtin", "kiro"]
 Severity = Literal["error", "warning", "information"]
@@ -59,8 +60,27 @@ class AgentSettings:
     command: str | None = None
     args: tuple[str, ...] | None = None
     env: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    login: tuple[str, ...] | None = None
+    """The command with which a person logs in to the program."""
+    login_files: tuple[str, ...] | None = None
+    """Files of which one is there when the person is logged in; none named: nobody can tell."""
+    network: NetworkKind | None = None
+    """What the program may reach from its sandbox. None: its hosts, or everything where none are named."""
+    hosts: tuple[str, ...] | None = None
+    homes: tuple[str, ...] | None = None
+    """Folders and files of the person's that the program needs, above all for its login."""
+    guarded: tuple[str, ...] | None = None
+    """Paths in them that make programs run something."""
+    sandbox_mode: str | None = None
+    """For type "acp": the mode that a session is put into where our own sandbox holds the program."""
     recording: str | None = None
     """For type "replay": the recorded run file."""
+    server: str | None = None
+    """For type "mcp": the name of a server in `[mcp.servers]`. None: `command`, or `endpoint` as its address."""
+    tool: str | None = None
+    """For type "mcp". None: the server's only tool."""
+    arguments: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    """For type "mcp": argument of the tool → a text with places. Empty: matched by the names of its schema."""
     origins: Mapping[str, Layer] = field(default_factory=lambda: MappingProxyType({}))
     """Field name → the layer that set it; what is missing has its default."""
 
@@ -137,6 +157,9 @@ class McpServerSettings:
     args: tuple[str, ...] = ()
     env: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     url: str | None = None
+    hosts: tuple[str, ...] = ()
+    """What the program may reach; "*" is everything."""
+    log_implementation: bool = False
 
 
 @dataclass(frozen=True, slots=True)

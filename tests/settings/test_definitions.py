@@ -42,7 +42,8 @@ def test_every_setting_has_a_trust_class_and_a_sentence(definition: Definition) 
 
 TRUST_CLASSES = {
     "X": {
-        "agents.NAME.api_key", "diagnostics.invisible-characters",
+        "agents.NAME.api_key", "diagnostics.invisible-characters", "agents.NAME.login_files", "agents.NAME.network",
+        "agents.NAME.hosts", "agents.NAME.homes", "agents.NAME.guarded", "agents.NAME.sandbox_mode",
         "prices.NAME.input", "prices.NAME.output", "prices.NAME.cached", "prices.NAME.cache_write",
     },
     "N": {

@@ -156,6 +156,7 @@ TRUSTED_VALUES = [
     ("agents.x.command", '"./agent"'),
     ("agents.x.args", '["--acp"]'),
     ("agents.x.env", '{ A = "1" }'),
+    ("agents.x.login", '["agent", "login"]'),
     ("agents.x.recording", '"r.jsonl"'),
     ("execution.auto_commit", "true"),
     ("execution.verify_command", '"make test"'),
@@ -171,6 +172,11 @@ TRUSTED_VALUES = [
     ("mcp.servers.s.args", '["a"]'),
     ("mcp.servers.s.env", '{ A = "1" }'),
     ("mcp.servers.s.url", '"https://mcp.example/x"'),
+    ("mcp.servers.s.hosts", '["api.example.com"]'),
+    ("mcp.servers.s.log_implementation", "true"),
+    ("agents.x.server", '"s"'),
+    ("agents.x.tool", '"run"'),
+    ("agents.x.arguments", '{ text = "{prompt}" }'),
 ]
 
 
