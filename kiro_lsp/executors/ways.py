@@ -13,11 +13,12 @@ from dataclasses import dataclass, replace
 from functools import cache
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import tomli
 
 from kiro_lsp.events import Billing
+from kiro_lsp.executors.protocol import Home, Needs
 from kiro_lsp.settings import TYPE_KEYS, AgentSettings, KeyLookup, Secrets, Settings
 from kiro_lsp.settings.definitions import DEFAULT_ENDPOINTS, STANDARD_KEYS
 from kiro_lsp.settings.models import MODELS, successor
@@ -36,6 +37,8 @@ _BEGINNINGS: Mapping[str, tuple[str, ...]] = {
 PROGRAMS = frozenset({"acp", "mcp", "cli", "kiro"})
 """Types that are programs of somebody else, which the person may be logged in to."""
 OLLAMA_PORT = 11434
+_PLACE: Final = ("login", "login_files", "network", "hosts", "homes", "guarded", "sandbox_mode")
+"""What is said of a program's login, and of the place that it works in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,18 +69,30 @@ def ways_of(name: str, settings: Settings, *, model: str | None = None) -> tuple
     builtin = known_builtins().get(name)
     if given is None:
         own = builtin.settings if builtin else AgentSettings(name)
-    elif builtin is None or given.type not in (None, builtin.settings.type):
-        own = given
     else:
-        own = _filled(given, builtin.settings)
+        known = (builtin.settings, *builtin.ways) if builtin is not None else ()
+        base = next((way for way in known if given.type in (None, way.type)), None)
+        own = given if base is None else _filled(given, base)
     others: tuple[AgentSettings, ...] = ()
     if builtin is not None and (given is None or given.type is None):
         base = given or AgentSettings(name, enabled=builtin.settings.enabled)
-        others = tuple(
-            replace(way, enabled=base.enabled, label=own.label, env=base.env, origins=base.origins)
-            for way in builtin.ways
-        )
+        others = tuple(_adjusted(way, base, own.label) for way in builtin.ways)
     return *(_completed(way, model) for way in others), _completed(own, model)
+
+
+def needs_of(agent: AgentSettings) -> Needs:
+    """What an agent's program needs of the place that it works in."""
+    hosts = agent.hosts or ()
+    homes = agent.homes or ()
+    guarded = {
+        home: tuple(path.removeprefix(f"{home}/") for path in agent.guarded or () if path.startswith(f"{home}/"))
+        for home in homes
+    }
+    return Needs(
+        network=agent.network or ("hosts" if hosts else "open"),
+        hosts=hosts,
+        homes=tuple(Home(home, guarded[home]) for home in homes),
+    )
 
 
 def provider_of(model: str) -> str | None:
@@ -148,13 +163,20 @@ def key_of(agent: AgentSettings, secrets: Secrets, endpoint: str | None) -> KeyL
 
 def _filled(given: AgentSettings, base: AgentSettings) -> AgentSettings:
     """What is configured, and from the built-in agent what that leaves open."""
-    fields = ("type", "label", "billing", "api_key_env", "model", "endpoint", "command", "args")
+    fields = ("type", "label", "billing", "api_key_env", "model", "endpoint", "command", "args", *_PLACE)
     filled: dict[str, Any] = {name: getattr(base, name) for name in fields if getattr(given, name) is None}
-    return replace(given, **filled)
+    return replace(given, **filled, env={**base.env, **given.env})
+
+
+def _adjusted(way: AgentSettings, given: AgentSettings, label: str | None) -> AgentSettings:
+    """A preferred way of a built-in agent, with what is configured for the agent as a whole."""
+    place = {name: value for name in _PLACE if (value := getattr(given, name)) is not None}
+    env = {**way.env, **given.env}
+    return replace(way, enabled=given.enabled, label=label, env=env, origins=given.origins, **place)
 
 
 def _described(name: str, values: Mapping[str, Any]) -> AgentSettings:
-    more = {"args": tuple(values["args"])} if "args" in values else {}
+    more = {key: tuple(value) for key, value in values.items() if isinstance(value, list)}
     return AgentSettings(name, **{**values, **more})
 
 

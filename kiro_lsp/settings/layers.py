@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
-from kiro_lsp.settings.definitions import BY_KEY, DEFINITIONS, NEVER_FROM_PROJECT, SECTIONS, Definition
+from kiro_lsp.settings.bypasses import NEVER_FROM_PROJECT
+from kiro_lsp.settings.definitions import BY_KEY, DEFINITIONS, SECTIONS, Definition
 from kiro_lsp.settings.model import Layer, SettingProblem, Severity
 from kiro_lsp.settings.toml_lines import KeyPath, Place, key_places, unfinished_place
 from kiro_lsp.settings.values import Wrong, coerce, coerce_text

@@ -17,10 +17,8 @@ from types import MappingProxyType
 from typing import Any, cast
 
 from kiro_lsp.settings import redact
+from kiro_lsp.settings.bypasses import BYPASS_FLAGS, BYPASS_VALUES, BYPASS_VARIABLES
 from kiro_lsp.settings.definitions import (
-    BYPASS_FLAGS,
-    BYPASS_VALUES,
-    BYPASS_VARIABLES,
     DEFINITIONS,
     SECTIONS,
     STANDARD_KEYS,
