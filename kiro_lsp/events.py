@@ -81,6 +81,8 @@ class Start:
     reason: str
     continues: str | None = None
     """The run whose staged changes this one goes on from."""
+    comment: str | None = None
+    """What the person said of that run's changes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,6 +189,13 @@ class Warned:
 
 
 @dataclass(frozen=True, slots=True)
+class Verifying:
+    """The verify command has begun; `Verify` follows, unless it is stopped."""
+
+    command: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Verify:
     """What the verify command said. The first line of `summary` is the result; what failed stands below it."""
 
@@ -278,6 +287,7 @@ RunEvent = (
     | Answer
     | UsageReport
     | Warned
+    | Verifying
     | Verify
     | ReviewReady
     | Complete
@@ -305,6 +315,7 @@ _TYPE_OF: Final[dict[type, str]] = {
     Answer: "answer",
     UsageReport: "usage",
     Warned: "warning",
+    Verifying: "verifying",
     Verify: "verify",
     ReviewReady: "review",
     Complete: "complete",
@@ -322,7 +333,7 @@ EVENT_TYPES: Final = frozenset(_CLASS_OF)
 """The `type` words of the wire that this version knows."""
 
 _OPTIONAL: Final = frozenset(
-    {"reason", "detail", "path", "to", "merged", "reasons", "turns", "continues", "words", "text"}
+    {"reason", "detail", "path", "to", "merged", "reasons", "turns", "continues", "comment", "words", "text"}
     | {"revision", "contents", "verified"}
 )
 """Fields that stay away from the wire when they are None; `cost` is null there, because null says something."""

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from kiro_lsp.settings.definitions import STANDARD_KEYS
+from kiro_lsp.settings.providers import STANDARD_KEYS
 from tests.conftest import REPO
 
 PACKAGE = REPO / "kiro_lsp"

@@ -8,6 +8,7 @@ from typing import Any
 from kiro_lsp import events
 from kiro_lsp.budget import from_nano
 from kiro_lsp.changes.review import Review
+from kiro_lsp.engine.verdicts import verify_json
 from kiro_lsp.executors.choice import Choice
 from kiro_lsp.executors.protocol import AgentInfo
 from kiro_lsp.settings import Settings
@@ -39,6 +40,7 @@ def run_json(record: RunRecord) -> dict[str, object]:
         "billing": record.billing,
         "files": record.files,
         "replay": record.replay,
+        "continues": record.continues,
         "owner": None
         if owner is None
         else {"pid": owner.pid, "startTicks": owner.start_ticks, "bootId": owner.boot_id},
@@ -127,12 +129,11 @@ def choice_json(task: Task, chosen: Choice | None, estimate: str | None = None) 
 def review_json(store: Store, record: RunRecord, review: Review) -> dict[str, Any]:
     """The `kiro/review` object: files and hunks with the ranges of whole lines in the texts that are compared."""
     root = Path(record.root)
-    verify = [envelope for envelope in store.events(record.run_id) if isinstance(envelope.event, events.Verify)]
     wire = review.wire(
         record.run_id,
         record.state,
         uri_of=lambda path: (root / path).as_uri(),
-        verify=events.body_to_wire(verify[-1].event)[1] if verify else None,
+        verify=verify_json(store, record, review),
         cost=record.cost,
         conflicts=_conflicts(store, record) if record.state == "conflict" else None,
     )

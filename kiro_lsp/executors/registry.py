@@ -28,7 +28,7 @@ from kiro_lsp.executors.ways import label_of as label_of  # noqa: PLC0414
 from kiro_lsp.executors.ways import settings_for as settings_for  # noqa: PLC0414
 from kiro_lsp.executors.worker import WorkerPool
 from kiro_lsp.settings import AgentSettings, Secrets, Settings, Sources, load_settings
-from kiro_lsp.settings.definitions import DEFAULT_ENDPOINTS
+from kiro_lsp.settings.providers import DEFAULT_ENDPOINTS
 from kiro_lsp.settings.values import is_loopback, origin
 
 _MODULE: Mapping[str, str] = {
@@ -227,7 +227,11 @@ def _program_state(agent: AgentSettings, found: Found) -> tuple[bool, str]:
     """Whether a program can be used. That it can be found is said also while this version cannot speak with it."""
     kind, command = agent.type or "", agent.command
     program = found.programs.get(command or "")
-    if command is None:
+    if command is None and kind == "mcp" and agent.endpoint is not None and _spoken(kind):
+        return True, f"a tool of the MCP server at {agent.endpoint}"
+    if command is None and agent.server is not None:
+        where = f"there is no server {agent.server!r} in [mcp.servers], or it is switched off"
+    elif command is None:
         where = f"agents.{agent.name}.command is not set"
     elif program is None:
         where = f"{command} was not looked for"

@@ -20,8 +20,8 @@ import tomli
 from kiro_lsp.events import Billing
 from kiro_lsp.executors.protocol import Home, Needs
 from kiro_lsp.settings import TYPE_KEYS, AgentSettings, KeyLookup, Secrets, Settings
-from kiro_lsp.settings.definitions import DEFAULT_ENDPOINTS, STANDARD_KEYS
 from kiro_lsp.settings.models import MODELS, successor
+from kiro_lsp.settings.providers import DEFAULT_ENDPOINTS, STANDARD_KEYS
 from kiro_lsp.settings.values import server_address
 
 TRIAL = "trial"
@@ -37,6 +37,8 @@ _BEGINNINGS: Mapping[str, tuple[str, ...]] = {
 PROGRAMS = frozenset({"acp", "mcp", "cli", "kiro"})
 """Types that are programs of somebody else, which the person may be logged in to."""
 OLLAMA_PORT = 11434
+ANY_HOST: Final = "*"
+"""Among the hosts of an MCP server: everything."""
 _PLACE: Final = ("login", "login_files", "network", "hosts", "homes", "guarded", "sandbox_mode")
 """What is said of a program's login, and of the place that it works in."""
 
@@ -73,6 +75,7 @@ def ways_of(name: str, settings: Settings, *, model: str | None = None) -> tuple
         known = (builtin.settings, *builtin.ways) if builtin is not None else ()
         base = next((way for way in known if given.type in (None, way.type)), None)
         own = given if base is None else _filled(given, base)
+    own = _with_server(own, settings)
     others: tuple[AgentSettings, ...] = ()
     if builtin is not None and (given is None or given.type is None):
         base = given or AgentSettings(name, enabled=builtin.settings.enabled)
@@ -166,6 +169,24 @@ def _filled(given: AgentSettings, base: AgentSettings) -> AgentSettings:
     fields = ("type", "label", "billing", "api_key_env", "model", "endpoint", "command", "args", *_PLACE)
     filled: dict[str, Any] = {name: getattr(base, name) for name in fields if getattr(given, name) is None}
     return replace(given, **filled, env={**base.env, **given.env})
+
+
+def _with_server(agent: AgentSettings, settings: Settings) -> AgentSettings:
+    """An agent that is a tool of a configured MCP server, with how that server is reached."""
+    server = settings.mcp_servers.get(agent.server or "")
+    if agent.type != "mcp" or server is None or not server.enabled:
+        return agent
+    hosts = agent.hosts or tuple(host for host in server.hosts if host != ANY_HOST)
+    reached: NetworkKind = "open" if ANY_HOST in server.hosts else "hosts" if hosts else "none"
+    return replace(
+        agent,
+        command=server.command,
+        args=server.args,
+        env={**server.env, **agent.env},
+        endpoint=server.url,
+        hosts=hosts,
+        network=agent.network or reached,
+    )
 
 
 def _adjusted(way: AgentSettings, given: AgentSettings, label: str | None) -> AgentSettings:

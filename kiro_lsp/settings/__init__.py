@@ -6,7 +6,7 @@ the trust class in `definitions.py`.
 
 from __future__ import annotations
 
-from kiro_lsp.settings.definitions import DEFAULT_ENDPOINTS, DEFINITIONS, STANDARD_KEYS, TYPE_KEYS, Definition
+from kiro_lsp.settings.definitions import DEFINITIONS, Definition
 from kiro_lsp.settings.load import load_settings
 from kiro_lsp.settings.model import (
     AgentSettings,
@@ -28,6 +28,7 @@ from kiro_lsp.settings.model import (
     TrustValue,
 )
 from kiro_lsp.settings.models import MODELS, successor
+from kiro_lsp.settings.providers import DEFAULT_ENDPOINTS, STANDARD_KEYS, TYPE_KEYS
 from kiro_lsp.settings.secret import KeyLookup, Secret, Secrets
 
 __all__ = [

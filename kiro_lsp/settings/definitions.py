@@ -361,6 +361,24 @@ DEFINITIONS: tuple[Definition, ...] = (
         "A program that is run in the copy before the review, as an argument list or one line without shell operators.",
         maximum=4096,
     ),
+    _define(
+        "execution.verify_timeout",
+        "int",
+        "N",
+        "Seconds that the verify command may take.",
+        narrow="min",
+        minimum=1,
+        maximum=86_400,
+    ),
+    _define(
+        "execution.verify_repairs",
+        "int",
+        "N",
+        "How often an agent is given what failed, to repair it. Each is a run with its own cost.",
+        narrow="min",
+        minimum=0,
+        maximum=10,
+    ),
     _define("execution.max_parallel", "int", "N", "Runs at the same time.", narrow="min", minimum=1, maximum=32),
     _define(
         "execution.mark_in_progress",
@@ -452,34 +470,6 @@ DEFINITIONS: tuple[Definition, ...] = (
 )
 
 BY_KEY: dict[str, Definition] = {definition.key: definition for definition in DEFINITIONS}
-
-STANDARD_KEYS: dict[str, tuple[str, ...]] = {
-    "ANTHROPIC_API_KEY": ("https://api.anthropic.com",),
-    "ANTHROPIC_AUTH_TOKEN": ("https://api.anthropic.com",),
-    "OPENAI_API_KEY": ("https://api.openai.com",),
-    "GOOGLE_API_KEY": ("https://generativelanguage.googleapis.com",),
-    "GEMINI_API_KEY": ("https://generativelanguage.googleapis.com",),
-    "OPENROUTER_API_KEY": ("https://openrouter.ai",),
-    "MISTRAL_API_KEY": ("https://api.mistral.ai",),
-    "DEEPSEEK_API_KEY": ("https://api.deepseek.com",),
-    "GROQ_API_KEY": ("https://api.groq.com",),
-    "XAI_API_KEY": ("https://api.x.ai",),
-    "KIRO_API_KEY": (),
-}
-"""Providers' own variable names and the hosts that such a key may go to without being named in your configuration."""
-
-DEFAULT_ENDPOINTS: dict[str, str] = {
-    "anthropic-api": "https://api.anthropic.com",
-    "openai-api": "https://api.openai.com/v1",
-    "google-api": "https://generativelanguage.googleapis.com",
-    "ollama": "http://localhost:11434",
-}
-TYPE_KEYS: dict[str, tuple[str, ...]] = {
-    "anthropic-api": ("ANTHROPIC_API_KEY",),
-    "openai-api": ("OPENAI_API_KEY",),
-    "google-api": ("GOOGLE_API_KEY", "GEMINI_API_KEY"),
-}
-"""Where an agent of a type looks for its key when `api_key_env` is not set."""
 
 
 def shown_default(definition: Definition) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from kiro_lsp.settings.definitions import STANDARD_KEYS
+from kiro_lsp.settings.providers import STANDARD_KEYS
 
 ALLOWED_KEYS: frozenset[str] = frozenset(STANDARD_KEYS)
 ALLOWED_SETTINGS: tuple[str, ...] = ("KIRO_ENABLED", "KIRO_DEFAULT_AGENT")

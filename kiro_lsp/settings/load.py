@@ -18,12 +18,7 @@ from typing import Any, cast
 
 from kiro_lsp.settings import redact
 from kiro_lsp.settings.bypasses import BYPASS_FLAGS, BYPASS_VALUES, BYPASS_VARIABLES
-from kiro_lsp.settings.definitions import (
-    DEFINITIONS,
-    SECTIONS,
-    STANDARD_KEYS,
-    Definition,
-)
+from kiro_lsp.settings.definitions import DEFINITIONS, SECTIONS, Definition
 from kiro_lsp.settings.dotenv import ALLOWED_SETTINGS, Entry, parse_dotenv
 from kiro_lsp.settings.layers import (
     Candidate,
@@ -47,6 +42,7 @@ from kiro_lsp.settings.model import (
     TrustValue,
 )
 from kiro_lsp.settings.models import successor
+from kiro_lsp.settings.providers import STANDARD_KEYS
 from kiro_lsp.settings.secret import Secret, Secrets
 
 _PROJECT_LAYERS: tuple[Layer, ...] = ("client", "project", "dotenv")

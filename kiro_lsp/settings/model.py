@@ -94,6 +94,9 @@ class ExecutionSettings:
     """Of work; waiting for the person does not count."""
     verify_command: tuple[str, ...] = ()
     """An argument list, empty: none."""
+    verify_timeout: int = 600
+    verify_repairs: int = 0
+    """So many follow-up runs at most are given what failed."""
     max_parallel: int = 3
     mark_in_progress: bool = False
     kiro_session_timeout: int = 1800

@@ -104,7 +104,7 @@ class Secrets:
         goes to the hosts of its own provider, to hosts that the person's own configuration or environment names, and
         to this machine; to others only a key that the project itself brought in its `.env`.
         """
-        from kiro_lsp.settings.definitions import TYPE_KEYS
+        from kiro_lsp.settings.providers import TYPE_KEYS
 
         if agent.api_key:
             refused = self._refusal("api_key", agent, endpoint)
@@ -125,7 +125,7 @@ class Secrets:
         return not _given(self._environ.get(name)) and _given(self._dotenv.get(name))
 
     def _refusal(self, name: str, agent: AgentSettings, endpoint: str | None) -> str | None:
-        from kiro_lsp.settings.definitions import DEFAULT_ENDPOINTS, STANDARD_KEYS
+        from kiro_lsp.settings.providers import DEFAULT_ENDPOINTS, STANDARD_KEYS
         from kiro_lsp.settings.values import is_loopback, origin
 
         # An address that some layer set wins over the launch environment; a built-in one does not.

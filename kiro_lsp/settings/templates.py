@@ -4,14 +4,8 @@ from __future__ import annotations
 
 import textwrap
 
-from kiro_lsp.settings.definitions import (
-    DEFINITIONS,
-    SECTION_DOCS,
-    SECTIONS,
-    STANDARD_KEYS,
-    Definition,
-    shown_default,
-)
+from kiro_lsp.settings.definitions import DEFINITIONS, SECTION_DOCS, SECTIONS, Definition, shown_default
+from kiro_lsp.settings.providers import STANDARD_KEYS
 
 _EXAMPLE_NAMES = {"agents.NAME": "agents.claude", "mcp.servers.NAME": "mcp.servers.files"}
 _HEAD = """\

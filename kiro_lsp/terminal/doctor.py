@@ -21,7 +21,7 @@ from kiro_lsp import __version__
 from kiro_lsp.engine.workspace import PROJECT_CONFIG, Workspace, user_config_path
 from kiro_lsp.errors import KiroError, StoreError
 from kiro_lsp.sandbox import programs
-from kiro_lsp.settings.definitions import STANDARD_KEYS
+from kiro_lsp.settings.providers import STANDARD_KEYS
 from kiro_lsp.store import state_dir
 from kiro_lsp.terminal.console import Console
 from kiro_lsp.terminal.logfile import log_path

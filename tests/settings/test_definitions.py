@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 
 from kiro_lsp.settings import DEFINITIONS, Sources, load_settings
-from kiro_lsp.settings.definitions import SECTION_DOCS, SECTIONS, STANDARD_KEYS, Definition, shown_default
+from kiro_lsp.settings.definitions import SECTION_DOCS, SECTIONS, Definition, shown_default
 from kiro_lsp.settings.diagnostics import CODES
 from kiro_lsp.settings.dotenv import ALLOWED_KEYS
 from kiro_lsp.settings.models import MODELS, successor
+from kiro_lsp.settings.providers import STANDARD_KEYS
 from kiro_lsp.settings.templates import init_config_text, settings_reference
 from tests.conftest import REPO, SHARED
 
@@ -49,7 +50,8 @@ TRUST_CLASSES = {
     "N": {
         "kiro.enabled", "kiro.cost.max_cost_per_day", "kiro.cost.warn_at_cost", "kiro.cost.max_cost_per_run",
         "agents.NAME.enabled", "agents.NAME.max_tokens", "execution.auto_save", "execution.timeout_seconds",
-        "execution.max_parallel", "execution.kiro_session_timeout", "safety.require_confirmation",
+        "execution.max_parallel", "execution.kiro_session_timeout", "execution.verify_timeout",
+        "execution.verify_repairs", "safety.require_confirmation",
         "safety.review_changes", "safety.backup_before_execution", "mcp.servers.NAME.enabled",
     },
     "S": {
