@@ -259,7 +259,7 @@ class Engine:
                 agent.name, loaded.settings, model=agent.model, kind=agent.type
             )
             handle.executor_environ = registry.environ_of(handle.agent_settings, self.environ, loaded.secrets)
-            handle.command_environ = programs.reduced_environ(self.environ, (workspace.root,))
+            handle.stage.environ = programs.reduced_environ(self.environ, (workspace.root,))
             handle.allowed_digests = await asyncio.to_thread(
                 workspace.allowed_commands, loaded.settings, start.allowed_commands
             )

@@ -176,7 +176,8 @@ class RunJob:
             [
                 handle.transition("running"),
                 events.Start(agent.name, agent.way, agent.model, chosen.task.key, reason),
-                events.Isolation("memory", "provider only"),
+                # A program's workplace says by itself how isolated it is.
+                *([events.Isolation("memory", "provider only")] if agent.way in ("api", "replay") else []),
                 Phase("starting"),
             ]
         )
@@ -210,6 +211,7 @@ class RunJob:
             raise ExecutorError(
                 "agent", result.error or "The agent gave up without a reason.", hint="Retry, or pick another agent."
             )
+        handle.stage.must_be_clean()
         changes = handle.stage.changes()
         counts = changeset.counts(changes)
         paths = tuple(change.path for change in changes.files)

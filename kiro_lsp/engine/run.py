@@ -11,7 +11,7 @@ import dataclasses
 import secrets
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -34,7 +34,7 @@ from kiro_lsp.events import (
     RunState,
     Thought,
 )
-from kiro_lsp.executors.protocol import AgentInfo, CommandResult, Question, Reply, Spend
+from kiro_lsp.executors.protocol import AgentInfo, CommandResult, Needs, Question, Reply, Spend, Workplace
 from kiro_lsp.sandbox.search import Match
 from kiro_lsp.settings import AgentSettings, CostSettings, Settings
 from kiro_lsp.settings.redact import Redactor
@@ -54,6 +54,7 @@ _DURABLE = (
     events.Answer,
     events.UsageReport,
     events.Warned,
+    events.Verifying,
     events.Verify,
     events.ReviewReady,
     *events.ENDED,
@@ -99,8 +100,6 @@ class RunHandle:
     store: Store
     redactor: Redactor
     publish: Callable[[Sequence[Envelope]], None]
-    command_environ: Mapping[str, str] = field(default_factory=dict)
-    """What commands in the copy see: no secrets."""
     executor_environ: Mapping[str, str] = field(default_factory=dict)
     """What the executor may look keys up in: its own only."""
     agent_settings: AgentSettings | None = None
@@ -277,19 +276,22 @@ class RunHandle:
     # The run context, commands
 
     async def run_command(self, argv: Sequence[str], *, cwd: str = "", timeout: float | None = None) -> CommandResult:
-        digest = command_digest(argv, cwd, {})
-        if digest not in self.allowed_digests:
-            await self._allow_command(tuple(argv), cwd, digest)
-        self.emit(Phase("running", " ".join(argv)))
-        if self.stage._copy is None:
-            self.emit(events.Isolation("copy", "not restricted: not sandboxed"))
-        return await self.stage.run_command(
-            argv, cwd, timeout, self.command_environ, lambda text: self.emit(Chunk(text))
-        )
+        if not await self.stage.copy.needs_no_question():
+            await self.allow_command(argv, cwd=cwd)
+        ended = await self.stage.copy.command(argv, cwd, timeout=timeout, on_output=lambda text: self.emit(Chunk(text)))
+        return CommandResult(ended.exit_code, ended.output, ended.truncated, ended.seconds)
 
-    async def _allow_command(self, argv: tuple[str, ...], cwd: str, digest: str) -> None:
-        title = f"Run in a copy of the project (not sandboxed): {' '.join(argv)}"
-        detail = CommandDetail(argv, cwd or ".", {}, digest)
+    def workplace(self, needs: Needs) -> AbstractAsyncContextManager[Workplace]:
+        return self.stage.copy.place(needs)
+
+    async def allow_command(
+        self, argv: Sequence[str], *, cwd: str = "", env: Mapping[str, str] | None = None, where: str = "not sandboxed"
+    ) -> None:
+        argv, digest = tuple(argv), command_digest(argv, cwd, env or {})
+        if digest in self.allowed_digests:
+            return
+        title = f"Run in a copy of the project ({where}): {' '.join(argv)}"
+        detail = CommandDetail(argv, cwd or ".", env or {}, digest)
         reply = await self._ask(Question("command", title, COMMAND_OPTIONS), detail)
         option = reply.option
         if option == "deny":

@@ -11,13 +11,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from kiro_lsp.changes.model import ChangeSet
+from kiro_lsp.changes.model import ChangeSet, FileChange
 from kiro_lsp.changes.overlay import Overlay
 from kiro_lsp.engine import faults
 from kiro_lsp.errors import PathRefused
 from kiro_lsp.events import File, RunEvent, Thought
-from kiro_lsp.executors.protocol import CommandResult
-from kiro_lsp.sandbox import copy, files, listing, paths, processes
+from kiro_lsp.executors.workplace import RunCopy
+from kiro_lsp.sandbox import files, listing, paths
 from kiro_lsp.sandbox.search import Match, search_files
 from kiro_lsp.store import Store
 
@@ -42,8 +42,10 @@ class Stage:
     """Only the tool writes statuses: an agent that edits the task file is refused."""
     trusted: bool
     """Whether git may be asked for the list of files."""
+    environ: Mapping[str, str] = field(default_factory=dict)
+    """What commands may see of the environment."""
     overlay: Overlay = field(init=False)
-    _copy: copy.Copy | None = None
+    _copy: RunCopy | None = None
     _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     def __post_init__(self) -> None:
@@ -78,6 +80,15 @@ class Stage:
             await asyncio.to_thread(self.overlay.delete, relative)
             await self._persist(relative)
 
+    async def lay(self, changes: Sequence[FileChange]) -> None:
+        """Begin with what an earlier run had staged: the same contents, as changes of what that one saw."""
+        async with self._lock:
+            for change in changes:
+                self.overlay.take(change)
+            await asyncio.wrap_future(self.store.stage_together(self.run_id, changes))
+        for change in changes:
+            self.emit(File(change.action, change.path, change.to))
+
     async def list(self, under: str = "") -> list[str]:
         return list(await self._listed(under))
 
@@ -93,70 +104,63 @@ class Stage:
             seen = await asyncio.to_thread(contents)
         return await search_files(self.root, listed, pattern, min(limit, SEARCH_LIMIT), seen)
 
-    async def run_command(
-        self,
-        argv: Sequence[str],
-        cwd: str,
-        timeout: float | None,
-        environ: Mapping[str, str],
-        on_output: Callable[[str], None],
-    ) -> CommandResult:
-        """Run argv in the copy of the workspace and take over what it changed there. Permission is the caller's job."""
-        relative = self._folder(cwd)
+    # What its copy is kept in step with
+
+    @property
+    def copy(self) -> RunCopy:
+        """The copy of the project that commands and agents' programs of this run work in."""
+        if self._copy is None:
+            self._copy = RunCopy(
+                self.root,
+                lambda: self.store.directory / COPIES / self.run_id,
+                self,
+                self.environ,
+                self.trusted,
+                hidden=(str(self.store.directory),),
+                copied=lambda: faults.point("run.copied"),
+                worked=lambda: faults.point("run.commanded"),
+            )
+        return self._copy
+
+    def must_be_clean(self) -> None:
+        """Raises ExecutorError once a program of this run wrote outside of its copy."""
+        if self._copy is not None:
+            self._copy.must_be_clean()
+
+    def staged(self) -> Sequence[FileChange]:
+        return self.overlay.staged()
+
+    def buffers(self) -> Mapping[str, bytes]:
+        return {path: data for path in self.open_documents() if (data := self.buffer_bytes(path)) is not None}
+
+    async def take(self, changes: Sequence[FileChange]) -> Sequence[FileChange]:
+        taken = []
         async with self._lock:
-            await self._lay_out()
-            faults.point("run.copied")
-            assert self._copy is not None
-            try:
-                finished = await processes.run(
-                    argv,
-                    cwd=self._copy.path / relative,
-                    env=environ,
-                    timeout=timeout,
-                    on_output=on_output,
-                    outside=(self.root, self._copy.path),
-                )
-            finally:  # what a command did before it was stopped is staged work too
-                faults.point("run.commanded")
-                await self._absorb()
-        return CommandResult(finished.exit_code, finished.output, finished.truncated, finished.seconds)
+            for change in changes:
+                if change.path == self.task_file:
+                    self.emit(
+                        Thought(
+                            f"The command changed {change.path}; that is left out: statuses are written by the tool.\n"
+                        )
+                    )
+                    continue
+                self.overlay.take(change)
+                await self._persist(change.path)
+                taken.append(change)
+        return taken
+
+    async def spoil(self) -> None:
+        async with self._lock:
+            self.overlay = Overlay(self._base, self._mode)
+            await asyncio.wrap_future(self.store.unstage_all(self.run_id))
 
     async def close(self) -> None:
         if self._copy is not None:
-            await asyncio.to_thread(self._copy.remove)
-            self._copy = None
+            await self._copy.close()
 
     def changes(self) -> ChangeSet:
         """What differs from what the run first saw, in path order."""
         return ChangeSet(tuple(sorted(self.overlay.staged(), key=lambda change: change.path)))
-
-    async def _lay_out(self) -> None:
-        """Make the copy, or bring it up to what was staged since."""
-        if self._copy is None:
-            buffers = {path: data for path in self.open_documents() if (data := self.buffer_bytes(path)) is not None}
-            self._copy = await asyncio.to_thread(
-                copy.materialise,
-                self.root,
-                list(self.overlay.staged()),
-                buffers,
-                self._copy_folder(),
-                trusted=self.trusted,
-            )
-        else:
-            await asyncio.to_thread(self._copy.update, list(self.overlay.staged()))
-
-    async def _absorb(self) -> None:
-        assert self._copy is not None
-        for change in await asyncio.to_thread(self._copy.absorb):
-            if change.path == self.task_file:
-                self.emit(
-                    Thought(f"The command changed {change.path}; that is left out: statuses are written by the tool.\n")
-                )
-                continue
-            self.overlay.take(change)
-            await self._persist(change.path)
-        for left_out in self._copy.refused:
-            self.emit(Thought(f"Not taken over: {left_out.path}: {left_out.reason}.\n"))
 
     async def _listed(self, under: str) -> Sequence[str]:
         prefix = self._folder(under)
@@ -169,6 +173,7 @@ class Stage:
         return sorted(path for path in found if not prefix or path == prefix or path.startswith(f"{prefix}/"))
 
     async def _persist(self, path: str) -> None:
+        self.must_be_clean()
         change = self.overlay.change(path)
         if change is None:
             await asyncio.wrap_future(self.store.unstage(self.run_id, path))
@@ -190,6 +195,3 @@ class Stage:
 
     def _mode(self, path: str) -> int | None:
         return files.mode_of(self.root, path)
-
-    def _copy_folder(self) -> Path:
-        return self.store.directory / COPIES / self.run_id

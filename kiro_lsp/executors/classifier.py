@@ -22,10 +22,12 @@ from kiro_lsp.executors.protocol import (
     CommandResult,
     ExecutorRequest,
     Match,
+    Needs,
     Question,
     Reply,
     RunContext,
     Spend,
+    Workplace,
 )
 from kiro_lsp.executors.worker import WorkerPool
 from kiro_lsp.settings import Settings
@@ -155,6 +157,19 @@ class _OnlyMoney:
 
     async def run_command(self, argv: Sequence[str], *, cwd: str = "", timeout: float | None = None) -> CommandResult:  # noqa: ARG002
         _refuse(" ".join(argv))
+
+    async def allow_command(
+        self,
+        argv: Sequence[str],
+        *,
+        cwd: str = "",  # noqa: ARG002
+        env: Mapping[str, str] | None = None,  # noqa: ARG002
+        where: str = "",  # noqa: ARG002
+    ) -> None:
+        _refuse(" ".join(argv))
+
+    def workplace(self, needs: Needs) -> AbstractAsyncContextManager[Workplace]:  # noqa: ARG002
+        _refuse("a copy of the project")
 
     async def ask(self, question: Question) -> str:
         _refuse(question.title)

@@ -3,7 +3,8 @@
     result = await executor.execute(ExecutorRequest(root_dir=root, ticket_markdown=text), LocalRun(root))
 
 Nothing is written to the root: what the executor did is in `changes()`. Questions are denied unless there is somebody
-to answer, spending is counted and not limited, nothing survives the process.
+to answer, spending is counted and not limited, nothing survives the process. Once a program has written outside of its
+copy there are no changes any more.
 """
 
 from __future__ import annotations
@@ -18,16 +19,20 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mappin
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Final
+from typing import TYPE_CHECKING, Final
 from uuid import uuid4
 
 from kiro_lsp.budget import Usage
 from kiro_lsp.changes.model import ChangeSet, FileChange
 from kiro_lsp.changes.overlay import Overlay
 from kiro_lsp.errors import PathRefused
-from kiro_lsp.events import Billing, Chunk, File, Isolation, OptionKind, Phase, RunEvent, UsageReport
-from kiro_lsp.executors.protocol import CommandResult, Match, Question, Reply, Spend
-from kiro_lsp.sandbox import copy, files, paths, processes, search
+from kiro_lsp.events import Billing, Chunk, File, OptionKind, RunEvent, UsageReport
+from kiro_lsp.executors.protocol import CommandResult, Match, Needs, Question, Reply, Spend, Workplace
+from kiro_lsp.executors.workplace import ALL_LEVELS, RunCopy
+from kiro_lsp.sandbox import files, paths, search
+
+if TYPE_CHECKING:
+    from kiro_lsp.sandbox.isolation import Level
 
 READ_LIMIT = 50 * 1024 * 1024
 Answer = Callable[[Question], str | Awaitable[str]]
@@ -42,8 +47,9 @@ class LocalRun:
     """A `RunContext` over a folder.
 
     `staged` are changes to start with; `answer` gets every question and returns the id of an option; `trusted` says
-    whether git may be asked which files count; `guarded` are root-relative paths that cannot be changed. Use it as an
-    asynchronous context manager, or call `close`, when commands may have run: they leave a copy of the folder behind.
+    whether git may be asked which files count; `guarded` are root-relative paths that cannot be changed; `levels` are the
+    kinds of isolation that may be used. Use it as an asynchronous context manager, or call `close`, when programs may have
+    run: they leave a copy of the folder behind.
     """
 
     def __init__(
@@ -56,6 +62,7 @@ class LocalRun:
         guarded: Iterable[str] = (),
         environ: Mapping[str, str] | None = None,
         billing: Billing = "metered",
+        levels: frozenset[Level] = ALL_LEVELS,
     ) -> None:
         self.events: list[RunEvent] = []
         self.usage = Usage(0, 0, 0)
@@ -70,8 +77,8 @@ class LocalRun:
         for change in staged:
             self._overlay.take(change)
         self._lock = asyncio.Lock()
-        self._copy: copy.Copy | None = None
         self._copies: str | None = None
+        self._copy = RunCopy(self._root, self._folder, self, self._environ, trusted, levels=levels)
 
     @property
     def run_id(self) -> str:
@@ -128,48 +135,20 @@ class LocalRun:
     # Commands
 
     async def run_command(self, argv: Sequence[str], *, cwd: str = "", timeout: float | None = None) -> CommandResult:
-        relative = paths.resolve_folder(self._root, cwd)
-        title = f"Run in a copy of the project (not sandboxed): {shlex.join(argv)}"
-        option = await self.ask(Question("command", title, COMMAND_OPTIONS))
-        if option != "once":
-            raise PermissionError(f"The person did not allow the command {shlex.join(argv)}.")
-        self.emit(Phase("running", shlex.join(argv)))
-        async with self._lock:
-            workspace = await asyncio.to_thread(self._laid_out)
-            try:
-                ended = await processes.run(
-                    argv,
-                    cwd=workspace.path / relative,
-                    env=self._environ,
-                    timeout=timeout,
-                    on_output=lambda text: self.emit(Chunk(text)),
-                    outside=(self._root, workspace.path),
-                )
-            finally:
-                absorbed = await asyncio.to_thread(workspace.absorb)
-                for change in absorbed:
-                    if change.path not in self._guarded:
-                        self._overlay.take(change)
-        for change in absorbed:
-            self._report(change.path)
+        if not await self._copy.needs_no_question():
+            title = f"Run in a copy of the project (not sandboxed): {shlex.join(argv)}"
+            option = await self.ask(Question("command", title, COMMAND_OPTIONS))
+            if option != "once":
+                raise PermissionError(f"The person did not allow the command {shlex.join(argv)}.")
+        ended = await self._copy.command(argv, cwd, timeout=timeout, on_output=lambda text: self.emit(Chunk(text)))
         return CommandResult(ended.exit_code, ended.output, ended.truncated, ended.seconds)
 
-    def _laid_out(self) -> copy.Copy:
-        staged = self._overlay.staged()
-        if self._copy is None:
-            self._copies = tempfile.mkdtemp(prefix="kiro-lsp-")
-            folder = Path(self._copies) / self._run_id
-            self._copy = copy.materialise(self._root, staged, {}, folder, trusted=self._trusted)
-            self.emit(Isolation("copy", "not restricted: not sandboxed"))
-        else:
-            self._copy.update(staged)
-        return self._copy
+    def workplace(self, needs: Needs) -> AbstractAsyncContextManager[Workplace]:
+        return self._copy.place(needs)
 
     async def close(self) -> None:
-        """Remove the copy that commands ran in."""
-        if self._copy is not None:
-            await asyncio.to_thread(self._copy.remove)
-            self._copy = None
+        """Remove the copy that programs worked in."""
+        await self._copy.close()
         if self._copies is not None:
             await asyncio.to_thread(shutil.rmtree, self._copies, ignore_errors=True)
             self._copies = None
@@ -216,7 +195,32 @@ class LocalRun:
 
     # Staging
 
+    def staged(self) -> Sequence[FileChange]:
+        return self._overlay.staged()
+
+    def buffers(self) -> Mapping[str, bytes]:
+        return {}
+
+    async def take(self, changes: Sequence[FileChange]) -> Sequence[FileChange]:
+        taken = [change for change in changes if change.path not in self._guarded]
+        async with self._lock:
+            for change in taken:
+                self._overlay.take(change)
+        for change in taken:
+            self._report(change.path)
+        return taken
+
+    async def spoil(self) -> None:
+        async with self._lock:
+            self._overlay = Overlay(self._base, self._mode)
+
+    def _folder(self) -> Path:
+        """Where a copy goes: a new folder, that nobody else can look into."""
+        self._copies = self._copies or tempfile.mkdtemp(prefix="kiro-lsp-")
+        return Path(self._copies) / self._run_id
+
     def _changeable(self, path: str) -> str:
+        self._copy.must_be_clean()
         relative = paths.resolve(self._root, path)
         if relative in self._guarded:
             raise PathRefused(f"{relative} is guarded: it cannot be changed by this run.")

@@ -132,6 +132,8 @@ class Needs:
     """Its own folders of the person's: where its login is."""
     programs: tuple[str, ...] = ()
     """Paths of programs that it starts: what is installed with them must be readable."""
+    shared: bool = False
+    """A process that runs elsewhere works on it too, so its path must be one that everybody sees: a plain copy."""
 
 
 class Workplace(Protocol):
@@ -224,6 +226,14 @@ class RunContext(Protocol):
     async def run_command(self, argv: Sequence[str], *, cwd: str = "", timeout: float | None = None) -> CommandResult:
         """Run a program in a copy of the project. Where that is no sandbox without network, the person must allow exactly this
         argv first: raises PermissionError when they do not.
+        """
+        ...
+
+    async def allow_command(
+        self, argv: Sequence[str], *, cwd: str = "", env: Mapping[str, str] | None = None, where: str = "not sandboxed"
+    ) -> None:
+        """Return when an agent's program may run exactly this in its workplace, of which `where` says how it is isolated:
+        the person allowed it, now or for this run or project. Raises PermissionError when they do not.
         """
         ...
 

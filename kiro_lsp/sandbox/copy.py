@@ -361,7 +361,7 @@ class Copy:
                 now = Stamp.of(os.lstat(self.path / path))
         if now == before and (self._exact_clock or stat.S_ISLNK(before.mode)):
             return None
-        if stat.S_ISLNK(before.mode):
+        if stat.S_ISLNK(before.mode) and path in self._links:
             if now is None and path in self._made_links:
                 del self._manifest[path]
                 self._links.discard(path)
@@ -375,7 +375,7 @@ class Copy:
         if data is None:
             return None
         mode_before = self._modes.get(path, stat.S_IMODE(before.mode))
-        mode = with_execution(mode_before, now.mode) if runs(now.mode) != runs(before.mode) else mode_before
+        mode = with_execution(mode_before, now.mode) if runs(now.mode) != runs(mode_before) else mode_before
         base = self._base(path)
         if base is None:
             return FileChange(path, "create", None, data, None, mode)

@@ -78,6 +78,15 @@ class Contents(Database):
         """Forget a staged file that is again as it was. Raises RunRefused as `stage` does."""
         return self.submit(lambda db: drop_unused(db, _forget(db, run_id, path)))
 
+    def unstage_all(self, run_id: str) -> Future[None]:
+        """Forget everything that a run staged: none of it may be accepted. Durable. Raises RunRefused as `stage` does."""
+
+        def job(db: sqlite3.Connection) -> None:
+            for (path,) in db.execute("SELECT path FROM changes WHERE run_id=?", (run_id,)).fetchall():
+                drop_unused(db, _forget(db, run_id, path))
+
+        return self.submit(job)
+
     def changes(self, run_id: str) -> ChangeSet:
         """The change set as it was staged, in path order. Raises StoreError when a content was damaged."""
 

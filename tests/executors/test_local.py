@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 
 import pytest
@@ -11,9 +10,12 @@ import pytest
 from kiro_lsp import events
 from kiro_lsp.budget import Usage
 from kiro_lsp.changes.model import FileChange
-from kiro_lsp.errors import PathRefused, UnreadableFile
+from kiro_lsp.errors import ExecutorError, PathRefused, UnreadableFile
 from kiro_lsp.executors.local import LocalRun
 from kiro_lsp.executors.protocol import Question, RunContext
+from kiro_lsp.executors.workplace import ALL_LEVELS
+from kiro_lsp.sandbox.isolation import Level
+from tests.conftest import missing
 
 
 @pytest.fixture
@@ -98,45 +100,72 @@ async def test_questions_are_denied_unless_somebody_answers_with_an_option(root:
     assert await LocalRun(root, answer=lambda _question: "no such option").ask(question) == "d"
 
 
-async def test_a_command_runs_in_a_copy_after_a_yes_and_its_changes_are_staged(root: Path) -> None:
+LEVELS: dict[str, tuple[frozenset[Level], str, list[str]]] = {
+    "bubblewrap": (ALL_LEVELS, "none", []),
+    "copy": (
+        frozenset({"copy"}),
+        "open: it cannot be switched off or limited without bubblewrap; not sandboxed",
+        ["Run in a copy of the project (not sandboxed): cat src/made.txt"],
+    ),
+}
+
+
+@pytest.mark.parametrize("level", LEVELS)
+async def test_a_command_runs_in_a_copy_and_its_changes_are_staged(root: Path, level: str) -> None:
     before = contents(root)
+    levels, network, questions = LEVELS[level]
     asked: list[str] = []
 
     def answer(question: Question) -> str:
         asked.append(question.title)
         return "once"
 
-    async with LocalRun(root, answer=answer, guarded=["tasks.md"]) as run:
+    async with LocalRun(root, answer=answer, guarded=["tasks.md"], levels=levels) as run:
         await run.write("src/app.py", b"print(2)\n")
         ended = await run.run_command(
             [
-                sys.executable,
+                "/usr/bin/python3",
                 "-c",
                 "open('made.txt', 'w').write(open('app.py').read()); open('../tasks.md', 'a').write('!'); print('ok')",
             ],
             cwd="src",
         )
+        isolation = [event for event in run.events if isinstance(event, events.Isolation)]
+        if [event.level for event in isolation] != [level]:
+            missing(level, str(isolation))
         assert (ended.exit_code, ended.output) == (0, "ok\n")
         assert await run.read("src/made.txt") == b"print(2)\n"
         second = await run.run_command(["cat", "src/made.txt"])
         assert second.output == "print(2)\n"
         assert [change.path for change in run.changes().files] == ["src/app.py", "src/made.txt"]
-        isolation = [event for event in run.events if isinstance(event, events.Isolation)]
-        assert isolation == [events.Isolation("copy", "not restricted: not sandboxed")]
-        assert run._copy is not None
-        place = run._copy.path
+        assert [event for event in run.events if isinstance(event, events.Isolation)] == isolation
+        assert [event.network for event in isolation] == [network]
+        assert run._copies is not None
+        place = Path(run._copies)
+        assert list(place.iterdir())
     assert not place.exists()
-    assert all("not sandboxed" in title for title in asked)
-    assert len(asked) == 2
+    assert asked[1:] == questions
     assert contents(root) == before
 
 
 async def test_a_denied_command_is_not_run_and_makes_no_copy(root: Path) -> None:
-    run = LocalRun(root)
+    run = LocalRun(root, levels=frozenset({"copy"}))
     with pytest.raises(PermissionError, match="did not allow"):
         await run.run_command(["touch", str(root / "proof")])
     assert not (root / "proof").exists()
-    assert run._copy is None
+    assert run._copies is None
+
+
+async def test_a_command_without_a_sandbox_that_writes_outside_its_copy_leaves_nothing_to_accept(root: Path) -> None:
+    async with LocalRun(root, answer=lambda _: "once", levels=frozenset({"copy"})) as run:
+        await run.write("src/app.py", b"print(2)\n")
+        with pytest.raises(ExecutorError, match=r"src/app\.py was changed"):
+            await run.run_command(["sh", "-c", f"echo evil > {root}/src/app.py; echo good > good.txt"])
+        assert run.changes().files == ()
+        for again in (run.write("other.py", b""), run.delete("tasks.md"), run.run_command(["true"])):
+            with pytest.raises(ExecutorError, match="Nothing that it did can be accepted"):
+                await again
+        assert run.changes().files == ()
 
 
 async def test_spending_counts_what_was_used_or_else_what_was_reserved(root: Path) -> None:
