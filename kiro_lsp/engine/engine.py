@@ -22,10 +22,13 @@ from kiro_lsp.engine.apply import Buffers, Outcome
 from kiro_lsp.engine.control import Control
 from kiro_lsp.engine.execute import Chosen, RunJob, StartRun, refuse_untrusted
 from kiro_lsp.engine.following import Follower, LiveRun, used_by
-from kiro_lsp.engine.pick import Kinds, again, pasts_in, picked
+from kiro_lsp.engine.pick import Kinds, pasts_in, picked
+from kiro_lsp.engine.resume import shown_runs
 from kiro_lsp.engine.run import RunHandle, new_run_id, now
 from kiro_lsp.engine.settle import Settled, Settlement, no_buffers
 from kiro_lsp.engine.stage import Stage
+from kiro_lsp.engine.verdicts import STOPPED, command_of
+from kiro_lsp.engine.verify import Verifications
 from kiro_lsp.engine.workspace import TaskFile, Workspace, user_config_path
 from kiro_lsp.errors import KiroError, RunRefused, UnreadableFile
 from kiro_lsp.events import Envelope, EventStream
@@ -70,6 +73,7 @@ class Engine:
         self._control = Control(self)
         self.workers = WorkerPool(environ)
         self._kinds = Kinds(environ, self.workers)
+        self.verifications = Verifications(self)
 
     async def __aenter__(self) -> Engine:
         await self._group.__aenter__()
@@ -81,6 +85,7 @@ class Engine:
     ) -> None:
         for handle in list(self.handles.values()):
             handle.cancel("shutdown")
+        self.verifications.stop_all("the process that verified it ended")
         self._control.stop()
         try:
             await self._group.__aexit__(None, None, None)
@@ -154,6 +159,7 @@ class Engine:
             replay=agent.way == "replay",
             reason=reason,
             note=start.note,
+            continues=None if start.continued is None else start.continued.record.run_id,
         )
         handle = RunHandle(record, agent, loaded.settings, self.store, Redactor(()), self._publish)
         handle.stage = self._stage(workspace, handle)
@@ -169,36 +175,6 @@ class Engine:
         handle.job = self._group.create_task(self._carry_out(job), name=f"run {record.run_id}")
         self._changed(record.root)
         return record.run_id
-
-    async def retry(
-        self,
-        run_id: str,
-        *,
-        by: str = "editor",
-        confirmed: bool = False,
-        trust: Literal["ask", "once", "refuse"] = "ask",
-        allowed_commands: Sequence[Sequence[str]] = (),
-    ) -> str:
-        """A new run of the same task from zero, with `routing.retry_model` or else the same agent and model."""
-        record = self.store.run(run_id)
-        if not record.path:
-            raise RunRefused(f"Run {record.run_id} has no task to run again.", hint="Apply the answer again instead.")
-        agent, model, reason = await asyncio.to_thread(again, self.workspace(Path(record.root)), record)
-        return await self.start(
-            StartRun(
-                Path(record.root),
-                record.path,
-                tasks.selector_of_key(record.task_key),
-                agent,
-                model=model,
-                reason=reason,
-                note=record.note,
-                by=by,
-                confirmed=confirmed,
-                trust=trust,
-                allowed_commands=allowed_commands,
-            )
-        )
 
     def _find(self, workspace: Workspace, start: StartRun) -> tuple[TaskFile, tasks.Task]:
         file = workspace.read_tasks(start.path)
@@ -239,8 +215,8 @@ class Engine:
                 await self._settlement(workspace).mark(handle.record, status)
 
         async def review_ready(handle: RunHandle) -> None:
-            if not handle.settings.safety.review_changes:
-                await self.accept(handle.run_id, by="your configuration (review_changes = false)")
+            argv = command_of(start.verify, handle.settings.execution.verify_command)
+            await self.verifications.review_ready(self._group, handle, argv)
 
         def choose() -> Chosen:
             file, task = self._find(workspace, start)
@@ -307,6 +283,8 @@ class Engine:
             handle.cancel(by)
             return f"Cancelling run {run_id}; what it staged is kept."
         record = self.store.run(run_id)
+        if self.verifications.stop(record.run_id, f"stopped by {by}"):
+            return STOPPED
         if record.state not in events.LIVE_STATES:
             raise RunRefused(f"Run {record.run_id} is {record.state}: there is nothing to cancel.", code="not-live")
         return str((await self._control.request(record, "cancel", {"by": by}))["message"])
@@ -392,7 +370,12 @@ class Engine:
                 case _:
                     raise KiroError(f"unknown verb {verb!r}")
         finally:
+            self.verifications.decided(run_id)
             self._changed(record.root)
+
+    async def verify(self, run_id: str, argv: Sequence[str]) -> None:
+        """Run a command over what a review would apply; returns when it has begun. Raises RunRefused without a review."""
+        await self.verifications.again(self._group, self.store.run(run_id).run_id, argv)
 
     async def set_status(self, root: Path, path: str | Path, selector: str, status: tasks.TaskStatus) -> str:
         """Write a status by hand. Returns a line for the person; raises KiroError when it cannot be written."""
@@ -412,7 +395,8 @@ class Engine:
         self._changed(record.root)
 
     def _settlement(self, workspace: Workspace) -> Settlement:
-        return Settlement(self.store, workspace, self.buffers, self._publish, self._control.owner)
+        running = self.verifications.is_running
+        return Settlement(self.store, workspace, self.buffers, self._publish, self._control.owner, running)
 
     # Looking
 
@@ -428,7 +412,7 @@ class Engine:
     def live(self, root: Path) -> list[LiveRun]:
         """The newest run of every task of a project that has one; what lenses show."""
         newest: dict[tuple[str, str], LiveRun] = {}
-        for record in self.runs(root):
+        for record in shown_runs(self.runs(root)):
             key = (record.path, record.task_key)
             if record.path and key not in newest:
                 newest[key] = self._live(record, registry.label_of(record.agent))

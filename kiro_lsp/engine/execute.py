@@ -16,7 +16,8 @@ from typing import Literal
 
 from kiro_lsp import events
 from kiro_lsp.changes import changeset
-from kiro_lsp.engine import faults
+from kiro_lsp.engine import faults, verdicts
+from kiro_lsp.engine.resume import Continued, lay_out
 from kiro_lsp.engine.run import RunHandle
 from kiro_lsp.engine.workspace import TaskFile, Workspace
 from kiro_lsp.errors import ExecutorError, KiroError, RunRefused
@@ -56,6 +57,10 @@ class StartRun:
     """The person asked for exactly this run already (a terminal command); a trusted project needs no sheet then."""
     allowed_commands: Sequence[Sequence[str]] = ()
     by: str = "editor"
+    verify: Sequence[str] | None = None
+    """The command that the change is verified with. None: the configured one; empty: none."""
+    continued: Continued | None = None
+    """The run that this one goes on from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +92,11 @@ class RunJob:
     review_ready: Callable[[RunHandle], Awaitable[None]]
     """Called when a change set is pending; applies it when the person configured to skip the review."""
 
+    @property
+    def verify_command(self) -> tuple[str, ...]:
+        """What the change is verified with, by the settings in force; () for nothing."""
+        return verdicts.command_of(self.start.verify, self.handle.settings.execution.verify_command)
+
     async def carry_out(self) -> None:
         try:
             succeeded = await self._guarded()
@@ -102,6 +112,8 @@ class RunJob:
         """Whether the executor succeeded. Every failure has become an event when this returns."""
         handle = self.handle
         try:
+            if self.start.continued is not None:
+                await lay_out(handle.store, handle, self.start.continued)
             await self._consent()
             faults.point("run.consented")
             async with self.slot(handle):
@@ -171,11 +183,13 @@ class RunJob:
         handle = self.handle
         chosen = await asyncio.to_thread(self.choose)
         reason = handle.reason or handle.record.reason or "chosen by you"
-        agent = handle.agent
+        agent, continued = handle.agent, self.start.continued
+        resume = None if continued is None else continued.resume_for(agent)
+        continues = (resume.run_id, resume.comment) if resume is not None else (None, None)
         handle.emit_together(
             [
                 handle.transition("running"),
-                events.Start(agent.name, agent.way, agent.model, chosen.task.key, reason),
+                events.Start(agent.name, agent.way, agent.model, chosen.task.key, reason, *continues),
                 # A program's workplace says by itself how isolated it is.
                 *([events.Isolation("memory", "provider only")] if agent.way in ("api", "replay") else []),
                 Phase("starting"),
@@ -196,6 +210,7 @@ class RunJob:
             settings=handle.settings,
             environ=handle.executor_environ,
             redact=handle.redactor.redact,
+            resume=resume,
         )
         async with asyncio.timeout(handle.settings.execution.timeout_seconds) as timeout:
             with handle.time_limit(timeout):
@@ -215,11 +230,12 @@ class RunJob:
         changes = handle.stage.changes()
         counts = changeset.counts(changes)
         paths = tuple(change.path for change in changes.files)
+        argv = self.verify_command
         handle.emit_together(
             [
-                handle.transition("review"),
+                handle.transition(verdicts.state_of(argv)),
                 events.ReviewReady(paths),
-                Phase("review"),
+                *verdicts.opening(argv),
                 events.Complete(
                     paths, counts.created, counts.modified, counts.deleted, counts.tests_added, result.summary or ""
                 ),

@@ -27,6 +27,8 @@ POINTS: Final = (
     "run.commanded",
     "run.ending",
     "run.ended",
+    # A run that goes on from another, before all that.
+    "resume.laid",
     # One request that is paid by the token.
     "spend.reserved",
     "spend.received",

@@ -14,9 +14,10 @@ from typing import Literal
 
 from kiro_lsp import events
 from kiro_lsp.changes.review import Review
-from kiro_lsp.engine import commit, faults
+from kiro_lsp.engine import commit, faults, verdicts
 from kiro_lsp.engine.apply import Applier, Buffers, Outcome
 from kiro_lsp.engine.history import history_of
+from kiro_lsp.engine.resume import review_of, superseding
 from kiro_lsp.engine.run import now
 from kiro_lsp.engine.workspace import Workspace
 from kiro_lsp.errors import KiroError, RunRefused, StaleRevision, StoreError
@@ -52,12 +53,12 @@ class Settlement:
     buffers: Buffers
     publish: Callable[[Sequence[Envelope]], None]
     owner: Owner
+    is_verifying: Callable[[str], bool] = lambda _run_id: False
+    """Whether the verify command of a run goes on in this process."""
 
     def review(self, run_id: str) -> Review:
         """The change set of a run with the decisions taken so far. Raises UnknownRun."""
-        changes = self.store.changes(run_id)
-        decisions, revision = self.store.decisions(run_id)
-        return Review(changes, decisions, revision)
+        return review_of(self.store, run_id)
 
     async def accept(
         self,
@@ -77,8 +78,9 @@ class Settlement:
         if outcome.state == "conflict":
             return await self._conflict(record, outcome)
         if outcome.state == "rolled-back":
-            await self._append(run_id, [events.State("applying", previous, outcome.message)])
-            return Settled(False, previous, outcome.message)
+            back = self._back(run_id, previous)
+            await self._append(run_id, [events.State("applying", back, outcome.message)])
+            return Settled(False, back, outcome.message)
         return await self._accepted(record, wanted, outcome)
 
     async def reject(
@@ -183,6 +185,13 @@ class Settlement:
                 code="not-reviewable",
                 hint=_hint_for(record.state),
             )
+        newer = superseding(self.store, record)
+        if newer is not None:
+            raise RunRefused(
+                f"Run {newer.run_id} goes on from this one: its review holds these changes too.",
+                code="superseded",
+                hint=f"Decide on that one, `kiro-lsp review {newer.run_id}`. If you reject it, this one counts again.",
+            )
         if revision is not None and revision != review.revision:
             raise StaleRevision(
                 f"The review of run {run_id} has moved on (revision {review.revision}, you looked at {revision}).",
@@ -209,9 +218,10 @@ class Settlement:
             notes.append(f"Merged with what changed meanwhile: {', '.join(merged)}.")
         if not review.settled:
             applied = events.Applied(outcome.files, True, False, merged)
-            await self._append(record.run_id, [applied, events.State("applying", "review")])
+            back = self._back(record.run_id, "verifying")
+            await self._append(record.run_id, [applied, events.State("applying", back)])
             notes.append(f"Applied {_files(outcome.files)}; the rest is still pending.")
-            return Settled(True, "review", " ".join(notes), outcome.files, merged=outcome.merged)
+            return Settled(True, back, " ".join(notes), outcome.files, merged=outcome.merged)
         partial = review.rejected_any
         tick = ""
         if record.way == "replay" and record.model == registry.TRIAL:
@@ -221,13 +231,19 @@ class Settlement:
             if tick not in ("written", "unchanged"):
                 notes.append(f"The box was not ticked: {tick}")
         ticked = tick == "written"
+        verified = verdicts.verified(self.store, record, review)
         faults.point("review.ticked")
         await self._append(
             record.run_id,
-            [events.Applied(review.accepted_files(), partial, ticked, merged), events.State("applying", "applied")],
+            [
+                events.Applied(review.accepted_files(), partial, ticked, merged, verified),
+                events.State("applying", "applied"),
+            ],
         )
         faults.point("review.settled")
         notes.append(f"Applied {_files(review.accepted_files())}." + (" The task is ticked." if ticked else ""))
+        if verified is False:
+            notes.append("It is not verified.")
         notes += await self._saved(outcome.files)
         committed = await self._auto_commit(record.run_id, notes)
         told = " ".join(notes)
@@ -276,8 +292,9 @@ class Settlement:
         work = applier.undo(run_id) if verb == "undo" else applier.restore(run_id)
         outcome = await self._or_as_before(run_id, previous, work)
         if outcome.state != "verified":
-            await self._append(run_id, [events.State("applying", previous, outcome.message)])
-            return Settled(False, previous, outcome.message, conflicts=outcome.conflicts)
+            back = self._back(run_id, previous)
+            await self._append(run_id, [events.State("applying", back, outcome.message)])
+            return Settled(False, back, outcome.message, conflicts=outcome.conflicts)
         await self._append(run_id, [events.Undone(outcome.files), events.State("applying", "undone")])
         return Settled(True, "undone", outcome.message or f"Put back {_files(outcome.files)}.", outcome.files)
 
@@ -290,8 +307,12 @@ class Settlement:
         try:
             return await work
         except KiroError as refusal:
-            await self._append(run_id, [events.State("applying", previous, refusal.message)])
+            await self._append(run_id, [events.State("applying", self._back(run_id, previous), refusal.message)])
             raise
+
+    def _back(self, run_id: str, state: RunState) -> RunState:
+        """The state that a run goes back to; its verify command may have reported meanwhile."""
+        return "review" if state == "verifying" and not self.is_verifying(run_id) else state
 
     async def _append(self, run_id: str, group: Sequence[RunEvent]) -> None:
         envelopes = await asyncio.wrap_future(self.store.append(run_id, group, durable=True, at=now()))

@@ -65,7 +65,7 @@ class AnthropicExecutor(WorkerBacked):
         """As Executor.execute. Raises ExecutorError; "auth" when there is no key."""
         agent = request.agent or self._agent
         environ = request.environ or self._environ
-        task = brief.task_text(request)
+        task = brief.task_texts(request)
         reached, key = address(agent, environ, _USUAL)
         if not key:
             raise no_key(reached)
@@ -77,7 +77,7 @@ class AnthropicExecutor(WorkerBacked):
             fixed = _answering(fixed, request.schema)
         async with self._worker(SCRIPT) as worker:
             conversation = _Conversation(worker, self._order(reached, key), reached, fixed, caches, redactor)
-            conversation.add_user([{"type": "text", "text": redact(task)}])
+            conversation.add_user([{"type": "text", "text": redact(text)} for text in task])
             return await toolloop.work(conversation, run, redact=redact)
 
 

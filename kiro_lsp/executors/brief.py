@@ -50,6 +50,11 @@ def task_texts(request: ExecutorRequest) -> tuple[str, ...]:
     return (task_text(request), resumed) if resumed else (task_text(request),)
 
 
+def whole_text(request: ExecutorRequest) -> str:
+    """`task_texts` as one text, for those whose caches go by its beginning."""
+    return "\n\n".join(task_texts(request))
+
+
 def resumed_text(request: ExecutorRequest, *, in_session: bool = False) -> str:
     """What is said to an agent that goes on from an earlier run; "" for one that does not.
 

@@ -67,7 +67,7 @@ class GoogleExecutor(WorkerBacked):
     async def execute(self, request: ExecutorRequest, run: RunContext) -> ExecutorResult:
         """As Executor.execute. Raises ExecutorError; "auth" when there is no key."""
         agent = request.agent or self._agent
-        task = brief.task_text(request)
+        task = brief.whole_text(request)
         reached, key = _reached(agent, request.environ or self._environ)
         redactor = Redactor((key,))
         redact = request.redact or redactor.redact

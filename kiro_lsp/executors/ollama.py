@@ -77,7 +77,7 @@ class OllamaExecutor(WorkerBacked):
     async def execute(self, request: ExecutorRequest, run: RunContext) -> ExecutorResult:
         """As Executor.execute. Raises ExecutorError."""
         agent = request.agent or self._agent
-        task = brief.task_text(request)
+        task = brief.whole_text(request)
         reached = _reached(agent, request.environ or self._environ)
         redact = request.redact or _NO_SECRETS.redact
         order = self._order(reached, "")

@@ -72,7 +72,7 @@ class OpenaiExecutor(WorkerBacked):
         """As Executor.execute. Raises ExecutorError; "auth" when there is no key."""
         agent = request.agent or self._agent
         system, *documents = brief.stable_texts(request)
-        task = brief.task_text(request)
+        task = brief.whole_text(request)
         reached, key, responses = _reached(agent, request.environ or self._environ)
         redactor = Redactor((key,) if key else ())
         redact = request.redact or redactor.redact

@@ -5,6 +5,7 @@ from __future__ import annotations
 COMMAND_IDS: tuple[str, ...] = (
     "kiroLsp.runTask",
     "kiroLsp.retryRun",
+    "kiroLsp.followUp",
     "kiroLsp.applyFromClipboard",
     "kiroLsp.cancelRun",
     "kiroLsp.answer",

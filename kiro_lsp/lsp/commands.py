@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from kiro_lsp.budget import about
+from kiro_lsp.engine import followup
 from kiro_lsp.engine.engine import Engine, StartRun
 from kiro_lsp.engine.prices import estimates
 from kiro_lsp.engine.settle import Settled
@@ -91,7 +92,20 @@ class Commands:
         return await self._started(await self._engine.start(start), token)
 
     async def retry_run(self, args: Args, token: int | str | None) -> Any:
-        return await self._started(await self._engine.retry(_text(args, "runId"), by=_BY), token)
+        return await self._started(
+            await followup.retry(self._engine, _text(args, "runId"), fresh=args.get("fresh") is True, by=_BY), token
+        )
+
+    async def follow_up(self, args: Args, token: int | str | None) -> Any:
+        run_id = await followup.follow_up(
+            self._engine,
+            _text(args, "runId"),
+            _text(args, "text"),
+            path=_maybe(args, "path"),
+            hunk=_maybe(args, "hunk"),
+            by=_BY,
+        )
+        return await self._started(run_id, token)
 
     async def _started(self, run_id: str, token: int | str | None) -> Any:
         handle = self._engine.handles.get(run_id)
@@ -125,8 +139,9 @@ class Commands:
         return _ok(await self._engine.cancel(_text(args, "runId"), by=_BY))
 
     async def answer(self, args: Args, _token: object) -> Any:
-        run, request, option = _text(args, "runId"), _text(args, "requestId"), _text(args, "option")
-        await self._engine.answer(run, request, option, by=_BY)
+        text = _maybe(args, "text")
+        option = (_maybe(args, "option") or "") if text is not None else _text(args, "option")
+        await self._engine.answer(_text(args, "runId"), _text(args, "requestId"), option, by=_BY, text=text)
         return _ok("Answered.")
 
     async def open_review(self, args: Args, _token: object) -> Any:
@@ -264,6 +279,7 @@ Method = Callable[[Commands, Args, Any], Awaitable[Any]]
 COMMANDS: Mapping[str, Method] = {
     "kiroLsp.runTask": Commands.run_task,
     "kiroLsp.retryRun": Commands.retry_run,
+    "kiroLsp.followUp": Commands.follow_up,
     "kiroLsp.applyFromClipboard": Commands.apply_from_clipboard,
     "kiroLsp.cancelRun": Commands.cancel_run,
     "kiroLsp.answer": Commands.answer,
@@ -280,7 +296,9 @@ COMMANDS: Mapping[str, Method] = {
     "kiroLsp.trustWorkspace": Commands.trust_workspace,
     "kiroLsp.doctor": Commands.doctor,
 }
-_STARTING = frozenset({"kiroLsp.runTask", "kiroLsp.retryRun", "kiroLsp.pickAgent", "kiroLsp.applyFromClipboard"})
+_STARTING = frozenset(
+    {"kiroLsp.runTask", "kiroLsp.retryRun", "kiroLsp.followUp", "kiroLsp.pickAgent", "kiroLsp.applyFromClipboard"}
+)
 
 
 def _file_beside(root: Path, path: Path) -> str | None:

@@ -98,16 +98,17 @@ def _runs(verbs: Any) -> None:
     run.add_argument("--agent", metavar="NAME", help="which agent (see: kiro-lsp agents)")
     run.add_argument("--model", metavar="MODEL", help="which model")
     run.add_argument("--note", metavar="TEXT", help="something to add to the task for this run")
-    retry = _verb(verbs, "retry", "run the task of a run again", json=True)
+    retry = _verb(verbs, "retry", "run the task of a run again, going on from what it left", json=True)
     _run(retry)
+    retry.add_argument("--fresh", action="store_true", help="start from zero instead")
     _run_options(retry)
     cancel = _verb(verbs, "cancel", "stop a run; what it has staged stays reviewable", json=True)
     _run(cancel)
     answer = _verb(verbs, "answer", "answer a question that a run is waiting on", json=True)
     _run(answer)
     answer.add_argument("request", metavar="REQUEST", help="the requestId of the question")
-    answer.add_argument("option", metavar="OPTION", help="the id of the option")
-    answer.add_argument("--text", metavar="TEXT", help="words to go with the answer")
+    answer.add_argument("option", nargs="?", metavar="OPTION", help="the id of the option; not needed with --text")
+    answer.add_argument("--text", metavar="TEXT", help="what to tell the agent, with the option or instead of one")
     runs = _verb(verbs, "runs", "list runs, or show one", json=True)
     runs.add_argument("run", nargs="?", metavar="RUN", help=RUN_HELP)
     runs.add_argument("--diff", action="store_true", help="show the run's changes as a diff")
@@ -123,6 +124,10 @@ def _run(verb: argparse.ArgumentParser) -> None:
 
 def _run_options(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("--accept", action="store_true", help="apply the change without asking")
+    _permissions(verb)
+
+
+def _permissions(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("--trust", action="store_true", help="trust this project for this run, without asking")
     verb.add_argument(
         "--allow-command",
@@ -163,8 +168,12 @@ def _reviews(verbs: Any) -> None:
     decision = review.add_mutually_exclusive_group()
     decision.add_argument("--accept", action="store_true", help="apply what is pending")
     decision.add_argument("--reject", action="store_true", help="drop what is pending")
+    decision.add_argument(
+        "--comment", metavar="TEXT", help="have the agent change what you say, in a run that goes on from this one"
+    )
     review.add_argument("--file", metavar="F", help="only this file of the review")
     review.add_argument("--hunk", action="append", metavar="ID", help="only this hunk; may be repeated")
+    _permissions(review)
     review.add_argument(
         "--revision", type=int, metavar="N", help="refuse when the review has moved on since revision N"
     )

@@ -19,6 +19,7 @@ from kiro_lsp.changes.changeset import unified_diff
 from kiro_lsp.changes.model import FileChange, Hunk
 from kiro_lsp.changes.review import Review
 from kiro_lsp.engine.engine import Engine, Settled
+from kiro_lsp.engine.resume import superseding
 from kiro_lsp.engine.wire import review_json
 from kiro_lsp.errors import RunRefused, UsageError
 from kiro_lsp.store import RunRecord
@@ -29,15 +30,20 @@ from kiro_lsp.terminal.questions import Choice, Terminal
 
 
 def review(args: argparse.Namespace, console: Console) -> int:
-    """Show a run's review, or decide on it. 1 when something was refused or is in conflict."""
+    """Show a run's review, decide on it, or have it changed. 1 when something was refused or is in conflict."""
+    if args.comment is not None:
+        from kiro_lsp.terminal.running import follow_up
+
+        return follow_up(args, console)
     if (args.file or args.hunk) and not (args.accept or args.reject):
-        raise UsageError("--file and --hunk say what to decide on.", hint="Add --accept or --reject.")
+        raise UsageError(
+            "--file and --hunk say what it is about.", hint="Add --accept, --reject or --comment 'what to change'."
+        )
 
     async def work(engine: Engine) -> int:
-        record = _record(engine, args.run)
-        found = engine.review(record.run_id)
+        record, found = reviewed(engine, args.run)
         if args.accept or args.reject:
-            path = None if args.file is None else _path_in(found, record, args.file)
+            path = None if args.file is None else path_in(found, record, args.file)
             decide = engine.accept if args.accept else engine.reject
             settled = await decide(record.run_id, revision=args.revision, path=path, hunks=args.hunk, by=BY)
             return _report(record.run_id, settled, console)
@@ -100,11 +106,21 @@ def _report(run_id: str, settled: Settled, console: Console) -> int:
     return 0 if settled.ok else 1
 
 
+def reviewed(engine: Engine, given: str | None) -> tuple[RunRecord, Review]:
+    """The run that is meant, with its review."""
+    record = _record(engine, given)
+    return record, engine.review(record.run_id)
+
+
 def _record(engine: Engine, given: str | None) -> RunRecord:
-    """The run that is meant; without a name the only one that waits for review in the project around this folder."""
+    """Without a name the only run that waits for review in the project around this folder."""
     if given is not None:
         return engine.store.run(given)
-    waiting = [record for record in engine.runs(project_root()) if record.state == "review"]
+    waiting = [
+        record
+        for record in engine.runs(project_root())
+        if record.state == "review" and superseding(engine.store, record) is None
+    ]
     if not waiting:
         raise RunRefused("No run waits for review in this project.", code="no-review", hint="See: kiro-lsp runs")
     if len(waiting) > 1:
@@ -115,7 +131,7 @@ def _record(engine: Engine, given: str | None) -> RunRecord:
     return waiting[0]
 
 
-def _path_in(found: Review, record: RunRecord, given: str) -> str:
+def path_in(found: Review, record: RunRecord, given: str) -> str:
     """The path of the review that the person means: as the review spells it, or as a file from here."""
     paths = [change.path for change in found.changes.files]
     if given in paths:

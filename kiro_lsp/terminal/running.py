@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from kiro_lsp import events
+from kiro_lsp.engine import followup
 from kiro_lsp.engine.engine import Engine
 from kiro_lsp.engine.execute import StartRun
 from kiro_lsp.errors import KiroError, RunRefused, UnreadableFile, UsageError
@@ -25,6 +26,7 @@ from kiro_lsp.terminal.console import Console
 from kiro_lsp.terminal.live import View, view_for
 from kiro_lsp.terminal.project import BY, project_root, with_engine
 from kiro_lsp.terminal.questions import AnswerLines, Choice, Terminal
+from kiro_lsp.terminal.reviewing import after_run, path_in, reviewed
 
 if TYPE_CHECKING:
     from kiro_lsp.engine.execute import TrustMode
@@ -60,12 +62,36 @@ def run(args: argparse.Namespace, console: Console) -> int:
 
 
 def retry(args: argparse.Namespace, console: Console) -> int:
-    """Run the task of an earlier run again."""
+    """Run the task of an earlier run again, from what that one left or from zero."""
 
     allowed = tuple(argv_of(text) for text in args.allow_command)
 
     async def start(engine: Engine, trust: TrustMode) -> str:
-        return await engine.retry(args.run, by=BY, confirmed=True, trust=trust, allowed_commands=allowed)
+        return await followup.retry(
+            engine, args.run, fresh=args.fresh, by=BY, confirmed=True, trust=trust, allowed_commands=allowed
+        )
+
+    return with_engine(lambda engine: _carry_out(engine, start, args, console))
+
+
+def follow_up(args: argparse.Namespace, console: Console) -> int:
+    """`review RUN --comment`: the agent changes what a person says of its changes; ends as a run does."""
+    allowed = tuple(argv_of(text) for text in args.allow_command)
+
+    async def start(engine: Engine, trust: TrustMode) -> str:
+        record, found = reviewed(engine, args.run)
+        path = None if args.file is None else path_in(found, record, args.file)
+        return await followup.follow_up(
+            engine,
+            record.run_id,
+            args.comment,
+            path=path,
+            hunk=args.hunk[0] if args.hunk else None,
+            by=BY,
+            confirmed=True,
+            trust=trust,
+            allowed_commands=allowed,
+        )
 
     return with_engine(lambda engine: _carry_out(engine, start, args, console))
 
@@ -173,11 +199,9 @@ async def _stopped(engine: Engine, run_id: str, watched: _Watched, stop: BaseExc
 
 
 async def _review(engine: Engine, run_id: str, console: Console) -> int:
-    from kiro_lsp.terminal import reviewing
-
     if console.json:
         return 0
-    return await reviewing.after_run(engine, run_id, console)
+    return await after_run(engine, run_id, console)
 
 
 @dataclass(slots=True)

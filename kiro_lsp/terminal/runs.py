@@ -9,6 +9,7 @@ from typing import Any
 
 from kiro_lsp.engine.engine import Engine
 from kiro_lsp.engine.wire import costs_json, run_json
+from kiro_lsp.errors import UsageError
 from kiro_lsp.store import RunRecord, Store, local_day
 from kiro_lsp.terminal.console import Console
 from kiro_lsp.terminal.diff import counted, print_changes
@@ -133,14 +134,16 @@ def cancel(args: argparse.Namespace, console: Console) -> int:
 
 def answer(args: argparse.Namespace, console: Console) -> int:
     """Answer a run's question."""
+    if args.option is None and not args.text:
+        raise UsageError("There is no answer.", hint="Name an option, or say it in words: --text TEXT")
 
     async def work(engine: Engine) -> int:
         run_id = engine.store.run(args.run).run_id
-        await engine.answer(run_id, args.request, args.option, by=BY)
+        await engine.answer(run_id, args.request, args.option or "", by=BY, text=args.text)
         if console.json:
             console.value({"runId": run_id, "ok": True})
         else:
-            console.line(f"Answered {args.option}.")
+            console.line(f"Answered {args.option or 'in words'}.")
         return 0
 
     return with_engine(work)

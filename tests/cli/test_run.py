@@ -260,6 +260,7 @@ def test_runs_json_has_the_shape_of_the_contract(
         "billing",
         "files",
         "replay",
+        "continues",
         "owner",
     }
     assert (listed["runId"], listed["root"], listed["path"]) == (run_id, os.path.realpath(project), TASKS)
