@@ -14,6 +14,7 @@ from kiro_lsp import events
 from kiro_lsp.engine import pickup
 from kiro_lsp.engine.settle import Settled
 from kiro_lsp.engine.stage import COPIES
+from kiro_lsp.engine.verdicts import STOPPED
 from kiro_lsp.errors import KiroError, RunRefused
 from kiro_lsp.sandbox import copy
 from kiro_lsp.store import ControlRow, Owner, OwnerLock, RunRecord
@@ -77,7 +78,9 @@ class Control:
         """The living process whose job it is to settle this run; None means it is ours."""
         if record.run_id in self._engine.handles:
             return None
-        if record.state in events.LIVE_STATES and record.owner not in (None, self.owner) and self._alive(record.owner):
+        # A run that is being verified has ended its work: whoever sees the buffers decides on it.
+        at_work = record.state in events.LIVE_STATES and record.state != "verifying"
+        if at_work and record.owner not in (None, self.owner) and self._alive(record.owner):
             return record.owner
         # Of several servers that have the project open it is the one in which the person started the run, else the first.
         holder = self._store.holder_of(record.root, record.owner)
@@ -150,6 +153,8 @@ class Control:
         if row.kind in _SETTLING:
             settled = await engine.settle_here(row.kind, self._store.run(row.run_id or ""), args)
             return {name: getattr(settled, name) for name in Settled.__dataclass_fields__}
+        if row.kind == "cancel" and engine.verifications.stop(row.run_id or "", f"stopped by {args['by']}"):
+            return {"message": STOPPED}
         if handle is None:
             raise RunRefused(
                 f"Run {row.run_id} is not live any more.", code="not-live", hint="Look at its state again."

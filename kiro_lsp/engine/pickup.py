@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from kiro_lsp.engine import recovery
 from kiro_lsp.engine.run import now
-from kiro_lsp.events import State
+from kiro_lsp.events import Phase, RunEvent, State
 from kiro_lsp.store import RunRecord
 
 if TYPE_CHECKING:
@@ -27,8 +27,10 @@ async def pick_up(engine: Engine, record: RunRecord) -> None:
         outcome = await asyncio.to_thread(recovery.recover, store, Path(record.root), record.run_id)
         await engine.finish_recovered(record, outcome)
         return
-    if await asyncio.wrap_future(store.transition(record.run_id, [record.state], "interrupted")):
-        reason = "the process that ran it ended"
-        state = State(record.state, "interrupted", reason)
-        envelopes = await asyncio.wrap_future(store.append(record.run_id, [state], durable=True, at=now()))
-        engine.publish_foreign(envelopes)
+    if record.state == "verifying":
+        # The agent had ended: its work is whole, and only the verdict is missing.
+        ended: list[RunEvent] = [State("verifying", "review", "the process that verified it ended"), Phase("review")]
+    else:
+        ended = [State(record.state, "interrupted", "the process that ran it ended")]
+    envelopes = await asyncio.wrap_future(store.append_while(record.run_id, [record.state], ended, at=now()))
+    engine.publish_foreign(envelopes)

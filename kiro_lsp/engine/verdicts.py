@@ -10,6 +10,8 @@ from kiro_lsp.changes.review import Review
 from kiro_lsp.events import Phase, RunEvent, RunState, Verify, Verifying
 from kiro_lsp.store import RunRecord, Store
 
+STOPPED = "The verify command is stopped; the review stays open."
+
 
 def command_of(asked: Sequence[str] | None, configured: Sequence[str]) -> tuple[str, ...]:
     """The command that a run is verified with: what was asked for with it, else the configured one; () for none."""
