@@ -136,12 +136,21 @@ class LocalRun:
 
     async def run_command(self, argv: Sequence[str], *, cwd: str = "", timeout: float | None = None) -> CommandResult:
         if not await self._copy.needs_no_question():
-            title = f"Run in a copy of the project (not sandboxed): {shlex.join(argv)}"
-            option = await self.ask(Question("command", title, COMMAND_OPTIONS))
-            if option != "once":
-                raise PermissionError(f"The person did not allow the command {shlex.join(argv)}.")
+            await self.allow_command(argv, cwd=cwd)
         ended = await self._copy.command(argv, cwd, timeout=timeout, on_output=lambda text: self.emit(Chunk(text)))
         return CommandResult(ended.exit_code, ended.output, ended.truncated, ended.seconds)
+
+    async def allow_command(
+        self,
+        argv: Sequence[str],
+        *,
+        cwd: str = "",  # noqa: ARG002
+        env: Mapping[str, str] | None = None,  # noqa: ARG002
+        where: str = "not sandboxed",
+    ) -> None:
+        title = f"Run in a copy of the project ({where}): {shlex.join(argv)}"
+        if await self.ask(Question("command", title, COMMAND_OPTIONS)) != "once":
+            raise PermissionError(f"The person did not allow the command {shlex.join(argv)}.")
 
     def workplace(self, needs: Needs) -> AbstractAsyncContextManager[Workplace]:
         return self._copy.place(needs)

@@ -233,7 +233,7 @@ def test_who_configures_a_type_wants_that_way_only() -> None:
     given = loaded("[agents.claude]\ntype = 'acp'\ncommand = 'my-claude'", ANTHROPIC_API_KEY=KEY)
     claude = listed(given, Found({"my-claude": Program("/bin/my-claude")}))["claude"]
     assert [(way.type, way.command) for way in claude.ways] == [("acp", "my-claude")]
-    assert not claude.available
+    assert claude.available
     assert "my-claude is at /bin/my-claude" in claude.reason
 
 
