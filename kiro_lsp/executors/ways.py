@@ -20,6 +20,7 @@ import tomli
 from kiro_lsp.events import Billing
 from kiro_lsp.executors.protocol import Home, Needs
 from kiro_lsp.settings import TYPE_KEYS, AgentSettings, KeyLookup, Secrets, Settings
+from kiro_lsp.settings.model import NetworkKind
 from kiro_lsp.settings.models import MODELS, successor
 from kiro_lsp.settings.providers import DEFAULT_ENDPOINTS, STANDARD_KEYS
 from kiro_lsp.settings.values import server_address
@@ -39,7 +40,9 @@ PROGRAMS = frozenset({"acp", "mcp", "cli", "kiro"})
 OLLAMA_PORT = 11434
 ANY_HOST: Final = "*"
 """Among the hosts of an MCP server: everything."""
-_PLACE: Final = ("login", "login_files", "network", "hosts", "homes", "guarded", "sandbox_mode")
+_LINES: Final = ("stream", "sandbox_args", "copy_args", "model_args", "resume_args", "copy_env")
+"""What is said of a program that is run for one answer: the format of its output, and its arguments."""
+_PLACE: Final = ("login", "login_files", "network", "hosts", "homes", "guarded", "sandbox_mode", *_LINES)
 """What is said of a program's login, and of the place that it works in."""
 
 

@@ -118,6 +118,10 @@ _PROGRAM_LISTS: tuple[tuple[str, TrustClass, str, str], ...] = (
         "Paths there that make programs run something. A run that changes one fails.",
         '["~/.claude/settings.json"]',
     ),
+    ("sandbox_args", "X", 'For type "cli": its arguments within our sandbox, besides.', '["--yolo"]'),
+    ("copy_args", "X", 'For type "cli": its arguments in a copy without a sandbox.', '["--mode", "accept-edits"]'),
+    ("model_args", "X", 'For type "cli": how it is told the {model}.', '["--model", "{model}"]'),
+    ("resume_args", "X", 'For type "cli": how it goes on with a {session}.', '["--resume", "{session}"]'),
 )
 """Lists about an agent's program: name, trust, what it means, an example."""
 
@@ -315,6 +319,10 @@ DEFINITIONS: tuple[Definition, ...] = (
         minimum=1,
         maximum=100,
         example='"bypassPermissions"',
+    ),
+    _define("agents.NAME.stream", "text", "T", "The format of its output.", maximum=64, example='"claude"'),
+    _define(
+        "agents.NAME.copy_env", "text-map", "X", "Variables added to it in a copy without a sandbox.", maximum=4096
     ),
     _define(
         "agents.NAME.recording",

@@ -73,6 +73,14 @@ class AgentSettings:
     """Paths in them that make programs run something."""
     sandbox_mode: str | None = None
     """For type "acp": the mode that a session is put into where our own sandbox holds the program."""
+    stream: str | None = None
+    """For type "cli": which format its output has."""
+    sandbox_args: tuple[str, ...] | None = None
+    """For type "cli": what is added to `args` where our own sandbox holds the program, and where it is only a copy."""
+    copy_args: tuple[str, ...] | None = None
+    model_args: tuple[str, ...] | None = None
+    resume_args: tuple[str, ...] | None = None
+    copy_env: Mapping[str, str] | None = None
     recording: str | None = None
     """For type "replay": the recorded run file."""
     server: str | None = None

@@ -45,6 +45,7 @@ TRUST_CLASSES = {
     "X": {
         "agents.NAME.api_key", "diagnostics.invisible-characters", "agents.NAME.login_files", "agents.NAME.network",
         "agents.NAME.hosts", "agents.NAME.homes", "agents.NAME.guarded", "agents.NAME.sandbox_mode",
+        *(f"agents.NAME.{name}" for name in ("sandbox_args", "copy_args", "model_args", "resume_args", "copy_env")),
         "prices.NAME.input", "prices.NAME.output", "prices.NAME.cached", "prices.NAME.cache_write",
     },
     "N": {

@@ -158,6 +158,7 @@ TRUSTED_VALUES = [
     ("agents.x.env", '{ A = "1" }'),
     ("agents.x.login", '["agent", "login"]'),
     ("agents.x.recording", '"r.jsonl"'),
+    ("agents.x.stream", '"claude"'),
     ("execution.auto_commit", "true"),
     ("execution.verify_command", '"make test"'),
     ("execution.allowed_commands", '["pytest -q"]'),
