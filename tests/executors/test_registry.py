@@ -80,7 +80,8 @@ def test_nothing_recorded_is_recommended_unless_it_was_chosen() -> None:
     [
         ("[agents.claude]\nenabled = false", "claude", "enabled = false"),
         ("[agents.mine]\nmodel = 'x'", "mine", "agents.mine.type is not set"),
-        ("[agents.mine]\ntype = 'mcp'", "mine", "does not speak 'mcp'"),
+        ("[agents.mine]\ntype = 'mcp'", "mine", "agents.mine.command is not set"),
+        ("[agents.mine]\ntype = 'mcp'\nserver = 'gone'", "mine", "there is no server 'gone' in [mcp.servers]"),
         ("[agents.tape]\ntype = 'replay'\nrecording = '/nowhere/a.run.jsonl'", "tape", "no recording /nowhere"),
         ("[agents.work]\ntype = 'anthropic-api'\napi_key_env = 'WORK_KEY'", "work", "WORK_KEY was not found"),
     ],
@@ -163,7 +164,7 @@ def test_an_executor_is_created_by_its_type() -> None:
     assert isinstance(registry.create(infos["recorded"], given.settings), ReplayExecutor)
     assert registry.warm_module(infos["claude"]) == SCRIPT
     assert registry.warm_module(infos["recorded"]) is None
-    for kind in ("mcp", "nonsense"):
+    for kind in ("nonsense",):
         odd = replace(infos["claude"], type=kind)
         assert registry.warm_module(odd) is None
         with pytest.raises(ExecutorError, match=f"does not speak '{kind}'"):
