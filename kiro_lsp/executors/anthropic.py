@@ -17,6 +17,7 @@ import orjson
 from kiro_lsp.budget import Usage
 from kiro_lsp.executors import brief, toolloop
 from kiro_lsp.executors.anthropic_failures import MANNER
+from kiro_lsp.executors.counting import anthropic_usage
 from kiro_lsp.executors.protocol import ExecutorRequest, ExecutorResult, RunContext
 from kiro_lsp.executors.provider import FRAME_TOKENS, OWN_BYTES_PER_TOKEN, WorkerBacked, address, show
 from kiro_lsp.executors.provider_failures import Reached, failure, no_key
@@ -187,7 +188,7 @@ class _Conversation:
         encoded = orjson.dumps({"role": "assistant", "content": sent})
         if sent:  # the API refuses a message without content
             self.messages.append(_Message(encoded))
-        usage = _usage(line["usage"], for_an_hour=self._keeps_for_an_hour())
+        usage = anthropic_usage(line["usage"], for_an_hour=self._keeps_for_an_hour())
         if usage is None:
             self._new_bytes += len(encoded)
         else:
@@ -241,12 +242,3 @@ def _arguments(raw: str, given: object) -> object:
         return orjson.loads(raw)
     except orjson.JSONDecodeError:
         return None
-
-
-def _usage(wire: Mapping[str, int], *, for_an_hour: bool) -> Usage | None:
-    """Input tokens of this API exclude the cache; ours include it. What was written for how long may be left unsaid."""
-    if "input_tokens" not in wire or "output_tokens" not in wire:
-        return None
-    read, written = wire.get("cache_read_input_tokens", 0), wire.get("cache_creation_input_tokens", 0)
-    hour = min(wire.get("ephemeral_1h_input_tokens", written if for_an_hour else 0), written)
-    return Usage(wire["input_tokens"] + read + written, wire["output_tokens"], read, written, hour)

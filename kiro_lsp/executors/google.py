@@ -18,6 +18,7 @@ import orjson
 from kiro_lsp.budget import Usage
 from kiro_lsp.errors import ExecutorError
 from kiro_lsp.executors import brief, toolloop
+from kiro_lsp.executors.counting import google_usage
 from kiro_lsp.executors.google_failures import MANNER
 from kiro_lsp.executors.protocol import ExecutorRequest, ExecutorResult, RunContext
 from kiro_lsp.executors.provider import FRAME_TOKENS, OWN_BYTES_PER_TOKEN, WorkerBacked, address, show
@@ -132,7 +133,7 @@ class _Conversation:
                 uses.append(ToolUse(call.get("id") or f"{_OWN_ID}{self._calls}", call["name"], call.get("args") or {}))
             elif not part.get("thought"):
                 texts.append(part.get("text", ""))
-        usage = _usage(line["usage"])
+        usage = google_usage(line["usage"])
         broken = line["stop"] in _BROKEN_CALLS
         # A call that is not answered, or a message without parts, would make the API refuse the next request.
         parts = [part for part in line["parts"] if not broken or "function_call" not in part]
@@ -194,20 +195,6 @@ def _config(model: str, agent: AgentSettings, texts: Sequence[str], schema: Mapp
     if _NO_THOUGHTS.match(model) is None:
         config["thinking_config"] = {"include_thoughts": True}
     return config
-
-
-def _usage(wire: Mapping[str, int]) -> Usage | None:
-    """Prompt tokens of this API include the cache; thoughts are output beside the answer's own tokens."""
-    if "prompt_token_count" not in wire:
-        return None
-    given = wire["prompt_token_count"] + wire.get("tool_use_prompt_token_count", 0)
-    if "candidates_token_count" in wire or "thoughts_token_count" in wire:
-        output = wire.get("candidates_token_count", 0) + wire.get("thoughts_token_count", 0)
-    elif wire.get("total_token_count", -1) >= given:
-        output = wire["total_token_count"] - given  # a blocked or empty answer has no count of its own
-    else:
-        return None
-    return Usage(given, output, min(wire.get("cached_content_token_count", 0), given))
 
 
 def _fixed_tokens(config: Mapping[str, Any]) -> int:

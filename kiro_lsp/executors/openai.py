@@ -20,6 +20,7 @@ import orjson
 
 from kiro_lsp.budget import Usage
 from kiro_lsp.executors import brief, toolloop
+from kiro_lsp.executors.counting import openai_usage
 from kiro_lsp.executors.openai_failures import MANNER
 from kiro_lsp.executors.protocol import ExecutorRequest, ExecutorResult, RunContext
 from kiro_lsp.executors.provider import FRAME_TOKENS, OWN_BYTES_PER_TOKEN, WorkerBacked, address, show
@@ -239,7 +240,7 @@ class _Responses(_Conversation):
         if uses and stop == "end_turn":
             stop = "tool_use"
         counts = line["usage"] or {}
-        usage = _usage(counts, "input_tokens", "output_tokens", counts.get("input_tokens_details"))
+        usage = openai_usage(counts, "input_tokens", "output_tokens", counts.get("input_tokens_details"))
         return Turn("".join(texts), tuple(uses), stop, usage, said)
 
 
@@ -288,7 +289,7 @@ class _Chat(_Conversation):
         if calls and stop == "end_turn":
             stop = "tool_use"  # some servers say so
         counts = line["usage"] or {}
-        usage = _usage(counts, "prompt_tokens", "completion_tokens", counts.get("prompt_tokens_details"))
+        usage = openai_usage(counts, "prompt_tokens", "completion_tokens", counts.get("prompt_tokens_details"))
         uses = tuple(_use(call["id"], call["name"], call["arguments"]) for call in calls)
         return Turn(text + refusal, uses, stop, usage, said)
 
@@ -373,17 +374,3 @@ def _sent_back(item: Mapping[str, Any]) -> dict[str, Any] | None:
             return {"type": "message", "role": "assistant", "content": content, **kept} if content else None
         case _:
             return {name: value for name, value in item.items() if name != "parsed_arguments"}
-
-
-def _usage(counts: Mapping[str, Any], input_name: str, output_name: str, details: object) -> Usage | None:
-    """None where a count is missing or none at all. Both APIs count what was read from a cache as input."""
-    given, answered = _count(counts.get(input_name)), _count(counts.get(output_name))
-    if given is None or answered is None:
-        return None
-    more = details if isinstance(details, dict) else {}
-    read, written = _count(more.get("cached_tokens")) or 0, _count(more.get("cache_write_tokens")) or 0
-    return Usage(given, answered, min(read, given), min(written, given - min(read, given)))
-
-
-def _count(value: object) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
