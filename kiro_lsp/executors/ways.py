@@ -42,7 +42,8 @@ ANY_HOST: Final = "*"
 """Among the hosts of an MCP server: everything."""
 _LINES: Final = ("stream", "sandbox_args", "copy_args", "model_args", "resume_args", "copy_env")
 """What is said of a program that is run for one answer: the format of its output, and its arguments."""
-_PLACE: Final = ("login", "login_files", "network", "hosts", "homes", "guarded", "sandbox_mode", *_LINES)
+_METER: Final = ("meter", "base_url_env", "base_url_args")
+_PLACE: Final = ("login", "login_files", "network", "hosts", "homes", "guarded", "sandbox_mode", *_LINES, *_METER)
 """What is said of a program's login, and of the place that it works in."""
 
 
@@ -134,7 +135,8 @@ def known_builtins() -> Mapping[str, Builtin]:
             name = entry.name.removesuffix(".toml")
             values = tomli.loads(entry.read_text("utf-8"))
             order, endpoint_env = values.pop("order", 500), values.pop("endpoint_env", None)
-            ways = tuple(_described(name, way) for way in values.pop("ways", ()))
+            shared: dict[str, Any] = {key: values[key] for key in (*_PLACE, "env") if key in values}
+            ways = tuple(_described(name, {**shared, **way}) for way in values.pop("ways", ()))
             found[name] = Builtin(_described(name, values), order, endpoint_env, ways)
     return found
 

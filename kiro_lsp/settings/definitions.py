@@ -26,12 +26,14 @@ from kiro_lsp.settings.model import (
     KiroSettings,
     LensMode,
     McpServerSettings,
+    MeterKind,
     NetworkKind,
     PriceSettings,
     RoutingSettings,
     SafetySettings,
     TrustClass,
 )
+from kiro_lsp.settings.program_lists import PROGRAM_LISTS
 
 Kind = Literal[
     "bool", "int", "money", "text", "choice", "argv", "argv-list", "text-list", "text-map", "url", "variable", "secret"
@@ -96,34 +98,6 @@ def _define(key: str, kind: Kind, trust: TrustClass, doc: str, **more: Any) -> D
         default = spec.default_factory() if spec.default_factory is not dataclasses.MISSING else None
     return Definition(key, kind, default, trust, doc, field=spec.name, **more)
 
-
-_PROGRAM_LISTS: tuple[tuple[str, TrustClass, str, str], ...] = (
-    (
-        "login",
-        "T",
-        "The command that logs you in to it, as it is shown when you are not.",
-        '["claude", "auth", "login"]',
-    ),
-    (
-        "login_files",
-        "X",
-        "Files of which one is there when you are logged in. Empty: it says so itself.",
-        '["~/.codex/auth.json"]',
-    ),
-    ("hosts", "X", "The hosts that the program needs: a name (port 443), or name:port.", '["api.example.com"]'),
-    ("homes", "X", "What in your home folder it needs, for its login above all. It can write there.", '["~/.claude"]'),
-    (
-        "guarded",
-        "X",
-        "Paths there that make programs run something. A run that changes one fails.",
-        '["~/.claude/settings.json"]',
-    ),
-    ("sandbox_args", "X", 'For type "cli": its arguments within our sandbox, besides.', '["--yolo"]'),
-    ("copy_args", "X", 'For type "cli": its arguments in a copy without a sandbox.', '["--mode", "accept-edits"]'),
-    ("model_args", "X", 'For type "cli": how it is told the {model}.', '["--model", "{model}"]'),
-    ("resume_args", "X", 'For type "cli": how it goes on with a {session}.', '["--resume", "{session}"]'),
-)
-"""Lists about an agent's program: name, trust, what it means, an example."""
 
 DEFINITIONS: tuple[Definition, ...] = (
     _define(
@@ -301,7 +275,7 @@ DEFINITIONS: tuple[Definition, ...] = (
     ),
     *(
         _define(f"agents.NAME.{name}", "text-list", trust, doc, maximum=4096, example=example)
-        for name, trust, doc, example in _PROGRAM_LISTS
+        for name, trust, doc, example in PROGRAM_LISTS
     ),
     _define(
         "agents.NAME.network",
@@ -310,6 +284,22 @@ DEFINITIONS: tuple[Definition, ...] = (
         "What the program may reach from its sandbox. Empty: its hosts, or everything where none are named.",
         choices=get_args(NetworkKind),
         example='"hosts"',
+    ),
+    _define(
+        "agents.NAME.meter",
+        "choice",
+        "X",
+        "The API that the program calls. If it is metered, its requests go through a proxy that keeps the cap.",
+        choices=get_args(MeterKind),
+        example='"anthropic"',
+    ),
+    _define(
+        "agents.NAME.base_url_env",
+        "text",
+        "X",
+        "The variable that makes the program call another address.",
+        maximum=128,
+        example='"ANTHROPIC_BASE_URL"',
     ),
     _define(
         "agents.NAME.sandbox_mode",

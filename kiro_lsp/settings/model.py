@@ -23,6 +23,7 @@ AgentType = Literal["anthropic-api", "openai-api", "google-api", "ollama", "acp"
 BillingKind = Literal["metered", "subscription", "local"]
 ApiKind = Literal["responses", "chat"]
 NetworkKind = Literal["none", "hosts", "open"]
+MeterKind = Literal["anthropic", "openai", "google"]
 LensMode = Literal["recommended", "all", "off"]
 CoderMode = Literal["builtin", "kiro"]
 Severity = Literal["error", "warning", "information"]
@@ -81,6 +82,12 @@ class AgentSettings:
     model_args: tuple[str, ...] | None = None
     resume_args: tuple[str, ...] | None = None
     copy_env: Mapping[str, str] | None = None
+    meter: MeterKind | None = None
+    """The API that the program calls where it is metered: its requests go through a proxy of ours that enforces the cap."""
+    base_url_env: str | None = None
+    """The variable by which the program is told to call the proxy."""
+    base_url_args: tuple[str, ...] | None = None
+    """Arguments for the same, with `{url}` in them."""
     recording: str | None = None
     """For type "replay": the recorded run file."""
     server: str | None = None
