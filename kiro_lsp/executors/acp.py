@@ -31,8 +31,6 @@ _STOPS: Final[Mapping[str, tuple[ErrorKind, str, str]]] = {
     "refusal": ("refusal", "refused the task", "Read the task's wording, or pick another agent or model."),
 }
 _SUMMARY: Final = 2000
-_ONE_REQUEST: Final = 100_000
-"""Input tokens that are reserved for an agent that is paid by use: what its first requests may take."""
 
 
 class AcpExecutor:
@@ -78,7 +76,8 @@ async def carried_out(
     if agent.billing == "metered" and request.settings is not None:
         session.cost_cap = float(request.settings.cost.max_cost_per_run)
     run.emit(Phase("thinking"))
-    async with run.spend(agent.model or "", Usage(_ONE_REQUEST, agent.max_tokens)) as spending:
+    # What a program asks its provider for cannot be seen before: nothing is reserved, what it used is charged at its end.
+    async with run.spend(agent.model or session.model, Usage()) as spending:
         ended = await session.prompt([redact(text) for text in texts])
         if ended.usage is not None:
             await spending.used(ended.usage)

@@ -101,6 +101,8 @@ class AcpSession:
         self.resumed = False
         self.agent = ""
         """Name and version, as the program says them."""
+        self.model = ""
+        """The model that it works with, where it says so."""
         self.changed_files: set[str] = set()
         self.cost_cap: float | None = None
         """US dollars: a turn that the agent says has cost more is stopped."""
@@ -215,27 +217,28 @@ class AcpSession:
             await self._watched(asyncio.create_task(self._wire.ask("session/set_mode", params)), self._patience.start)
 
     async def _set_model(self, model: str) -> None:
-        """Work with this model. Raises ExecutorError when the agent has others only."""
-        if not model:
-            return
+        """Work with this model, or know which it is. Raises ExecutorError when the agent has others only."""
         listed = self._options.get("configOptions")
         options = [entry for entry in listed if isinstance(entry, Mapping)] if isinstance(listed, list) else []
         option = next((entry for entry in options if entry.get("category") == "model"), None)
         if option is not None:
-            known = _ids(option.get("options"), "value")
+            known, now = _ids(option.get("options"), "value"), option.get("currentValue")
             params = {"sessionId": self.session_id, "configId": option.get("id"), "value": model}
             method = "session/set_config_option"
         else:
-            known = _ids(_of(self._options, "models").get("availableModels"), "modelId")
+            models = _of(self._options, "models")
+            known, now = _ids(models.get("availableModels"), "modelId"), models.get("currentModelId")
             method, params = "session/set_model", {"sessionId": self.session_id, "modelId": model}
-        if known and model not in known:
+        self.model = model or (now if isinstance(now, str) else "")
+        if not model or not known:
+            return
+        if model not in known:
             raise ExecutorError(
                 "agent",
                 f"{self.program.label} has no model {model!r} here; it has {', '.join(known[:8])}.",
                 hint="Name one of them, or leave the model to the program.",
             )
-        if known:
-            await self._start(method, params)
+        await self._start(method, params)
 
     async def _start(self, method: str, params: Mapping[str, Any]) -> dict[str, Any]:
         """A request before the work. Raises ExecutorError."""

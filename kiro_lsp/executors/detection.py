@@ -77,6 +77,8 @@ class Places:
 
     programs: frozenset[str] = frozenset()
     servers: frozenset[tuple[str, str]] = frozenset()
+    files: frozenset[str] = frozenset()
+    """Of which it counts whether they are there: a person's logins. `~/` is the home folder."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +88,7 @@ class Found:
     programs: Mapping[str, Program] = field(default_factory=lambda: MappingProxyType({}))
     servers: Mapping[tuple[str, str], Server] = field(default_factory=lambda: MappingProxyType({}))
     traces: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
+    files: Mapping[str, bool] = field(default_factory=lambda: MappingProxyType({}))
 
 
 NOTHING: Final = Found()
@@ -113,10 +116,11 @@ class Detector:
         with self._lock:
             paths = {name: self._fresh(("program", name), partial(self._program, name)) for name in places.programs}
             traces = self._fresh("traces", self._traces)
+            files = {name: self._fresh(("file", name), partial(self._is_there, name)) for name in places.files}
         if trusted and thorough:
             self._ask_programs(path for path in paths.values() if path is not None)
         found = {name: Program(path, self._known_version(path)) for name, path in paths.items()}
-        return Found(found, servers, traces)
+        return Found(found, servers, traces, files)
 
     def _fresh(self, key: object, find: Callable[[], Value]) -> Value:
         known = self._kept.get(key)
@@ -132,6 +136,10 @@ class Detector:
         else:
             path = programs.find_program(name, self.environ, (self.root,))
         return path if path is not None and _is_safe(path) else None
+
+    def _is_there(self, name: str) -> bool:
+        home = self.environ.get("HOME", "")
+        return bool(home) and os.path.exists(os.path.join(home, name.removeprefix("~/")))
 
     def _traces(self) -> dict[str, tuple[str, ...]]:
         found = {

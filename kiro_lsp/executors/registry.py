@@ -11,6 +11,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import os
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -68,7 +69,8 @@ def places(settings: Settings, secrets: Secrets) -> Places:
     ways = [way for name in names_in(settings) for way in ways_of(name, settings)]
     commands = (way.command for way in ways if way.enabled and way.type in PROGRAMS)
     servers = (_server_place(way, secrets) for way in ways if way.enabled or _awaits_model(way, settings))
-    return Places(frozenset(filter(None, commands)), frozenset(filter(None, servers)))
+    files = (name for way in ways if way.enabled and way.type in PROGRAMS for name in way.login_files or ())
+    return Places(frozenset(filter(None, commands)), frozenset(filter(None, servers)), frozenset(files))
 
 
 def recommended(known: Sequence[AgentInfo], settings: Settings) -> AgentInfo | None:
@@ -241,7 +243,18 @@ def _program_state(agent: AgentSettings, found: Found) -> tuple[bool, str]:
         where = " ".join(filter(None, (command, program.version, "is at", program.path)))
     if not _spoken(kind):
         return False, f"{_unsupported(kind)}; {where}"
-    return program is not None and program.path is not None, where
+    if program is None or program.path is None:
+        return False, where
+    if agent.billing != "metered" and _is_logged_out(agent, found):
+        how = f"run `{shlex.join(agent.login)}`" if agent.login else f"log in with {command}"
+        return False, f"{where}, but you are not logged in to it: {how}"
+    return True, where
+
+
+def _is_logged_out(agent: AgentSettings, found: Found) -> bool:
+    """Whether none of the files is there that a login leaves. Where that was not looked at, nobody knows."""
+    seen = [found.files.get(name) for name in agent.login_files or ()]
+    return bool(seen) and not any(there is not False for there in seen)
 
 
 def _switched_off(agent: AgentSettings, secrets: Secrets, found: Found) -> str:

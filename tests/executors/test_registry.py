@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from kiro_lsp.errors import ExecutorError, RunRefused
-from kiro_lsp.executors import registry
+from kiro_lsp.executors import registry, ways
 from kiro_lsp.executors.anthropic import SCRIPT, AnthropicExecutor
-from kiro_lsp.executors.detection import NOTHING, Found, Places, Program, Server
+from kiro_lsp.executors.detection import NOTHING, Found, Program, Server
 from kiro_lsp.executors.protocol import AgentInfo
 from kiro_lsp.executors.replay import ReplayExecutor
 from kiro_lsp.settings import MODELS, LoadedSettings, Sources, load_settings
@@ -210,9 +210,13 @@ def test_a_new_agent_is_one_file(tmp_path: Path) -> None:
 # What is on the machine
 
 
+LOGIN_OF_CLAUDE = registry.known_builtins()["claude"].ways[0].login_files or ()
+
+
 def test_the_ways_behind_a_name_are_listed_in_order_and_the_one_in_use_is_marked() -> None:
     programs = {"claude": Program("/usr/bin/claude", "2.1.329"), "claude-agent-acp": Program(None)}
-    found = Found(programs, traces={"claude": (".claude",), "": ("AGENTS.md",)})
+    traces = {"claude": (".claude",), "": ("AGENTS.md",)}
+    found = Found(programs, traces=traces, files=dict.fromkeys(LOGIN_OF_CLAUDE, False))
     claude = listed(loaded(ANTHROPIC_API_KEY=KEY), found)["claude"]
     assert [(way.way, way.command, way.available, way.in_use) for way in claude.ways] == [
         ("cli", "claude", False, False),
@@ -220,14 +224,43 @@ def test_the_ways_behind_a_name_are_listed_in_order_and_the_one_in_use_is_marked
         ("api", None, True, True),
     ]
     cli, acp, api = claude.ways
-    assert cli.reason.startswith("not supported yet")
-    assert "claude 2.1.329 is at /usr/bin/claude" in cli.reason
+    assert cli.reason == (
+        "claude 2.1.329 is at /usr/bin/claude, but you are not logged in to it: run `claude auth login`"
+    )
     assert cli.version == "2.1.329"
     assert "not on the PATH" in acp.reason
     assert (claude.way, claude.reason, claude.traces) == ("api", api.reason, (".claude", "AGENTS.md"))
     without = listed(loaded(), found)["claude"]
     assert not any(way.in_use for way in without.ways)
     assert "ANTHROPIC_API_KEY" in without.reason
+
+
+@pytest.mark.parametrize(
+    ("toml", "files", "available"),
+    [
+        ("", {}, True),  # nobody looked
+        ("", dict.fromkeys(LOGIN_OF_CLAUDE, False), False),
+        ("", {**dict.fromkeys(LOGIN_OF_CLAUDE, False), LOGIN_OF_CLAUDE[0]: True}, True),
+        ("login_files = []", dict.fromkeys(LOGIN_OF_CLAUDE, False), True),
+        ("billing = 'metered'", dict.fromkeys(LOGIN_OF_CLAUDE, False), True),  # it is given the key
+    ],
+)
+def test_a_program_without_a_login_is_passed_over(toml: str, files: dict[str, bool], available: bool) -> None:
+    given = loaded(f"[agents.claude]\ntype = 'acp'\n{toml}\n")
+    claude = listed(given, Found({"claude-agent-acp": Program("/bin/agent")}, files=files))["claude"]
+    assert claude.available is available, claude.reason
+    assert ("run `claude auth login`" in claude.reason) is not available
+
+
+def test_a_way_that_is_chosen_by_its_type_keeps_what_the_agents_file_says_of_it() -> None:
+    given = loaded("[agents.claude]\ntype = 'acp'\nhosts = ['127.0.0.1:9']\n[agents.claude.env]\nLANG = 'C'\n")
+    way = registry.settings_for("claude", given.settings)
+    builtin = registry.known_builtins()["claude"].ways[1]
+    assert (way.command, way.homes, way.hosts) == ("claude-agent-acp", builtin.homes, ("127.0.0.1:9",))
+    assert dict(way.env) == {**builtin.env, "LANG": "C"}
+    needs = ways.needs_of(way)
+    assert (needs.network, needs.hosts) == ("hosts", ("127.0.0.1:9",))
+    assert {f"{home.path}/{name}" for home in needs.homes for name in home.guarded} == set(builtin.guarded or ())
 
 
 def test_who_configures_a_type_wants_that_way_only() -> None:
@@ -358,7 +391,7 @@ def test_nobody_is_looked_for_who_is_switched_off_and_no_provider_is_called(toml
     found = registry.places(given.settings, given.secrets)
     ollama = {("ollama", "http://localhost:11434")}
     codex = {"codex", "codex-acp"}
-    others = frozenset({"claude", "claude-agent-acp", "gemini", "kiro-cli"})
-    assert found == Places(
-        others | (frozenset() if "codex" in toml else codex), frozenset() if "ollama" in toml else frozenset(ollama)
-    )
+    assert {"claude", "claude-agent-acp", "gemini", "kiro-cli"} <= found.programs
+    assert found.programs & codex == (set() if "codex" in toml else codex)
+    assert found.servers == (set() if "ollama" in toml else ollama)
+    assert ("~/.codex/auth.json" in found.files) is ("codex" not in toml)
