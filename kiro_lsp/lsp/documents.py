@@ -65,6 +65,8 @@ class Document:
     synced: bool = True
     why: str = ""
     """What made it unsynced."""
+    edited: bool = False
+    """Whether it changed since it was opened."""
     saved_text: str | None = None
     """The text at the last open or save: what is on disk as far as the client said."""
     cache: dict[str, Any] = field(default_factory=dict)
@@ -84,6 +86,7 @@ class Document:
     def change(self, version: int, changes: Sequence[Mapping[str, Any]], encoding: Encoding) -> None:
         """Apply one didChange; sets `synced` instead of raising."""
         self.cache.clear()
+        self.edited = True
         if not isinstance(changes, list) or not all(isinstance(change, Mapping) for change in changes):
             self._lost("its changes are not a list of changes")
             return

@@ -81,6 +81,12 @@ class View:
         return self._document.lines is self.lines and self.views.current(self.uri, self._document)
 
     @property
+    def is_unread(self) -> bool:
+        """Whether this is a large task file as it was opened, of which nothing is known yet."""
+        unread = self._parsed is None and self._parsing is None and self._document.history.base is None
+        return unread and self.is_task_file and not self._document.edited and len(self.lines) > AT_ONCE_LINES
+
+    @property
     def client(self) -> Client:
         return self.views.client
 

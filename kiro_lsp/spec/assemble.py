@@ -17,8 +17,8 @@ from threading import Lock
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
 from kiro_lsp.spec import graph, outline
-from kiro_lsp.spec.blocks import CODE, CONTINUATION, Blocks, Box
-from kiro_lsp.spec.dialects import Signs, detect, is_legend_heading, is_withdrawn, legend_of, status_of
+from kiro_lsp.spec.blocks import CODE, CONTINUATION, Blocks, Box, Heading
+from kiro_lsp.spec.dialects import Signs, detect, has_nested, is_legend_heading, is_withdrawn, legend_of, status_of
 from kiro_lsp.spec.keys import keys_for
 from kiro_lsp.spec.reading import Reading
 from kiro_lsp.spec.rescan import Scanned, scan_marked
@@ -62,6 +62,10 @@ class Parsed(ABC):
         self.serial = next(_serials)
         self.base = 0
         self.touched: tuple[int, ...] = ()
+
+    @property
+    def headings(self) -> Sequence[Heading]:
+        return self.blocks.headings
 
     @property
     @abstractmethod
@@ -221,10 +225,10 @@ def _signs(
     reading: Reading, metadata: Sequence[Mapping[str, str]], sections: outline.Sections, *, waves: bool
 ) -> Signs:
     titles = reading.titles
-    identifiers = {title.id for title in titles if title.id is not None}
+    identifiers = [title.id for title in titles if title.id is not None]
     return Signs(
-        ids=[title.id for title in titles if title.id is not None],
-        nested_numbers=any(identifier.rpartition(".")[0] in identifiers for identifier in identifiers),
+        ids=identifiers,
+        nested_numbers=has_nested(identifiers),
         stories=sum(
             1
             for title in titles
@@ -233,7 +237,9 @@ def _signs(
         keys=frozenset(key.lower() for found in metadata if found for key in found),
         waves=waves,
         optional_stars=any(reading.optional),
-        numbered_sections=sections.numbered(zip(reading.boxes, titles, strict=True)),
+        numbered_sections=sections.numbered(
+            (box.line, title.id) for box, title in zip(reading.boxes, titles, strict=True)
+        ),
     )
 
 

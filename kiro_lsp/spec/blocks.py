@@ -330,7 +330,7 @@ class Scan:
         number, text, start = self.number, self.text, self.start
         if sign == "#" and (found := _ATX.match(text, start)):
             self._close_to(self.matched)
-            self._heading(number, found.end() - start, _heading_text(text[found.end() :]), in_item)
+            self._heading(number, found.end() - start, heading_text(text[found.end() :]), in_item)
             return True
         if sign in "`~" and (found := _FENCE.match(text, start)):
             self._close_to(self.matched)
@@ -479,7 +479,7 @@ def _box_at(text: str, start: int) -> re.Match[str] | None:
     return found if mark in "xX" or not mark[0].isalnum() else None
 
 
-def _heading_text(text: str) -> str:
+def heading_text(text: str) -> str:
     """The text of an ATX heading without a closing row of `#`."""
     text = text.strip()
     bare = text.rstrip("#")

@@ -7,7 +7,7 @@ the file prints itself overrides what its dialect says about a mark.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from kiro_lsp.spec.patterns import pattern
@@ -128,6 +128,12 @@ class Signs(NamedTuple):
     """Some task `N` has a task `N.M`."""
     numbered_sections: int
     """Headings `N. Title` or `N Title` that boxes with ids `N.M` stand under."""
+
+
+def has_nested(ids: Iterable[str]) -> bool:
+    """Whether some id `N` has an id `N.M`."""
+    known = {*ids}
+    return any(identifier.rpartition(".")[0] in known for identifier in known)
 
 
 def is_task_file(path: str) -> bool:

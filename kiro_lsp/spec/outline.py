@@ -8,9 +8,8 @@ from collections.abc import Iterable, Sequence
 from operator import lt
 from typing import Final
 
-from kiro_lsp.spec.blocks import Box, Heading
+from kiro_lsp.spec.blocks import Heading
 from kiro_lsp.spec.patterns import pattern
-from kiro_lsp.spec.titles import Title
 
 _NUMBERED: Final = pattern(r"(?:\*\*)?(\d+)(?:[.)、：:](?!\d)|\s)")
 
@@ -33,17 +32,17 @@ class Sections:
         at = bisect_right(self._starts, line) - 1
         return self._paths[at] if at >= 0 else ()
 
-    def numbered(self, items: Iterable[tuple[Box, Title]]) -> int:
-        """How many tasks `N.M` stand under a heading `N. …`, as OpenSpec groups them; `items` in the order of their lines."""
+    def numbered(self, items: Iterable[tuple[int, str | None]]) -> int:
+        """How many tasks `N.M` stand under a heading `N. …`, as OpenSpec groups them; `items`: (line, id) in their order."""
         numbers = [_NUMBERED.match(path[-1]) for path in self._paths]
         if not any(numbers):
             return 0
         starts, at, count = [*self._starts, sys.maxsize], -1, 0
-        for box, title in items:
-            while starts[at + 1] <= box.line:
+        for line, identifier in items:
+            while starts[at + 1] <= line:
                 at += 1
-            if at >= 0 and title.id is not None and (match := numbers[at]):
-                count += title.id.startswith(f"{match[1]}.")
+            if at >= 0 and identifier is not None and (match := numbers[at]):
+                count += identifier.startswith(f"{match[1]}.")
         return count
 
 

@@ -85,12 +85,17 @@ def plain_title(text: str) -> Title | None:
     if found is None:
         return None
     identifier, separator, title = found.groups()
-    if not separator and ("." not in identifier or _UNIT.match(title)):
+    if not separator and ("." not in identifier or is_amount(title)):
         return None
     # Without another capital letter than the first, and without what the expression excludes, no word says so.
     withdrawn = not (title.isascii() and title[1:].islower()) and _is_withdrawn(title)
     # As `Title(…)`, in half the time: this is done for each task of a file that is opened.
     return tuple.__new__(Title, (identifier, title, False, None, False, withdrawn, SURE, title))
+
+
+def is_amount(title: str) -> bool:
+    """Whether a number before this text counts something: `1.5 hours` has no id."""
+    return _UNIT.match(title) is not None
 
 
 def _is_withdrawn(title: str) -> bool:

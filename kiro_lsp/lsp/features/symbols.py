@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
+from kiro_lsp.lsp.aside import aside
 from kiro_lsp.lsp.client import Client
 
 if TYPE_CHECKING:
@@ -12,13 +13,14 @@ if TYPE_CHECKING:
     from kiro_lsp.spec.assemble import Parsed
     from kiro_lsp.spec.navigation.tree import Tree
 
-NEEDS = ("kiro_lsp.spec.navigation.tree",)
+NEEDS = ("kiro_lsp.spec.navigation.tree", "kiro_lsp.spec.skim")
 # Written as bytes at once: to build an object for each and have it encoded takes ten times as long, after every keystroke.
 _PLACE: Final = b'{"start":{"line":%d,"character":0},"end":{"line":%d,"character":%d}}'
 _NAMED: Final = b'{"name":%b,"kind":%b'
-_NESTED: Final = _NAMED + b',"range":' + _PLACE + b',"selectionRange":' + _PLACE
+_NESTED: Final = _NAMED + b',"range":' + _PLACE + b',"selectionRange":' + _PLACE + b"%b"
 _FLAT: Final = _NAMED + b',"location":{"uri":%b,"range":' + _PLACE + b"}"
 _TREE: Final = "tree"
+_SYMBOLS: Final = "symbols"
 _HEADING: Final = b"3"
 _TASK: Final = b"17"
 
@@ -31,9 +33,27 @@ async def symbols(view: View, _params: Mapping[str, Any]) -> Any:
     """Nested where the client takes that, else a flat list. Made once for each text, of a large one in a thread."""
     from kiro_lsp.lsp.endpoint import Raw
 
-    parsed = await view.read()
     make = _nested if view.client.nests_symbols else _flat
-    return await view.once("symbols", lambda: Raw(make(view, _tree(view, parsed), parsed)))
+    if _SYMBOLS not in view.cache and view.is_unread:
+        # The first outline of a file need not wait until everything about its tasks is found.
+        made = await aside(_skimmed, view, make)
+        if made is not None:
+            view.cache[_SYMBOLS] = Raw(made)
+    if _SYMBOLS not in view.cache:
+        parsed = await view.read()
+        await view.once(_SYMBOLS, lambda: Raw(make(view, _tree(view, parsed), parsed.rows.statuses)))
+    return view.cache[_SYMBOLS]
+
+
+def _skimmed(view: View, make: Callable[[View, Tree, Sequence[str]], bytes]) -> bytes | None:
+    """The symbols of a plainly written file, None for any other."""
+    from kiro_lsp.spec.navigation.tree import tree_of
+    from kiro_lsp.spec.skim import skim
+
+    found = skim(view.lines, str(view.root / view.path))
+    if found is None:
+        return None
+    return make(view, tree_of(found), found.rows.statuses)
 
 
 async def folding(view: View, _params: Mapping[str, Any]) -> Any:
@@ -66,19 +86,18 @@ def _tree(view: View, parsed: Parsed) -> Tree:
     return known
 
 
-def _nested(view: View, tree: Tree, parsed: Parsed) -> bytes:
+def _nested(view: View, tree: Tree, statuses: Sequence[str]) -> bytes:
     """The nodes in each other: each is closed when the next one is no longer in it."""
-    names, widths, statuses = _names(tree), _widths(view), parsed.rows.statuses
+    names, widths = _names(tree), _widths(view)
+    details = {status: b',"detail":"%b"' % status.encode() for status in set(statuses)}
     parts = [b"["]
     previous = -1
     for node, (line, row, above, end) in enumerate(zip(tree.lines, tree.rows, tree.above, tree.ends, strict=True)):
         if previous >= 0:
             parts.append(b',"children":[' if above == previous else _closed(tree, previous, above) + b",")
-        width = widths(line)
-        last = width if end == line + 1 else widths(end - 1)
-        parts.append(_NESTED % (names[node], _TASK if row >= 0 else _HEADING, line, end - 1, last, line, line, width))
-        if row >= 0:
-            parts.append(b',"detail":"%b"' % statuses[row].encode())
+        width = widths[line]
+        kind, detail = (_TASK, details[statuses[row]]) if row >= 0 else (_HEADING, b"")
+        parts.append(_NESTED % (names[node], kind, line, end - 1, widths[end - 1], line, line, width, detail))
         previous = node
     parts.append(_closed(tree, previous, -1) + b"]" if previous >= 0 else b"]")
     return b"".join(parts)
@@ -93,13 +112,13 @@ def _closed(tree: Tree, node: int, above: int) -> bytes:
     return closing
 
 
-def _flat(view: View, tree: Tree, _parsed: Parsed) -> bytes:
+def _flat(view: View, tree: Tree, _statuses: Sequence[str]) -> bytes:
     from kiro_lsp.lsp.endpoint import dumped
 
     names, widths, uri = _names(tree), _widths(view), dumped(view.uri)
     found = []
     for name, line, row, above, end in zip(names, tree.lines, tree.rows, tree.above, tree.ends, strict=True):
-        symbol = _FLAT % (name, _TASK if row >= 0 else _HEADING, uri, line, end - 1, widths(end - 1))
+        symbol = _FLAT % (name, _TASK if row >= 0 else _HEADING, uri, line, end - 1, widths[end - 1])
         found.append(symbol + (b"}" if above < 0 else b',"containerName":%b}' % names[above]))
     return b"[%b]" % b",".join(found)
 
@@ -110,17 +129,13 @@ def _names(tree: Tree) -> list[bytes]:
     return dumped_each([name or "(untitled)" for name in tree.names])
 
 
-def _widths(view: View) -> Callable[[int], int]:
-    """How long a line is without its end, in the client's units."""
+def _widths(view: View) -> list[int]:
+    """How long each line is without its end, in the client's units."""
     from kiro_lsp.lsp.documents import units_in
 
-    lines, encoding = view.lines, view.encoding
-
-    def width(line: int) -> int:
-        text = lines[line].rstrip("\r\n")
-        return len(text) if text.isascii() else units_in(text, len(text), encoding)
-
-    return width
+    texts = [line.rstrip("\r\n") for line in view.lines]
+    encoding = view.encoding
+    return [len(text) if text.isascii() else units_in(text, len(text), encoding) for text in texts]
 
 
 METHODS = {"textDocument/documentSymbol": symbols, "textDocument/foldingRange": folding}

@@ -4,12 +4,36 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
-from kiro_lsp.spec.assemble import Parsed
+from kiro_lsp.spec.blocks import Heading
 
 _DEEPEST: Final = 50
 """Below so many levels nodes stand beside each other, so that no reader of the answer meets its own limit."""
+
+
+class Rows(Protocol):
+    """The tasks column by column, as far as a tree needs them."""
+
+    @property
+    def lines(self) -> Sequence[int]: ...
+    @property
+    def ids(self) -> Sequence[str | None]: ...
+    @property
+    def titles(self) -> Sequence[str]: ...
+    @property
+    def parents(self) -> Sequence[int]: ...
+
+
+class Outlined(Protocol):
+    """A file of which headings and tasks are known: read (`assemble.Parsed`) or skimmed."""
+
+    @property
+    def lines(self) -> Sequence[str]: ...
+    @property
+    def headings(self) -> Sequence[Heading]: ...
+    @property
+    def rows(self) -> Rows: ...
 
 
 class Tree(NamedTuple):
@@ -38,20 +62,21 @@ class Tree(NamedTuple):
         return found[::-1]
 
 
-def tree_of(parsed: Parsed, *, with_tasks: bool = True) -> Tree:
+def tree_of(found: Outlined, *, with_tasks: bool = True) -> Tree:
     """The headings and tasks of a file; without tasks for a file in which boxes are no tasks."""
+    text, tasks = found.lines, found.rows if with_tasks else None
     tree = Tree([], [], [], [], [], [])
     lines, names, rows, levels, above, ends = tree
-    parents = parsed.rows.parents
+    parents = () if tasks is None else tasks.parents
     stack: list[int] = []
-    for node, (line, name, row, level) in enumerate(_nodes(parsed, with_tasks=with_tasks)):
+    for node, (line, name, row, level) in enumerate(_nodes(found.headings, tasks)):
         parent = parents[row] if row >= 0 and not level else -1
         end = -1
         while stack:
             top = stack[-1]
             if (0 < levels[top] < level) if level else (levels[top] or (parent >= 0 and rows[top] == parent)):
                 break
-            end = _filled(parsed.lines, line) if end < 0 else end
+            end = _filled(text, line) if end < 0 else end
             ends[top] = max(lines[top] + 1, end)
             stack.pop()
         lines.append(line)
@@ -61,21 +86,18 @@ def tree_of(parsed: Parsed, *, with_tasks: bool = True) -> Tree:
         above.append(stack[min(len(stack), _DEEPEST - 1) - 1] if stack else -1)
         ends.append(0)
         stack.append(node)
-    end = _filled(parsed.lines, len(parsed.lines))
+    end = _filled(text, len(text))
     for node in stack:
         ends[node] = max(lines[node] + 1, end)
     return tree
 
 
-def _nodes(parsed: Parsed, *, with_tasks: bool) -> Iterator[tuple[int, str, int, int]]:
+def _nodes(headings: Sequence[Heading], tasks: Rows | None) -> Iterator[tuple[int, str, int, int]]:
     """(line, name, row, level) of every node in the order of lines."""
-    headings = [*parsed.blocks.headings]
     count = len(headings)
     at = 0
-    if with_tasks:
-        for row, (line, identifier, title) in enumerate(
-            zip(parsed.rows.lines, parsed.rows.ids, parsed.rows.titles, strict=True)
-        ):
+    if tasks is not None:
+        for row, (line, identifier, title) in enumerate(zip(tasks.lines, tasks.ids, tasks.titles, strict=True)):
             level = 0
             while at < count and headings[at].line <= line:
                 heading = headings[at]
