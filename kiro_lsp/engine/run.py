@@ -20,6 +20,7 @@ from typing import Any
 from kiro_lsp import events
 from kiro_lsp.budget import Usage, cost_nano, from_nano, provider_at, to_nano, worst_case_nano
 from kiro_lsp.engine import faults
+from kiro_lsp.engine.questions import COMMAND_OPTIONS, TOOL_OPTIONS, deny_option, meant_by_words
 from kiro_lsp.engine.stage import Stage
 from kiro_lsp.engine.workspace import command_digest
 from kiro_lsp.errors import BudgetExceeded, RunRefused
@@ -38,7 +39,7 @@ from kiro_lsp.executors.protocol import AgentInfo, CommandResult, Needs, Questio
 from kiro_lsp.sandbox.search import Match
 from kiro_lsp.settings import AgentSettings, CostSettings, Settings
 from kiro_lsp.settings.redact import Redactor
-from kiro_lsp.store import Refusal, Reservation, RunRecord, Spent, Store, Warn, local_day
+from kiro_lsp.store import Kept, Refusal, Reservation, RunRecord, Spent, Store, Warn, local_day
 
 MERGE_BYTES = 2048
 MERGE_SECONDS = 0.05
@@ -60,14 +61,6 @@ _DURABLE = (
     *events.ENDED,
     *events.SETTLED,
 )
-
-COMMAND_OPTIONS: tuple[tuple[str, str, events.OptionKind], ...] = (
-    ("once", "Allow once", "allow-once"),
-    ("run", "Allow for this run", "allow-run"),
-    ("always", "Always allow this exact command in this project", "allow-always"),
-    ("deny", "Deny", "deny"),
-)
-
 
 Recorded = Future[list[Envelope]]
 """Events on their way into the store."""
@@ -241,7 +234,7 @@ class RunHandle:
         options = tuple(PermissionOption(*option) for option in question.options)
         self.question = Permission(request_id, question.kind, question.title, options, detail, question.words or None)
         self.emit_together([self.transition("waiting", question.title), self.question])
-        reply, by = Reply(_deny_option(question)), "nobody"
+        reply, by = Reply(deny_option(question)), "nobody"
         try:
             with self._clock_stopped():
                 reply, by = await asked.answered
@@ -264,7 +257,7 @@ class RunHandle:
                 hint="It may have been answered elsewhere, or the run has ended.",
             )
         known = [identifier for identifier, _label, _kind in asked.question.options]
-        option = option or (_meant_by_words(asked.question) if text else "")
+        option = option or (meant_by_words(asked.question) if text else "")
         if option not in known:
             raise RunRefused(
                 f"{option!r} is not an answer to {asked.question.title!r}.",
@@ -292,15 +285,29 @@ class RunHandle:
             return
         title = f"Run in a copy of the project ({where}): {' '.join(argv)}"
         detail = CommandDetail(argv, cwd or ".", env or {}, digest)
-        reply = await self._ask(Question("command", title, COMMAND_OPTIONS), detail)
-        option = reply.option
-        if option == "deny":
+        await self._allow(Question("command", title, COMMAND_OPTIONS), detail, digest, argv)
+
+    async def allow_tool(self, name: str, digest: str, title: str) -> None:
+        if not {digest, command_digest((name,), "", {})} & self.allowed_digests:
+            await self._allow(Question("tool", title, TOOL_OPTIONS), None, digest, (name,))
+
+    async def _allow(
+        self, question: Question, detail: CommandDetail | None, digest: str, argv: tuple[str, ...]
+    ) -> None:
+        reply = await self._ask(question, detail)
+        if reply.option == "deny":
             said = f" They said: {reply.text}" if reply.text else ""
-            raise PermissionError(f"The person did not allow the command {list(argv)}.{said}")
-        if option in ("run", "always"):
+            raise PermissionError(f"The person did not allow the {question.kind} {list(argv)}.{said}")
+        if reply.option in ("run", "always"):
             self.allowed_digests.add(digest)
-        if option == "always":
+        if reply.option == "always":
             await asyncio.wrap_future(self.store.allow_argv(self.record.root, digest, argv))
+
+    async def recall(self, name: str) -> Kept | None:
+        return await asyncio.to_thread(self.store.kept, self.record.root, name)
+
+    async def keep(self, name: str, text: str) -> None:
+        await asyncio.wrap_future(self.store.keep(self.record.root, name, text))
 
     # The run context, money
 
@@ -449,16 +456,6 @@ def _warning(day: str, spent: Spent, cost: CostSettings) -> events.Warned:
         f"The cost of {day} has reached ${from_nano(spent.spent)}{unknown} (warn_at_cost = ${cost.warn_at_cost}).",
         f"No request starts that could pass max_cost_per_day = ${cost.max_cost_per_day}. `kiro-lsp costs` says what for.",
     )
-
-
-def _meant_by_words(question: Question) -> str:
-    """The option that an answer in words alone stands for."""
-    said = next((identifier for identifier, _label, kind in question.options if kind != "deny"), "")
-    return said if question.words else _deny_option(question)
-
-
-def _deny_option(question: Question) -> str:
-    return next((identifier for identifier, _label, kind in question.options if kind == "deny"), "deny")
 
 
 def _redacted(event: RunEvent, redactor: Redactor) -> RunEvent:

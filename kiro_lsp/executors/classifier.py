@@ -21,6 +21,7 @@ from kiro_lsp.executors.protocol import (
     AgentInfo,
     CommandResult,
     ExecutorRequest,
+    Kept,
     Match,
     Needs,
     Question,
@@ -167,6 +168,15 @@ class _OnlyMoney:
         where: str = "",  # noqa: ARG002
     ) -> None:
         _refuse(" ".join(argv))
+
+    async def allow_tool(self, name: str, digest: str, title: str) -> None:  # noqa: ARG002
+        _refuse(name)
+
+    async def recall(self, name: str) -> Kept | None:
+        _refuse(name)
+
+    async def keep(self, name: str, text: str) -> None:  # noqa: ARG002
+        _refuse(name)
 
     def workplace(self, needs: Needs) -> AbstractAsyncContextManager[Workplace]:  # noqa: ARG002
         _refuse("a copy of the project")

@@ -27,7 +27,7 @@ from kiro_lsp.changes.model import ChangeSet, FileChange
 from kiro_lsp.changes.overlay import Overlay
 from kiro_lsp.errors import PathRefused
 from kiro_lsp.events import Billing, Chunk, File, OptionKind, RunEvent, UsageReport
-from kiro_lsp.executors.protocol import CommandResult, Match, Needs, Question, Reply, Spend, Workplace
+from kiro_lsp.executors.protocol import CommandResult, Kept, Match, Needs, Question, Reply, Spend, Workplace
 from kiro_lsp.executors.workplace import ALL_LEVELS, RunCopy
 from kiro_lsp.sandbox import files, paths, search
 
@@ -65,6 +65,7 @@ class LocalRun:
         levels: frozenset[Level] = ALL_LEVELS,
     ) -> None:
         self.events: list[RunEvent] = []
+        self._kept: dict[str, str] = {}
         self.usage = Usage(0, 0, 0)
         self._run_id = uuid4().hex
         self._root = Path(root)
@@ -151,6 +152,17 @@ class LocalRun:
         title = f"Run in a copy of the project ({where}): {shlex.join(argv)}"
         if await self.ask(Question("command", title, COMMAND_OPTIONS)) != "once":
             raise PermissionError(f"The person did not allow the command {shlex.join(argv)}.")
+
+    async def allow_tool(self, name: str, digest: str, title: str) -> None:  # noqa: ARG002  # nothing is remembered
+        if await self.ask(Question("tool", title, COMMAND_OPTIONS)) != "once":
+            raise PermissionError(f"The person did not allow the tool {name}.")
+
+    async def recall(self, name: str) -> Kept | None:
+        text = self._kept.get(name)
+        return None if text is None else Kept(text, 0)
+
+    async def keep(self, name: str, text: str) -> None:
+        self._kept[name] = text
 
     def workplace(self, needs: Needs) -> AbstractAsyncContextManager[Workplace]:
         return self._copy.place(needs)

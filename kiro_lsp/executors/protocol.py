@@ -23,6 +23,7 @@ from kiro_lsp.sandbox.homes import Home as Home  # noqa: PLC0414  # part of this
 from kiro_lsp.sandbox.search import Match as Match  # noqa: PLC0414  # part of this interface
 from kiro_lsp.settings import AgentSettings, Settings
 from kiro_lsp.spec.intent import IntentContract, Prompt
+from kiro_lsp.store.model import Kept as Kept  # noqa: PLC0414  # part of this interface
 
 if TYPE_CHECKING:  # what makes copies is loaded when the first one is made
     from kiro_lsp.sandbox.processes import Conversation, Finished
@@ -235,6 +236,21 @@ class RunContext(Protocol):
         """Return when an agent's program may run exactly this in its workplace, of which `where` says how it is isolated:
         the person allowed it, now or for this run or project. Raises PermissionError when they do not.
         """
+        ...
+
+    async def allow_tool(self, name: str, digest: str, title: str) -> None:
+        """Let the person allow a tool of somebody else's: once, for this run, or always, as `digest` says what it is.
+
+        Raises PermissionError when they do not.
+        """
+        ...
+
+    async def recall(self, name: str) -> Kept | None:
+        """A text that an earlier run in this project kept."""
+        ...
+
+    async def keep(self, name: str, text: str) -> None:
+        """Keep a text for later runs in this project, until its trust is taken back."""
         ...
 
     def workplace(self, needs: Needs) -> AbstractAsyncContextManager[Workplace]:

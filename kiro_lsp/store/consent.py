@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 
 from kiro_lsp.store.database import Database
 from kiro_lsp.store.encoding import dump, load
+from kiro_lsp.store.model import Kept
 
 
 class Consents(Database):
@@ -19,10 +20,10 @@ class Consents(Database):
         return self._execute("INSERT OR REPLACE INTO trust VALUES (?, ?, ?)", root, digest, _now())
 
     def revoke_trust(self, root: str) -> Future[None]:
-        """Take back trust and consent; commands allowed for good go too."""
+        """Take back trust and consent; commands allowed for good and what was kept go too."""
 
         def job(db: sqlite3.Connection) -> None:
-            for table in ("trust", "consents", "allowed_argv"):
+            for table in ("trust", "consents", "allowed_argv", "kept"):
                 db.execute(f"DELETE FROM {table} WHERE root=?", (root,))
 
         return self.submit(job)
@@ -51,6 +52,18 @@ class Consents(Database):
             lambda db: db.execute("SELECT digest, argv FROM allowed_argv WHERE root=? ORDER BY at", (root,)).fetchall()
         )
         return {digest: tuple(load(argv)) for digest, argv in rows}
+
+    def keep(self, root: str, name: str, text: str) -> Future[None]:
+        """Keep a text for later runs in a project, such as how a server described its tools when it was last looked at."""
+        return self._execute("INSERT OR REPLACE INTO kept VALUES (?, ?, ?, ?)", root, name, text, _now())
+
+    def kept(self, root: str, name: str) -> Kept | None:
+        row = self.read(
+            lambda db: db.execute("SELECT text, at FROM kept WHERE root=? AND name=?", (root, name)).fetchone()
+        )
+        if row is None:
+            return None
+        return Kept(str(row[0]), (datetime.now(UTC) - datetime.fromisoformat(row[1])).total_seconds())
 
     def _execute(self, statement: str, *values: str) -> Future[None]:
         def job(db: sqlite3.Connection) -> None:

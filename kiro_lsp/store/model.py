@@ -73,6 +73,14 @@ class RunRecord:
     """The run from whose staged changes this one went on."""
 
 
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A text that was kept for a project, and how many seconds ago."""
+
+    text: str
+    age: float
+
+
 JournalKind = Literal["accept", "undo", "tick", "restore"]
 JournalState = Literal["PREPARED", "APPLYING", "VERIFIED", "ROLLED_BACK", "CONFLICT"]
 

@@ -81,7 +81,13 @@ ALTER TABLE runs ADD COLUMN continues TEXT;
 CREATE INDEX runs_by_continued ON runs(continues)
 """
 
-MIGRATIONS: tuple[str, ...] = (_FIRST, _WARNED_AND_TURNS, _RESUMED)
+_KEPT: Final = """
+CREATE TABLE kept (
+    root TEXT NOT NULL, name TEXT NOT NULL, text TEXT NOT NULL, at TEXT NOT NULL, PRIMARY KEY(root, name)
+) WITHOUT ROWID
+"""
+
+MIGRATIONS: tuple[str, ...] = (_FIRST, _WARNED_AND_TURNS, _RESUMED, _KEPT)
 """Step n takes a file from version n to n + 1. Statements are separated by `;` and hold none inside."""
 
 TABLES: Final = (
@@ -90,6 +96,7 @@ TABLES: Final = (
     "trust",
     "consents",
     "allowed_argv",
+    "kept",
     "runs",
     "blobs",
     "changes",
