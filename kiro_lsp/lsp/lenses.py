@@ -125,6 +125,7 @@ def _of_run(task: Task, run: LiveRun, uri: str, now: datetime) -> list[Lens]:
             Lens(line, f"{what} {_count(run.files)}", "kiroLsp.openReview", of),
             Lens(line, "Accept", "kiroLsp.accept", of),
             Lens(line, "Reject", "kiroLsp.reject", of),
+            *([Lens(line, "Retry", "kiroLsp.retryRun", of)] if run.state in _LEFT else []),
             *_cost(run, line),
         ]
     if run.state == "applied":
@@ -135,7 +136,8 @@ def _of_run(task: Task, run: LiveRun, uri: str, now: datetime) -> list[Lens]:
             *_cost(run, line),
         ]
     if run.state in _LEFT:
-        return [Lens(line, f"✗ {run.label} {_ended(run.state)}", "kiroLsp.openReview", of), *_cost(run, line)]
+        ended = f"✗ {run.label} {_ended(run.state)} — Retry"
+        return [Lens(line, ended, "kiroLsp.retryRun", of), *_cost(run, line)]
     return []
 
 
