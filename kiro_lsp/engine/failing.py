@@ -32,7 +32,8 @@ _RESULTS: Final = tuple(
         r"^\d+ (?:examples?|tests?|runs?), .*\bfailures?\b",  # rspec, minitest
     )
 )
-"""The line in which a runner says how it went. The last one counts."""
+"""The line in which a runner says how it went. Of several the last that is bad counts."""
+_BAD: Final = re.compile(r"^FAIL\b|\bFAILED\b|\b[1-9]\d* (?:failed|failing|failures?|errors?)\b|\bfail [1-9]")
 
 _FAILURES: Final = tuple(
     (re.compile(pattern), after)
@@ -49,12 +50,13 @@ _FAILURES: Final = tuple(
         (r"^\s*not ok \d+", 12),  # TAP, node --test
         (r"^\s*✖ (?!failing)\S", 6),
         (r"^---- .+ ----$", 10),  # cargo
-        (r"^error(?:\[E\d+\])?: ", 6),
+        (r"^error(?:\[E\d+\])?: ", 0),
+        (r"^\s*--> \S+:\d+", 5),
         (r"\bpanicked at\b", 4),
         (r"^test .+ \.\.\. FAILED$", 0),
         (r"^\s*--- FAIL: ", 6),  # go
         (r"^panic: ", 6),
-        (r"^\S+\.go:\d+(?::\d+)?: ", 1),
+        (r"^\s*\S+\.go:\d+(?::\d+)?: ", 0),
         (r"\(\d+,\d+\): error |:\d+:\d+ - error |:\d+:\d+: (?:fatal )?error: ", 2),  # tsc, compilers
         (r"^\s+\d+:\d+\s+error\s", 0),  # eslint
         (r"^\s+\d+\) .+", 8),  # mocha, rspec
@@ -83,7 +85,8 @@ def result_line(output: str) -> str:
     """The one line in which the runner says how it went, else its last one; "" for no output."""
     lines = [line.strip() for line in _lines(output) if line.strip()]
     told = [line for line in lines if any(pattern.search(line) for pattern in _RESULTS)]
-    return (told or lines or [""])[-1].strip("= ")[:_LINE_CHARACTERS]
+    bad = [line for line in told if _BAD.search(line)]
+    return (bad or told or lines or [""])[-1].strip("= ")[:_LINE_CHARACTERS]
 
 
 def same_failure(one: str, other: str) -> bool:
