@@ -120,6 +120,9 @@ class _AnthropicHandler(Handler):
         tokens = max(1, len(json.dumps(request)) // 4)
         return ((name, sse(name, data)) for name, data in events_of(step, request["model"], tokens, index))
 
+    def offered(self, request: Json) -> list[str]:
+        return [tool["name"] for tool in request.get("tools", ())]
+
     def error_of(self, fault: Fault) -> Json:
         return {"type": "error", "error": {"type": fault.type, "message": fault.message}}
 

@@ -84,6 +84,9 @@ class _GoogleHandler(Handler):
         tokens = max(1, len(json.dumps(request)) // 4)
         return ((name, encoded(name, data)) for name, data in chunks_of(step, tokens))
 
+    def offered(self, request: Json) -> list[str]:
+        return [tool["name"] for kind in request.get("tools", ()) for tool in kind.get("functionDeclarations", ())]
+
     def error_of(self, fault: Fault) -> Json:
         return {"error": error_object(fault.status, fault.message, fault.type)}
 

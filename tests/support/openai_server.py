@@ -91,10 +91,24 @@ def _items(step: Step, index: int) -> Iterator[tuple[Json, list[tuple[str, Json]
         pieces = [(f"response.{kind}.delta", {**more, "delta": piece}) for piece in cut(text, step.pieces)]
         yield message, pieces, {**message, "status": "completed", "content": [whole_part]}
     for number, (identifier, name, raw) in enumerate(_calls(step, index)):
+        if "." in name:
+            yield _custom(identifier, name, raw, step.pieces)
+            continue
         call = {"id": f"fc_{index}_{number}", "type": "function_call", "status": "in_progress"}
         call |= {"call_id": identifier, "name": name, "arguments": ""}
         pieces = [("response.function_call_arguments.delta", {"delta": piece}) for piece in cut(raw, step.pieces)]
         yield call, pieces, {**call, "status": "completed", "arguments": raw}
+
+
+def _custom(identifier: str, name: str, raw: str, pieces: int) -> tuple[Json, list[tuple[str, Json]], Json]:
+    """A call of a tool in a namespace, which gets a text and no JSON."""
+    space, _, own = name.partition(".")
+    call = {"id": f"ctc_{identifier}", "type": "custom_tool_call", "status": "in_progress"}
+    call |= {"call_id": identifier, "name": own, "namespace": space, "input": ""}
+    deltas: list[tuple[str, Json]] = [
+        ("response.custom_tool_call_input.delta", {"delta": piece}) for piece in cut(raw, pieces)
+    ]
+    return call, deltas, {**call, "status": "completed", "input": raw}
 
 
 def chunks_of(step: Step, model: str, tokens: int = 100, index: int = 0) -> Iterator[tuple[str, Json | str]]:
@@ -147,12 +161,22 @@ class _OpenaiHandler(Handler):
         if not self.by_responses:
             return sum(bool(message.get("tool_calls")) for message in request["messages"])
         kinds = [item.get("type", "message") for item in request["input"]]
-        return sum(kind == "function_call" and kinds[place - 1] != kind for place, kind in enumerate(kinds))
+        calls = ("function_call", "custom_tool_call")
+        return sum(kind in calls and kinds[place - 1] not in calls for place, kind in enumerate(kinds))
 
     def events(self, step: Step, request: Json, index: int) -> Iterator[tuple[str, bytes]]:
         made = responses_of if self.by_responses else chunks_of
         tokens = max(1, len(json.dumps(request)) // 4)
         return ((name, encoded(name, data)) for name, data in made(step, request["model"], tokens, index))
+
+    def offered(self, request: Json) -> list[str]:
+        """Codex puts its tools into an item of the input, in namespaces: `functions.exec`."""
+        found = [tool.get("function", tool).get("name", "") for tool in request.get("tools", ())]
+        items = request["input"] if self.by_responses and isinstance(request["input"], list) else []
+        for item in items:
+            for space in item.get("tools", ()) if item.get("type") == "additional_tools" else ():
+                found += [f"{space['name']}.{tool['name']}" for tool in space.get("tools", ())]
+        return found
 
     def error_of(self, fault: Fault) -> Json:
         return {"error": {"type": fault.type, "code": fault.type, "message": fault.message, "param": None}}

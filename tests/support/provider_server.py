@@ -19,6 +19,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
+from tests.support import agent_tools
+
 Json = dict[str, Any]
 
 
@@ -222,6 +224,10 @@ class Handler(BaseHTTPRequestHandler):
         """(name, bytes) of every event of an answer."""
         raise NotImplementedError
 
+    def offered(self, request: Json) -> list[str]:
+        """The names of the tools that the request offers."""
+        raise NotImplementedError
+
     def error_of(self, fault: Fault) -> Json:
         raise NotImplementedError
 
@@ -252,7 +258,13 @@ class Handler(BaseHTTPRequestHandler):
         if (fault := self.owner.take_fault(index)) is not None:
             self._fail(fault)
             return
-        self._stream(self.owner.take_step(index), request, index)
+        step = self.owner.take_step(index)
+        if agent_tools.are_wishes(step.tools):
+            offered = self.offered(request)
+            tools = agent_tools.with_tools(step.tools, offered) if offered else ()
+            # Programs ask for titles and summaries beside their work, without any tool.
+            step = replace(step, tools=tools) if offered else Step(text="A task")
+        self._stream(step, request, index)
 
     def _fail(self, fault: Fault) -> None:
         if fault.stall:
