@@ -25,6 +25,7 @@ from kiro_lsp.lsp.views import Views
 from kiro_lsp.sandbox import paths
 from kiro_lsp.spec import tasks
 
+WITH_NOTE = "Run with note…"
 Args = Mapping[str, Any]
 _BY = "editor"
 
@@ -97,6 +98,9 @@ class Commands:
         )
 
     async def follow_up(self, args: Args, token: int | str | None) -> Any:
+        if "text" not in args and self._asks_for_words:
+            self._group.create_task(self._told(self._comment(args)), name="comment on a change")
+            return {"runId": None, "ok": True}
         run_id = await followup.follow_up(
             self._engine,
             _text(args, "runId"),
@@ -106,6 +110,24 @@ class Commands:
             by=_BY,
         )
         return await self._started(run_id, token)
+
+    async def _comment(self, args: Args) -> None:
+        """Ask what shall be different, then have it changed."""
+        about = _maybe(args, "path") or "the change"
+        words = await self._words(f"What shall be different in {about}?", run_id=_text(args, "runId"))
+        if words is not None:
+            await self.follow_up({**args, "text": words}, None)
+
+    @property
+    def _asks_for_words(self) -> bool:
+        return self._reviews.client.understands("kiro/input")
+
+    async def _words(self, title: str, *, run_id: str | None = None) -> str | None:
+        """What the person types; None when they type nothing, or close the question."""
+        about = {} if run_id is None else {"runId": run_id}
+        answer = await self._endpoint.request("kiro/input", {**about, "title": title})
+        text = answer.get("text") if isinstance(answer, Mapping) else None
+        return text if isinstance(text, str) and text.strip() else None
 
     async def _started(self, run_id: str, token: int | str | None) -> Any:
         handle = self._engine.handles.get(run_id)
@@ -216,7 +238,8 @@ class Commands:
 
     async def _pick(self, args: Args, offered: Mapping[str, Any]) -> None:
         message = f"Run task {args.get('task')} with which agent?"
-        actions = [{"title": title} for title in [*offered, "Cancel"]]
+        with_note = [WITH_NOTE] if self._asks_for_words else []
+        actions = [{"title": title} for title in [*offered, *with_note, "Cancel"]]
         try:
             answer = await self._endpoint.request(
                 "window/showMessageRequest", {"type": 3, "message": message, "actions": actions}
@@ -224,6 +247,10 @@ class Commands:
             title = answer.get("title") if isinstance(answer, Mapping) else None
             if isinstance(title, str) and title in offered:
                 await self.run_task({**args, "agent": offered[title].name}, None)
+            elif title == WITH_NOTE:
+                words = await self._words(f"What shall the agent know for task {args.get('task')}?")
+                if words is not None:
+                    await self.run_task({**args, "note": words}, None)
         except (KiroError, ResponseError) as error:
             self._endpoint.notify("window/showMessage", {"type": 1, "message": str(error)})
 

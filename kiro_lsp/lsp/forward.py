@@ -194,11 +194,13 @@ class Forwarder:
     async def _ask(self, run_id: str, question: Permission) -> None:
         """Bring a question to the person; no answer, an error or a lost client is the deny option."""
         options = {option.label: option for option in question.options}
+        text = None
         try:
             if self._editor.client.understands("kiro/permission"):
                 _type, body = events.body_to_wire(question)
                 answer = await self._endpoint.request("kiro/permission", {"runId": run_id, **body})
-                option = answer.get("option") if isinstance(answer, Mapping) else None
+                given = answer if isinstance(answer, Mapping) else {}
+                option, text = given.get("option"), given.get("text")
             else:
                 shown = {
                     "type": WARNING,
@@ -213,7 +215,8 @@ class Forwarder:
         known = {item.id for item in question.options}
         denied = next((item.id for item in question.options if item.kind == "deny"), "deny")
         try:
-            await self._engine.answer(run_id, question.request_id, option if option in known else denied, by="editor")
+            chosen, words = option if option in known else denied, text if isinstance(text, str) and text else None
+            await self._engine.answer(run_id, question.request_id, chosen, by="editor", text=words)
         except KiroError:
             return  # answered from elsewhere, or the run has ended: nothing is open any more
 

@@ -20,6 +20,7 @@ from kiro_lsp.engine.engine import Engine
 from kiro_lsp.engine.wire import review_json
 from kiro_lsp.errors import KiroError
 from kiro_lsp.lsp import convert
+from kiro_lsp.lsp.client import Client
 from kiro_lsp.lsp.editor import Editor
 from kiro_lsp.lsp.endpoint import INVALID_PARAMS, Endpoint, ResponseError
 from kiro_lsp.store import RunRecord
@@ -35,6 +36,10 @@ class Reviews:
         self._engine, self._editor, self._endpoint = engine, editor, endpoint
         self._open: set[str] = set()
         """Runs whose review is in front of the person: a second one would discard the first."""
+
+    @property
+    def client(self) -> Client:
+        return self._editor.client
 
     # Requests
 
