@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shlex
-from typing import TYPE_CHECKING, Final
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final, Literal
 
 from kiro_lsp.engine import followup
 from kiro_lsp.engine.failing import same_failure
@@ -46,12 +47,21 @@ async def begin(engine: Engine, run_id: str, verdict: Verify, at_most: int) -> s
     )
 
 
-async def asked_for(engine: Engine, run_id: str, *, by: str) -> str:
+async def asked_for(
+    engine: Engine,
+    run_id: str,
+    *,
+    by: str,
+    trust: Literal["ask", "once", "refuse"] = "ask",
+    allowed_commands: Sequence[Sequence[str]] = (),
+) -> str:
     """A repair that the person asks for, of what the last verdict of a run says. Raises RunRefused where nothing failed."""
     last = engine.store.last_event(run_id, "verify")
     if last is None or not isinstance(last.event, Verify) or last.event.ok:
         raise RunRefused(f"Nothing that was verified in run {run_id} failed.", code="nothing-failed")
-    return await followup.follow_up(engine, run_id, comment_of(last.event), by=by, confirmed=True)
+    return await followup.follow_up(
+        engine, run_id, comment_of(last.event), by=by, confirmed=True, trust=trust, allowed_commands=allowed_commands
+    )
 
 
 def _reason(number: int, at_most: int) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 from kiro_lsp import __version__
 
 TASK_HELP = "the task: its key, its id, or its line number (:12 is always line 12)"
+VERIFY_HELP = "verify the change with this command (default: the configured one, or the only one that is found)"
 RUN_HELP = "the run's id, or a beginning of it that only one run has"
 SHELLS = ("bash", "zsh", "fish")
 STATUSES = ("open", "in-progress", "done")
@@ -98,6 +99,9 @@ def _runs(verbs: Any) -> None:
     run.add_argument("--agent", metavar="NAME", help="which agent (see: kiro-lsp agents)")
     run.add_argument("--model", metavar="MODEL", help="which model")
     run.add_argument("--note", metavar="TEXT", help="something to add to the task for this run")
+    check = run.add_mutually_exclusive_group()
+    check.add_argument("--verify", nargs="?", const="", metavar="COMMAND", help=VERIFY_HELP)
+    check.add_argument("--no-verify", action="store_true", help="do not run the configured verify command")
     retry = _verb(verbs, "retry", "run the task of a run again, going on from what it left", json=True)
     _run(retry)
     retry.add_argument("--fresh", action="store_true", help="start from zero instead")
@@ -171,6 +175,8 @@ def _reviews(verbs: Any) -> None:
     decision.add_argument(
         "--comment", metavar="TEXT", help="have the agent change what you say, in a run that goes on from this one"
     )
+    decision.add_argument("--verify", nargs="?", const="", metavar="COMMAND", help=VERIFY_HELP)
+    decision.add_argument("--repair", action="store_true", help="have the agent repair what the verify command found")
     review.add_argument("--file", metavar="F", help="only this file of the review")
     review.add_argument("--hunk", action="append", metavar="ID", help="only this hunk; may be repeated")
     _permissions(review)

@@ -5,6 +5,7 @@ A view shows one envelope at a time and decides nothing. The words are the same 
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -164,7 +165,7 @@ class LiveView:
 
 def _style(event: RunEvent) -> str:
     match event:
-        case events.Error() | events.ConflictFound():
+        case events.Error() | events.ConflictFound() | events.Verify(ok=False):
             return "bold red"
         case events.Complete() | events.Applied():
             return "bold green"
@@ -207,7 +208,7 @@ def worded(event: RunEvent) -> str | None:  # one branch for each kind of event
 def _measured(event: events.UsageReport | events.Verify) -> str:
     if isinstance(event, events.Verify):
         verdict = "ok" if event.ok else "FAILED"
-        return f"verify: {' '.join(event.command)}: {verdict} after {event.seconds:.1f} s. {event.summary}"
+        return f"verify: {shlex.join(event.command)}: {verdict} after {event.seconds:.1f} s. {event.summary}"
     cost = "cost unknown" if event.cost is None else f"${event.cost}"
     used = f"{event.input_tokens} tokens in, {event.output_tokens} out, {event.cached_tokens} from cache"
     turns = "" if event.turns is None else f", {event.turns} turn" + ("" if event.turns == 1 else "s")

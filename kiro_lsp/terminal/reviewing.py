@@ -8,6 +8,7 @@ has the project open, that server does it.
 from __future__ import annotations
 
 import argparse
+import asyncio
 import os
 from collections.abc import Collection
 from dataclasses import replace
@@ -18,8 +19,10 @@ from kiro_lsp import events
 from kiro_lsp.changes.changeset import unified_diff
 from kiro_lsp.changes.model import FileChange, Hunk
 from kiro_lsp.changes.review import Review
+from kiro_lsp.engine import checks
 from kiro_lsp.engine.engine import Engine, Settled
 from kiro_lsp.engine.resume import superseding
+from kiro_lsp.engine.verdicts import in_words, verify_json
 from kiro_lsp.engine.wire import review_json
 from kiro_lsp.errors import RunRefused, UsageError
 from kiro_lsp.store import RunRecord
@@ -28,10 +31,12 @@ from kiro_lsp.terminal.diff import WORD, counted, print_changes
 from kiro_lsp.terminal.project import BY, project_root, with_engine
 from kiro_lsp.terminal.questions import Choice, Terminal
 
+OPEN = ("review", "verifying")
+
 
 def review(args: argparse.Namespace, console: Console) -> int:
     """Show a run's review, decide on it, or have it changed. 1 when something was refused or is in conflict."""
-    if args.comment is not None:
+    if args.comment is not None or args.repair:
         from kiro_lsp.terminal.running import follow_up
 
         return follow_up(args, console)
@@ -47,6 +52,9 @@ def review(args: argparse.Namespace, console: Console) -> int:
             decide = engine.accept if args.accept else engine.reject
             settled = await decide(record.run_id, revision=args.revision, path=path, hunks=args.hunk, by=BY)
             return _report(record.run_id, settled, console)
+        if args.verify is not None:
+            await _verify(engine, record, args.verify)
+            record = engine.store.run(record.run_id)
         if console.json:
             console.value(with_diffs(review_json(engine.store, record, found), found))
             return 0
@@ -119,7 +127,7 @@ def _record(engine: Engine, given: str | None) -> RunRecord:
     waiting = [
         record
         for record in engine.runs(project_root())
-        if record.state == "review" and superseding(engine.store, record) is None
+        if record.state in OPEN and superseding(engine.store, record) is None
     ]
     if not waiting:
         raise RunRefused("No run waits for review in this project.", code="no-review", hint="See: kiro-lsp runs")
@@ -166,19 +174,51 @@ def pending_changes(found: Review) -> tuple[FileChange, ...]:
     )
 
 
+async def _verify(engine: Engine, record: RunRecord, given: str) -> None:
+    """Verify what is pending, and wait for the verdict. Raises RunRefused."""
+    root = Path(record.root)
+    settings = (await asyncio.to_thread(engine.workspace(root).settings)).settings
+    argv = await asyncio.to_thread(checks.asked_for, given, settings.execution.verify_command, root)
+    await engine.verify(record.run_id, argv)
+    await engine.verifications.ended(record.run_id)
+
+
 async def after_run(engine: Engine, run_id: str, console: Console) -> int:
-    """A run has completed: show its change, and where a person is there, ask. 0 while it is pending or when applied."""
+    """A run has completed: show its change, and where a person is there, ask. 0 while it is pending or when applied.
+
+    The verify command may still go on: its verdict is shown when it comes, and waited for unless the person has decided.
+    """
     record = engine.store.run(run_id)
-    if record.state != "review":  # the person's configuration skips the review
+    if record.state not in OPEN:  # the person's configuration skips the review
         return 0 if record.state == "applied" else 1
-    return await _look(engine, record, console)
+    telling = asyncio.create_task(_tell_verdict(engine, run_id, console))
+    try:
+        code = await _look(engine, record, console)
+        if engine.store.run(run_id).state in OPEN:
+            await telling
+        return code
+    finally:
+        telling.cancel()
+
+
+async def _tell_verdict(engine: Engine, run_id: str, console: Console) -> None:
+    if engine.verifications.is_running(run_id):
+        await engine.verifications.ended(run_id)
+        console.say(_verdict(engine, run_id))
+
+
+def _verdict(engine: Engine, run_id: str) -> str:
+    """What is known of whether the change was verified, for the top of its review; "" where there is nothing to say."""
+    return in_words(verify_json(engine.store, engine.store.run(run_id), engine.review(run_id)))
 
 
 async def _look(engine: Engine, record: RunRecord, console: Console) -> int:
     found = engine.review(record.run_id)
     changes = pending_changes(found)
+    if verdict := _verdict(engine, record.run_id):
+        console.line(verdict)
     print_changes(changes or found.changes.files, console)
-    if record.state not in events.REVIEWABLE_STATES or not (changes or record.state == "review"):
+    if record.state not in events.REVIEWABLE_STATES or not (changes or record.state in OPEN):
         console.say(f"Run {record.run_id} is {record.state}.")
         return 0
     if not console.is_interactive:

@@ -14,10 +14,11 @@ import shlex
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack, closing
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kiro_lsp import events
-from kiro_lsp.engine import followup
+from kiro_lsp.engine import checks, followup, repairs, verdicts
 from kiro_lsp.engine.engine import Engine
 from kiro_lsp.engine.execute import StartRun
 from kiro_lsp.errors import KiroError, RunRefused, UnreadableFile, UsageError
@@ -43,6 +44,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
     root, file = project_root(path), os.path.abspath(path)
 
     async def start(engine: Engine, trust: TrustMode) -> str:
+        verify = await asyncio.to_thread(verify_asked_for, engine, root, args)
         return await engine.start(
             StartRun(
                 root,
@@ -55,10 +57,19 @@ def run(args: argparse.Namespace, console: Console) -> int:
                 confirmed=True,
                 allowed_commands=allowed,
                 by=BY,
+                verify=verify,
             )
         )
 
     return with_engine(lambda engine: _carry_out(engine, start, args, console))
+
+
+def verify_asked_for(engine: Engine, root: Path, args: argparse.Namespace) -> tuple[str, ...] | None:
+    """What `--verify` and `--no-verify` say; None for the configured command. Blocks. Raises RunRefused."""
+    if args.verify is None:
+        return () if args.no_verify else None
+    configured = engine.workspace(root).asked_for().settings.execution.verify_command
+    return checks.asked_for(args.verify, configured, root)
 
 
 def retry(args: argparse.Namespace, console: Console) -> int:
@@ -75,11 +86,15 @@ def retry(args: argparse.Namespace, console: Console) -> int:
 
 
 def follow_up(args: argparse.Namespace, console: Console) -> int:
-    """`review RUN --comment`: the agent changes what a person says of its changes; ends as a run does."""
+    """`review RUN --comment` and `--repair`: the agent changes what a person, or the verify command, says of its changes;
+    ends as a run does.
+    """
     allowed = tuple(argv_of(text) for text in args.allow_command)
 
     async def start(engine: Engine, trust: TrustMode) -> str:
         record, found = reviewed(engine, args.run)
+        if args.repair:
+            return await repairs.asked_for(engine, record.run_id, by=BY, trust=trust, allowed_commands=allowed)
         path = None if args.file is None else path_in(found, record, args.file)
         return await followup.follow_up(
             engine,
@@ -123,14 +138,28 @@ async def _carry_out(
         stack.push_async_callback(answers.close)
         watched = _Watched(engine, run_id, view, answers)
         try:
-            ended = await watched.until_ended()
-            if args.accept and isinstance(ended.event, events.Complete):
+            while isinstance((await watched.until_ended()).event, events.Complete):
+                run_id = watched.run_id
+                if not await _waits_for_verdict(engine, run_id, args, console):
+                    break
+                if (repair := await watched.until_verified()) is None:
+                    break
+                watched.go_on_with(repair)
+            else:
+                return 1
+            if args.accept:
                 return await _accept(engine, run_id, watched)
         except (asyncio.CancelledError, BrokenPipeError) as stop:
-            return await _stopped(engine, run_id, watched, stop)
-        if not isinstance(ended.event, events.Complete):
-            return 1
+            return await _stopped(engine, watched.run_id, watched, stop)
     return await _review(engine, run_id, console)
+
+
+async def _waits_for_verdict(engine: Engine, run_id: str, args: argparse.Namespace, console: Console) -> bool:
+    """Where a person is there the review opens at once. A program gets the whole story, an accept what is verified."""
+    if args.accept or console.json:
+        return True
+    settings = await asyncio.to_thread(engine.workspace(Path(engine.store.run(run_id).root)).settings)
+    return settings.settings.execution.verify_repairs > 0
 
 
 @dataclass(slots=True)
@@ -153,6 +182,16 @@ class _Watched:
                     return envelope
         raise KiroError(f"The events of run {self.run_id} ended before the run did.", hint="See: kiro-lsp runs")
 
+    async def until_verified(self) -> str | None:
+        """Wait for the verdict and show it; the run that repairs what failed, if there is one."""
+        repair = await self.engine.verifications.ended(self.run_id)
+        self.rest()
+        return repair
+
+    def go_on_with(self, run_id: str) -> None:
+        self.run_id, self.last = run_id, 0
+        self.answers.run_id = run_id
+
     def rest(self) -> None:
         """Show what has been recorded since."""
         for envelope in self.engine.store.events(self.run_id, self.last):
@@ -174,6 +213,13 @@ class _Watched:
 
 
 async def _accept(engine: Engine, run_id: str, watched: _Watched) -> int:
+    record, review = engine.store.run(run_id), engine.review(run_id)
+    told = verdicts.verify_json(engine.store, record, review)
+    if told is not None and told["ok"] is not True:
+        watched.answers.say(f"Not applied, because it is not verified. All the same: kiro-lsp review {run_id} --accept")
+        return 1
+    if record.state == "applied":  # the person's configuration skips the review
+        return 0
     settled = await engine.accept(run_id, by=BY)
     watched.rest()
     if settled.message:
