@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Final
 
 import orjson
@@ -18,6 +19,7 @@ from kiro_lsp.errors import ExecutorError
 from kiro_lsp.events import Chunk, Phase, Session
 from kiro_lsp.executors import brief
 from kiro_lsp.executors.acp_updates import Updates
+from kiro_lsp.executors.metering import Meter, metered
 from kiro_lsp.executors.program_failures import Program, failed, kind_of, not_logged_in
 from kiro_lsp.executors.protocol import ExecutorRequest, ExecutorResult, RunContext, Workplace
 from kiro_lsp.executors.streams import Lines, Told, reader_of
@@ -56,65 +58,60 @@ class CommandExecutor:
         agent = request.agent or self._agent
         prompt = _prompt(request)  # a request without a task starts nothing
         reader_of(agent.stream or "")
+        environ = {**agent.env, **(request.environ or self._environ)}
         session = request.resume.session_id if request.resume is not None else None
-        async with run.workplace(needs_of(agent)) as place:
+        async with metered(run, agent, environ) as meter, run.workplace(meter.needs(needs_of(agent))) as place:
             run.emit(Phase("starting", agent.label or agent.name))
+
+            def turn() -> _Turn:
+                return _Turn(Program.of(agent, request.redact), agent, run, place, meter, self._offline_seconds)
+
             if session is not None and agent.resume_args:
-                turn = self._turn(request, run, place)
+                again = turn()
                 try:
-                    return await turn.carried_out(brief.resumed_text(request, in_session=True), session)
+                    return await again.carried_out(brief.resumed_text(request, in_session=True), environ, session)
                 except ExecutorError as error:
                     # The session may be gone, or belong to a copy that was in another folder: then all is told again.
-                    if turn.told.began or error.kind != "agent":
+                    if again.told.began or error.kind != "agent":
                         raise
-            return await self._turn(request, run, place).carried_out(prompt, None)
-
-    def _turn(self, request: ExecutorRequest, run: RunContext, place: Workplace) -> _Turn:
-        agent = request.agent or self._agent
-        environ = request.environ or self._environ
-        return _Turn(agent, request, run, place, environ=environ, offline_seconds=self._offline_seconds)
+            return await turn().carried_out(prompt, environ, None)
 
 
+@dataclass(slots=True)
 class _Turn:
     """One run of the program, from its start to its end."""
 
-    def __init__(
-        self,
-        agent: AgentSettings,
-        request: ExecutorRequest,
-        run: RunContext,
-        place: Workplace,
-        *,
-        environ: Mapping[str, str],
-        offline_seconds: float,
-    ) -> None:
-        self.told: Told = reader_of(agent.stream or "")
-        self._agent = agent
-        self._redact = request.redact or str
-        self._program = Program.of(agent, request.redact)
-        self._run = run
-        self._place = place
-        self._environ = environ
-        self._offline_seconds = offline_seconds
-        self._updates = Updates(run.emit, place.relative, self._touched)
-        self._usage = Usage()
-        self._changed: set[str] = set()
-        self._touches: asyncio.Event = asyncio.Event()
-        self._session: str | None = None
-        self._deadline: float | None = None
+    program: Program
+    agent: AgentSettings
+    run: RunContext
+    place: Workplace
+    meter: Meter
+    offline_seconds: float
+    told: Told = field(init=False)
+    _updates: Updates = field(init=False)
+    _usage: Usage = field(default_factory=Usage)
+    _changed: set[str] = field(default_factory=set)
+    _touches: asyncio.Event = field(default_factory=asyncio.Event)
+    _session: str | None = None
+    _deadline: float | None = None
 
-    async def carried_out(self, prompt: str, session: str | None) -> ExecutorResult:
+    def __post_init__(self) -> None:
+        self.told = reader_of(self.agent.stream or "")
+        self._updates = Updates(self.run.emit, self.place.relative, self._touches.set)
+
+    async def carried_out(self, prompt: str, environ: Mapping[str, str], session: str | None) -> ExecutorResult:
         """Run the program to its end. Raises ExecutorError when the work did not succeed, whatever its exit code says."""
-        prompt = self._redact(prompt)
+        prompt = self.program.redact(prompt)
         argv, by_argument = self._arguments(prompt, session)
-        environ = {**self._agent.env, **({} if self._sandboxed else self._agent.copy_env or {}), **self._environ}
+        copied = {} if self._sandboxed else self.agent.copy_env or {}
+        environ = {**environ, **copied, **self.meter.environ}
         try:
-            async with self._place.talk(argv, extra_env=environ) as pipes:
+            async with self.place.talk(argv, extra_env=environ) as pipes:
                 code = await self._work(pipes, "" if by_argument else prompt)
                 errors = pipes.errors()
         except (FileNotFoundError, PermissionError, NotImplementedError) as error:
-            what = f"{self._program.label} cannot be started"
-            raise failed(self._program, what, str(error), kind="agent") from error
+            what = f"{self.program.label} cannot be started"
+            raise failed(self.program, what, str(error), kind="agent") from error
         await self._absorb()
         self._judge(code, errors)
         return self._result()
@@ -122,19 +119,20 @@ class _Turn:
     @property
     def _sandboxed(self) -> bool:
         """Whether our own sandbox holds the program, so that its own questions protect nothing more."""
-        return self._place.level == "bubblewrap"
+        return self.place.level == "bubblewrap"
 
     def _arguments(self, prompt: str, session: str | None) -> tuple[list[str], bool]:
         """The argument list, and whether the prompt is in it. Otherwise it comes by the standard input."""
-        agent = self._agent
+        agent = self.agent
         templates = [
             *(agent.args or ()),
             *((agent.sandbox_args if self._sandboxed else agent.copy_args) or ()),
             *((agent.model_args or ()) if agent.model else ()),
+            *self.meter.args,
             *((agent.resume_args or ()) if session else ()),
         ]
         values = {"{model}": agent.model or "", "{session}": session or "", "{prompt}": prompt}
-        filled = [self._program.command]
+        filled = [self.program.command]
         for template in templates:
             place = next((name for name in values if name in template), None)
             filled.append(template if place is None else template.replace(place, values[place]))
@@ -176,7 +174,7 @@ class _Turn:
             for line in lines.feed(data):
                 for shown in self.told.read(line):
                     if isinstance(shown, Phase):
-                        self._run.emit(shown)
+                        self.run.emit(shown)
                     else:
                         self._updates.take(shown)
                 self._look_at_state()
@@ -187,8 +185,8 @@ class _Turn:
         told = self.told
         if told.session_id is not None and told.session_id != self._session:
             self._session = told.session_id
-            self._run.emit(Session(told.session_id))
-        patience = _END_SECONDS if told.over else self._offline_seconds if told.offline else None
+            self.run.emit(Session(told.session_id))
+        patience = _END_SECONDS if told.over else self.offline_seconds if told.offline else None
         if patience is None:
             self._deadline = None
         elif self._deadline is None:
@@ -198,24 +196,21 @@ class _Turn:
         """It waits for a network for ever; or it is done and does not end, which costs nobody anything."""
         if not self.told.over:
             said = self.told.failure.said if self.told.failure is not None else ""
-            what = f"{self._program.label} finds no network for {self._offline_seconds:g} s and was stopped"
-            raise failed(self._program, what, said, kind="network")
+            what = f"{self.program.label} finds no network for {self.offline_seconds:g} s and was stopped"
+            raise failed(self.program, what, said, kind="network")
 
     async def _charge(self) -> None:
         """Count what was answered. Raises BudgetExceeded when that passes a cap, which ends the program."""
         while self.told.usages:
             model, usage = self.told.usages.pop(0)
             self._usage += usage
-            async with self._run.spend(model or self._agent.model or "", usage) as spending:
+            async with self.meter.spend(model or self.agent.model or "", usage) as spending:
                 await spending.used(usage)
 
     # What changes in the workplace
 
-    def _touched(self) -> None:
-        """Files may have changed: they are staged while the work goes on."""
-        self._touches.set()
-
     async def _absorb_while_working(self) -> None:
+        """Files that may have changed are staged while the work goes on."""
         loop = asyncio.get_running_loop()
         while await self._touches.wait():
             self._touches.clear()
@@ -224,13 +219,13 @@ class _Turn:
             await asyncio.sleep((loop.time() - started) * _ABSORBING_SHARE)
 
     async def _absorb(self) -> None:
-        self._changed.update(change.path for change in await self._place.absorb())
+        self._changed.update(change.path for change in await self.place.absorb())
 
     # How it ended
 
     def _judge(self, code: int | None, errors: str) -> None:
         """Raises ExecutorError when the work failed. The stream is believed, not the exit code: those lie both ways."""
-        program, told = self._program, self.told
+        program, told = self.program, self.told
         if told.failure is not None:
             kind = told.failure.kind or kind_of(told.failure.said)
             if kind == "auth":
@@ -247,27 +242,27 @@ class _Turn:
 
     def _refused(self, said: str) -> ExecutorError:
         """Who it was that it worked for, was not accepted."""
-        if self._agent.billing != "metered":
-            return not_logged_in(self._program, said)
-        key = self._agent.api_key_env or "its key"
-        shown = self._program.shown(said)
+        if self.agent.billing != "metered":
+            return not_logged_in(self.program, said)
+        key = self.agent.api_key_env or "its key"
+        shown = self.program.shown(said)
         return ExecutorError(
-            "auth", f"{self._program.label} was refused: {shown}", hint=f"Check {key} of [agents.{self._agent.name}]."
+            "auth", f"{self.program.label} was refused: {shown}", hint=f"Check {key} of [agents.{self.agent.name}]."
         )
 
     def _result(self) -> ExecutorResult:
         told = self.told
         if told.denied:
             listed = ", ".join(dict.fromkeys(told.denied))[:_SAID]
-            self._run.emit(Chunk(f"\n[not allowed here, and left out: {listed}]\n"))
+            self.run.emit(Chunk(f"\n[not allowed here, and left out: {listed}]\n"))
         return ExecutorResult(
             success=True,
             changed_files=tuple(sorted(self._changed)),
-            logs=(f"agent: {self._program.command}", f"session: {told.session_id or 'none'}"),
+            logs=(f"agent: {self.program.command}", f"session: {told.session_id or 'none'}"),
             stop_reason="end_turn",
             usage=self._usage,
             summary=_last_paragraph(told.summary or self._updates.said)
-            or f"{self._program.label} ended without a closing word.",
+            or f"{self.program.label} ended without a closing word.",
         )
 
 
