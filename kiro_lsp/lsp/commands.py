@@ -87,7 +87,7 @@ class Commands:
             _text(args, "task"),
             _maybe(args, "agent"),
             _maybe(args, "model"),
-            _maybe(args, "note"),
+            note=_maybe(args, "note"),
             by=_BY,
         )
         return await self._started(await self._engine.start(start), token)

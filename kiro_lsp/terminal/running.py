@@ -52,7 +52,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
                 args.task,
                 args.agent,
                 args.model,
-                args.note,
+                note=args.note,
                 trust=trust,
                 confirmed=True,
                 allowed_commands=allowed,

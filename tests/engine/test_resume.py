@@ -133,6 +133,15 @@ def test_after_an_accept_a_retry_has_nothing_to_go_on_from(place: Place) -> None
     assert place.record(second)["continues"] is None
 
 
+def test_a_note_of_the_person_reaches_the_agent_and_stays_with_the_retry(place: Place) -> None:
+    noted = ("run", TASKS, "1", "--note", "in Spanish")
+    first = place.run(fault=Fault(400, message="gone"), verb=noted)
+    assert place.told()[0].endswith("What the person who started this adds:\nin Spanish")
+    before = place.told()
+    place.run(Step(text="Hecho."), verb=("retry", first))
+    assert place.told()[0] == before[0]
+
+
 # The review that counts
 
 
