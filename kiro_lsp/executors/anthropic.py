@@ -19,10 +19,11 @@ from kiro_lsp.executors import brief, toolloop
 from kiro_lsp.executors.anthropic_failures import MANNER
 from kiro_lsp.executors.counting import anthropic_usage
 from kiro_lsp.executors.protocol import ExecutorRequest, ExecutorResult, RunContext
-from kiro_lsp.executors.provider import FRAME_TOKENS, OWN_BYTES_PER_TOKEN, WorkerBacked, address, show
+from kiro_lsp.executors.provider import FRAME_TOKENS, OWN_BYTES_PER_TOKEN, WorkerBacked, address, foreign_tokens, show
 from kiro_lsp.executors.provider_failures import Reached, failure, no_key
 from kiro_lsp.executors.toolloop import Stop, ToolUse, Turn
-from kiro_lsp.executors.tools import ToolResult, all_tools
+from kiro_lsp.executors.tools import Toolbox, ToolResult
+from kiro_lsp.executors.tools.mcp import offered
 from kiro_lsp.executors.worker import Worker
 from kiro_lsp.settings import DEFAULT_ENDPOINTS, MODELS, AgentSettings
 from kiro_lsp.settings.redact import Redactor
@@ -73,13 +74,14 @@ class AnthropicExecutor(WorkerBacked):
         redactor = Redactor((key,))
         redact = request.redact or redactor.redact
         caches = request.settings is None or request.settings.cost.cache_prompts
-        fixed = _fixed(agent, [redact(text) for text in brief.stable_texts(request)], caches)
-        if request.schema is not None:
-            fixed = _answering(fixed, request.schema)
-        async with self._worker(SCRIPT) as worker:
+        texts = [redact(text) for text in brief.stable_texts(request)]
+        async with offered(request, run, redact) as toolbox, self._worker(SCRIPT) as worker:
+            fixed = _fixed(agent, texts, caches, toolbox)
+            if request.schema is not None:
+                fixed = _answering(fixed, request.schema)
             conversation = _Conversation(worker, self._order(reached, key), reached, fixed, caches, redactor)
             conversation.add_user([{"type": "text", "text": redact(text)} for text in task])
-            return await toolloop.work(conversation, run, redact=redact)
+            return await toolloop.work(conversation, run, redact=redact, toolbox=toolbox)
 
 
 @dataclass(slots=True)
@@ -207,16 +209,18 @@ class _Conversation:
         own = len(orjson.dumps(self.fixed.get("tools"))) + len(SYSTEM.encode())
         texts = [block["text"] for block in self.fixed["system"]]
         foreign = sum(len(text.encode()) for text in texts if text != SYSTEM)
-        return own // OWN_BYTES_PER_TOKEN + foreign
+        return own // OWN_BYTES_PER_TOKEN + foreign + foreign_tokens(self.fixed.get("tools") or ())
 
 
-def _fixed(agent: AgentSettings, texts: Sequence[str], caches: bool) -> dict[str, Any]:
+def _fixed(agent: AgentSettings, texts: Sequence[str], caches: bool, toolbox: Toolbox) -> dict[str, Any]:
     system: list[dict[str, Any]] = [{"type": "text", "text": text} for text in texts]
     if caches:
         # The documents are those of one spec and change now and then; what stands before them is read all the same.
         for block in (system[0], system[-1]):
             block.update(_FOR_AN_HOUR if len(system) > 1 else _CACHED)
-    tools = [{"name": tool.name, "description": tool.description, "input_schema": tool.schema} for tool in all_tools()]
+    tools = [
+        {"name": tool.name, "description": tool.description, "input_schema": tool.schema} for tool in toolbox.tools
+    ]
     model = agent.model or MODELS["anthropic"].default
     thinking = {"thinking": _THINKING} if _THINKS.search(model) else {}
     return {"model": model, "max_tokens": agent.max_tokens, "system": system, "tools": tools, **thinking}

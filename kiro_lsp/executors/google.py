@@ -21,10 +21,11 @@ from kiro_lsp.executors import brief, toolloop
 from kiro_lsp.executors.counting import google_usage
 from kiro_lsp.executors.google_failures import MANNER
 from kiro_lsp.executors.protocol import ExecutorRequest, ExecutorResult, RunContext
-from kiro_lsp.executors.provider import FRAME_TOKENS, OWN_BYTES_PER_TOKEN, WorkerBacked, address, show
+from kiro_lsp.executors.provider import FRAME_TOKENS, OWN_BYTES_PER_TOKEN, WorkerBacked, address, foreign_tokens, show
 from kiro_lsp.executors.provider_failures import Reached, failure, no_key
 from kiro_lsp.executors.toolloop import Stop, ToolUse, Turn
-from kiro_lsp.executors.tools import ToolResult, all_tools
+from kiro_lsp.executors.tools import Toolbox, ToolResult
+from kiro_lsp.executors.tools.mcp import offered
 from kiro_lsp.executors.worker import Worker
 from kiro_lsp.settings import DEFAULT_ENDPOINTS, MODELS, AgentSettings
 from kiro_lsp.settings.redact import Redactor
@@ -74,11 +75,11 @@ class GoogleExecutor(WorkerBacked):
         redact = request.redact or redactor.redact
         order = self._order(reached, key)
         texts = [redact(text) for text in brief.stable_texts(request)]
-        async with self._worker(SCRIPT) as worker:
-            config = _config(reached.model, agent, texts, request.schema)
+        async with offered(request, run, redact) as toolbox, self._worker(SCRIPT) as worker:
+            config = _config(reached.model, agent, texts, request.schema, toolbox)
             conversation = _Conversation(worker, order, reached, config, redactor)
             conversation.add_text(redact(task))
-            return await toolloop.work(conversation, run, redact=redact)
+            return await toolloop.work(conversation, run, redact=redact, toolbox=toolbox)
 
 
 @dataclass(slots=True)
@@ -179,10 +180,12 @@ def _reached(agent: AgentSettings, environ: Mapping[str, str]) -> tuple[Reached,
     return reached, key
 
 
-def _config(model: str, agent: AgentSettings, texts: Sequence[str], schema: Mapping[str, Any] | None) -> dict[str, Any]:
+def _config(
+    model: str, agent: AgentSettings, texts: Sequence[str], schema: Mapping[str, Any] | None, toolbox: Toolbox
+) -> dict[str, Any]:
     declared = [
         {"name": tool.name, "description": tool.description, "parameters_json_schema": tool.schema}
-        for tool in all_tools()
+        for tool in toolbox.tools
     ]
     config: dict[str, Any] = {
         "system_instruction": {"role": "user", "parts": [{"text": text} for text in texts]},
@@ -201,4 +204,5 @@ def _fixed_tokens(config: Mapping[str, Any]) -> int:
     """A bound for what every request holds: our own words by their length, all others a byte a token."""
     texts = [part["text"] for part in config["system_instruction"]["parts"]]
     own = len(orjson.dumps(config.get("tools"))) + len(SYSTEM.encode())
-    return own // OWN_BYTES_PER_TOKEN + sum(len(text.encode()) for text in texts if text != SYSTEM)
+    foreign = foreign_tokens(each for tools in config.get("tools") or () for each in tools["function_declarations"])
+    return own // OWN_BYTES_PER_TOKEN + foreign + sum(len(text.encode()) for text in texts if text != SYSTEM)

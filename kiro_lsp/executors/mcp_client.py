@@ -99,9 +99,12 @@ class Progress:
 
 @asynccontextmanager
 async def connected(
-    server: Server, run: RunContext, place: Workplace, *, connect_seconds: float = CONNECT_SECONDS
+    server: Server, run: RunContext, place: Workplace | None, *, connect_seconds: float = CONNECT_SECONDS
 ) -> AsyncIterator[Session]:
-    """A session with a server, which is started for it and gone after it. Raises ExecutorError."""
+    """A session with a server, which is started for it in `place` and gone after it. Raises ExecutorError.
+
+    Without a place only an HTTP server can be reached, and it is told of no folder.
+    """
     await asyncio.to_thread(_import_sdk)
     session = None
     for handshake in _HANDSHAKES:
@@ -139,7 +142,7 @@ class Session:
 
     server: Server
     run: RunContext
-    place: Workplace
+    place: Workplace | None
     handshake: str
     _questions: Questions = field(init=False)
     _task: asyncio.Task[None] | None = None
@@ -158,7 +161,7 @@ class Session:
     @property
     def sees_files(self) -> bool:
         """Whether the path of the copy means to the server what it means to us."""
-        return self.server.url is None or self.place.level == "copy"
+        return self.place is not None and (self.server.url is None or self.place.level == "copy")
 
     async def open(self, seconds: float) -> None:
         """Start and greet the server. Raises ExecutorError."""
@@ -253,6 +256,8 @@ class Session:
         async with contextlib.AsyncExitStack() as stack:
             transport: Any = self.server.url
             if self.server.url is None:
+                if self.place is None:
+                    raise ValueError("a program needs a place")
                 talking = self.place.talk(self.server.argv, extra_env=self.server.env)
                 self._conversation = await stack.enter_async_context(talking)
                 transport = self._piped(self._conversation)
@@ -330,8 +335,11 @@ class Session:
     async def _roots(self, context: ClientRequestContext) -> ListRootsResult:  # noqa: ARG002  # the SDK's form
         from mcp.types import ListRootsResult
 
-        root = {"uri": self.place.path.as_uri(), "name": self.run.root.name}
-        return ListRootsResult.model_validate({"roots": [root] if self.sees_files else []})
+        if self.place is None or not self.sees_files:
+            return ListRootsResult(roots=[])
+        return ListRootsResult.model_validate(
+            {"roots": [{"uri": self.place.path.as_uri(), "name": self.run.root.name}]}
+        )
 
     async def _log(self, params: LoggingMessageNotificationParams) -> None:
         data = params.data

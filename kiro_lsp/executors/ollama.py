@@ -24,7 +24,8 @@ from kiro_lsp.executors.protocol import ExecutorRequest, ExecutorResult, RunCont
 from kiro_lsp.executors.provider import WorkerBacked, show
 from kiro_lsp.executors.provider_failures import Reached, failure
 from kiro_lsp.executors.toolloop import NotCharged, Stop, ToolUse, Turn
-from kiro_lsp.executors.tools import ToolResult, all_tools
+from kiro_lsp.executors.tools import Toolbox, ToolResult
+from kiro_lsp.executors.tools.mcp import offered
 from kiro_lsp.executors.tools.textanswer import edits_in
 from kiro_lsp.executors.ways import OLLAMA_PORT
 from kiro_lsp.executors.worker import Worker
@@ -81,18 +82,18 @@ class OllamaExecutor(WorkerBacked):
         reached = _reached(agent, request.environ or self._environ)
         redact = request.redact or _NO_SECRETS.redact
         order = self._order(reached, "")
-        async with self._worker(SCRIPT) as worker:
+        async with offered(request, run, redact) as toolbox, self._worker(SCRIPT) as worker:
             run.emit(Phase("starting", reached.model))
             model = await _shown(worker, order, reached)
             caches = request.settings is None or request.settings.cost.cache_prompts
-            conversation = _Conversation(worker, order, reached, model, agent.max_tokens, caches)
+            conversation = _Conversation(worker, order, reached, model, agent.max_tokens, caches, _declared(toolbox))
             for text in brief.stable_texts(request):
                 conversation.add("system", redact(text))
             conversation.schema = request.schema
             if request.schema is None:
                 conversation.files = redact(await _files(request, task, run))
             conversation.add_text(redact(task))
-            return await toolloop.work(conversation, run, redact=redact)
+            return await toolloop.work(conversation, run, redact=redact, toolbox=toolbox)
 
 
 @dataclass(slots=True)
@@ -117,6 +118,8 @@ class _Conversation:
     able: _Model
     most_output: int
     caches: bool
+    declared: list[dict[str, Any]]
+    """The tools, for a model that can call some."""
     files: str = ""
     """What a model without tools is shown before its task."""
     schema: Mapping[str, Any] | None = None
@@ -168,7 +171,7 @@ class _Conversation:
         if self.schema is not None:
             request["format"] = dict(self.schema)
         elif self.able.tools:
-            request["tools"] = _declared()
+            request["tools"] = self.declared
         else:
             told = {"role": "system", "content": f"{WITHOUT_TOOLS}\n\n{self.files}".strip()}
             messages.insert(_systems(self.messages), orjson.Fragment(orjson.dumps(told)))
@@ -180,7 +183,7 @@ class _Conversation:
         return await self.worker.ask(order, lambda line: show(line, run, self.reached.url, "Ollama"))
 
     def _input_tokens(self) -> int:
-        own = len(orjson.dumps(_declared())) if self.able.tools else len((WITHOUT_TOOLS + self.files).encode())
+        own = len(orjson.dumps(self.declared)) if self.able.tools else len((WITHOUT_TOOLS + self.files).encode())
         fixed = 0 if self._known_tokens else own // _BYTES_PER_TOKEN + 500
         return self._known_tokens + self._new_bytes // _BYTES_PER_TOKEN + fixed
 
@@ -250,13 +253,13 @@ class _Conversation:
         )
 
 
-def _declared() -> list[dict[str, Any]]:
+def _declared(toolbox: Toolbox) -> list[dict[str, Any]]:
     return [
         {
             "type": "function",
             "function": {"name": tool.name, "description": tool.description, "parameters": tool.schema},
         }
-        for tool in all_tools()
+        for tool in toolbox.tools
     ]
 
 

@@ -23,10 +23,11 @@ from kiro_lsp.executors import brief, toolloop
 from kiro_lsp.executors.counting import openai_usage
 from kiro_lsp.executors.openai_failures import MANNER
 from kiro_lsp.executors.protocol import ExecutorRequest, ExecutorResult, RunContext
-from kiro_lsp.executors.provider import FRAME_TOKENS, OWN_BYTES_PER_TOKEN, WorkerBacked, address, show
+from kiro_lsp.executors.provider import FRAME_TOKENS, OWN_BYTES_PER_TOKEN, WorkerBacked, address, foreign_tokens, show
 from kiro_lsp.executors.provider_failures import Reached, failure, no_key
 from kiro_lsp.executors.toolloop import Stop, ToolUse, Turn
-from kiro_lsp.executors.tools import ToolResult, all_tools
+from kiro_lsp.executors.tools import Toolbox, ToolResult
+from kiro_lsp.executors.tools.mcp import offered
 from kiro_lsp.executors.worker import Worker
 from kiro_lsp.settings import DEFAULT_ENDPOINTS, MODELS, AgentSettings
 from kiro_lsp.settings.redact import Redactor
@@ -82,13 +83,14 @@ class OpenaiExecutor(WorkerBacked):
         caches = request.settings is None or request.settings.cost.cache_prompts
         texts = [redact(text) for text in (system, *documents)]
         wire = _Responses if responses else _Chat
-        fixed = wire.fixed(reached, agent.max_tokens, texts, _cache_key(request) if caches else None)
-        if request.schema is not None:
-            fixed = _answering(fixed, request.schema, responses=responses)
-        async with self._worker(SCRIPT) as worker:
+        cache_key = _cache_key(request) if caches else None
+        async with offered(request, run, redact) as toolbox, self._worker(SCRIPT) as worker:
+            fixed = wire.fixed(reached, agent.max_tokens, texts, cache_key, toolbox)
+            if request.schema is not None:
+                fixed = _answering(fixed, request.schema, responses=responses)
             conversation = wire(worker, order, reached, fixed, redactor)
             conversation.begin("\n\n".join(texts[1:]), redact(task), marks=caches)
-            return await toolloop.work(conversation, run, redact=redact)
+            return await toolloop.work(conversation, run, redact=redact, toolbox=toolbox)
 
 
 @dataclass(slots=True)
@@ -171,11 +173,14 @@ class _Conversation(ABC):
         """A bound for what every request holds: our own words by their length, all others a byte a token."""
         everything = len(orjson.dumps(self.fixed_part))
         own = len(orjson.dumps(self.fixed_part.get("tools"))) + (len(SYSTEM.encode()) if self._says_system() else 0)
-        return own // OWN_BYTES_PER_TOKEN + max(everything - own, 0)
+        foreign = foreign_tokens(self.fixed_part.get("tools") or ())
+        return own // OWN_BYTES_PER_TOKEN + foreign + max(everything - own, 0)
 
     @staticmethod
     @abstractmethod
-    def fixed(reached: Reached, max_tokens: int, texts: Sequence[str], cache_key: str | None) -> dict[str, Any]: ...
+    def fixed(
+        reached: Reached, max_tokens: int, texts: Sequence[str], cache_key: str | None, toolbox: Toolbox
+    ) -> dict[str, Any]: ...
 
     @abstractmethod
     def _request(self) -> dict[str, Any]: ...
@@ -198,12 +203,14 @@ class _Responses(_Conversation):
     _kind_of_text = "input_text"
 
     @staticmethod
-    def fixed(reached: Reached, max_tokens: int, texts: Sequence[str], cache_key: str | None) -> dict[str, Any]:
+    def fixed(
+        reached: Reached, max_tokens: int, texts: Sequence[str], cache_key: str | None, toolbox: Toolbox
+    ) -> dict[str, Any]:
         found: dict[str, Any] = {
             "model": reached.model,
             "max_output_tokens": max_tokens,
             "instructions": texts[0],
-            "tools": [{"type": "function", **_function(tool), "strict": False} for tool in all_tools()],
+            "tools": [{"type": "function", **_function(tool), "strict": False} for tool in toolbox.tools],
             "store": False,
         }
         if not _THINKS_NOT.match(reached.model):
@@ -249,13 +256,15 @@ class _Chat(_Conversation):
     _kind_of_text = "text"
 
     @staticmethod
-    def fixed(reached: Reached, max_tokens: int, texts: Sequence[str], cache_key: str | None) -> dict[str, Any]:
+    def fixed(
+        reached: Reached, max_tokens: int, texts: Sequence[str], cache_key: str | None, toolbox: Toolbox
+    ) -> dict[str, Any]:
         openai = _is_openai(reached.url)  # others know fewer fields, and some refuse those that they do not know
         return {
             "model": reached.model,
             "max_completion_tokens" if openai else "max_tokens": max_tokens,
             "messages": [{"role": "system", "content": texts[0]}],
-            "tools": [{"type": "function", "function": _function(tool)} for tool in all_tools()],
+            "tools": [{"type": "function", "function": _function(tool)} for tool in toolbox.tools],
             "stream_options": {"include_usage": True},
             **({"store": False, **_caching(reached, cache_key)} if openai else {}),
         }

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Final
+
+import orjson
 
 from kiro_lsp.events import Chunk, Phase, Thought
 from kiro_lsp.executors.protocol import RunContext
@@ -24,6 +26,9 @@ OWN_BYTES_PER_TOKEN: Final = 3
 """Of our own English and JSON, which no tokenizer cuts finer. Of anything else a token may be a single byte."""
 FRAME_TOKENS: Final = 2_000
 """What a provider adds around tools and messages."""
+
+FOREIGN: Final = b'"mcp__'
+"""How the names of tools of somebody else's begin, as they are encoded."""
 
 
 class WorkerBacked:
@@ -88,6 +93,12 @@ def address(agent: AgentSettings, environ: Mapping[str, str], usual: Reached) ->
     label, model = agent.label or usual.label, agent.model or usual.model
     reached = Reached(label, agent.name, model, url, key_name, usual.api, usual.address)
     return reached, environ.get(key_name, "").strip()
+
+
+def foreign_tokens(declared: Iterable[object]) -> int:
+    """What tools of somebody else's may need beyond `OWN_BYTES_PER_TOKEN`: of their words a token may be a single byte."""
+    sizes = (len(encoded) for encoded in map(orjson.dumps, declared) if FOREIGN in encoded)
+    return sum(size - size // OWN_BYTES_PER_TOKEN for size in sizes)
 
 
 def show(line: Mapping[str, Any], run: RunContext, where: str, who: str = "the provider") -> None:

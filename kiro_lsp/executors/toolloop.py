@@ -238,12 +238,14 @@ async def work(
     limits: Limits = Limits(),  # frozen
     *,
     redact: Callable[[str], str] = str,
+    toolbox: Toolbox | None = None,
 ) -> ExecutorResult:
-    """Carry a task out. `redact` takes secrets out of what tools found before the provider gets it.
+    """Carry a task out. `redact` takes secrets out of what tools found before the provider gets it; without a `toolbox`
+    there are our own tools.
 
     Raises ExecutorError with the kinds loop, max-tokens, refusal, agent and budget, and what the provider raises.
     """
-    loop = _Loop(run, Toolbox(run), limits, redact)
+    loop = _Loop(run, toolbox or Toolbox(run), limits, redact)
     total, said = Usage(), ""
     for _number in range(limits.turns):
         run.emit(Phase("thinking"))

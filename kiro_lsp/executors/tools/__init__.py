@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -22,10 +22,20 @@ from kiro_lsp.errors import Conflict, PathRefused, UnreadableFile
 from kiro_lsp.executors.protocol import RunContext
 from kiro_lsp.executors.tools import textanswer
 from kiro_lsp.executors.tools.arguments import Arguments, BadArguments, checked
-from kiro_lsp.executors.tools.definition import Parameter, Tool, ToolKind, ToolResult
+from kiro_lsp.executors.tools.definition import ForeignTool, Parameter, Tool, ToolKind, ToolResult
 from kiro_lsp.sandbox import paths
 
-__all__ = ["Arguments", "Parameter", "Tool", "ToolCall", "ToolKind", "ToolResult", "Toolbox", "all_tools"]
+__all__ = [
+    "Arguments",
+    "ForeignTool",
+    "Parameter",
+    "Tool",
+    "ToolCall",
+    "ToolKind",
+    "ToolResult",
+    "Toolbox",
+    "all_tools",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,27 +65,36 @@ class Toolbox:
     """The tools of one run.
 
     `guarded` are root-relative paths that no tool may change (the task file: the tool ticks, never the model). `only`
-    reduces the tools by name; an unknown name raises KeyError, because it is a mistake of the program.
+    reduces the tools by name; an unknown name raises KeyError, because it is a mistake of the program. `foreign` are tools
+    of somebody else's, offered after ours; their arguments are theirs to check.
     """
 
-    def __init__(self, run: RunContext, *, guarded: Collection[str] = (), only: Collection[str] | None = None) -> None:
+    def __init__(
+        self,
+        run: RunContext,
+        *,
+        guarded: Collection[str] = (),
+        only: Collection[str] | None = None,
+        foreign: Iterable[ForeignTool] = (),
+    ) -> None:
         known = {tool.name: tool for tool in all_tools()}
         self._tools = known if only is None else {name: known[name] for name in sorted(only)}
+        self._foreign = {tool.name: tool for tool in foreign}
         self._run = run
         self._guarded = frozenset(path.casefold() for path in guarded)
 
     @property
-    def tools(self) -> tuple[Tool, ...]:
+    def tools(self) -> tuple[Tool | ForeignTool, ...]:
         """`name`, `description` and `schema` of each are what a provider is told; the order is stable."""
-        return tuple(self._tools.values())
+        return *self._tools.values(), *self._foreign.values()
 
     def describe(self, name: str, args: object) -> ToolCall:
         """What to show for a call, also a malformed one. Never raises."""
-        tool = self._tools.get(name)
+        tool = self._tools.get(name) or self._foreign.get(name)
         if tool is None:
             return ToolCall(f"unknown tool {name!r}", "other", "thinking", None)
         given = args if isinstance(args, Mapping) else {}
-        path = given.get("path")
+        path = given.get("path") if isinstance(tool, Tool) else None
         return ToolCall(tool.title(given), tool.kind, tool.phase, path if isinstance(path, str) and path else None)
 
     async def call(self, name: str, args: object) -> ToolResult:
@@ -83,9 +102,12 @@ class Toolbox:
 
         Raises nothing for a mistake of the model; ExecutorError (a cap), StoreError and CancelledError pass through.
         """
+        if (foreign := self._foreign.get(name)) is not None:
+            return await _called(foreign, args)
         tool = self._tools.get(name)
         if tool is None:
-            return ToolResult(f"There is no tool {name!r}. The tools are: {', '.join(self._tools)}.", is_error=True)
+            there = ", ".join([*self._tools, *self._foreign])
+            return ToolResult(f"There is no tool {name!r}. The tools are: {there}.", is_error=True)
         path: str | None = None
         try:
             values = checked(tool, args)
@@ -131,6 +153,16 @@ class Toolbox:
                 hint="Leave it as it is, and end your turn when the work is done.",
             )
         return path
+
+
+async def _called(tool: ForeignTool, args: object) -> ToolResult:
+    """A tool of somebody else's, with whatever object of arguments the model sent."""
+    if not isinstance(args, Mapping):
+        return ToolResult(f"The arguments of {tool.name} must be a JSON object.", is_error=True, kind=tool.kind)
+    try:
+        return await tool.call(args)
+    except PermissionError as denied:
+        return ToolResult(_as_sentence(denied), is_error=True, kind=tool.kind)
 
 
 def _as_sentence(problem: OSError) -> str:

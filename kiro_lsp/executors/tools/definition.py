@@ -79,3 +79,16 @@ class Tool:
             "required": [parameter.name for parameter in self.parameters if parameter.required],
             "additionalProperties": False,
         }
+
+
+@dataclass(frozen=True, slots=True)
+class ForeignTool:
+    """A tool of somebody else's: its words and its schema are theirs, and it checks its own arguments."""
+
+    name: str
+    description: str
+    schema: Mapping[str, Any]
+    title: Callable[[Mapping[str, object]], str]
+    call: Callable[[Mapping[str, object]], Awaitable[ToolResult]]
+    kind: ToolKind = "other"
+    phase: str = "running"

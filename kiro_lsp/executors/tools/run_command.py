@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from kiro_lsp.executors.protocol import RunContext
 from kiro_lsp.executors.tools.arguments import Arguments, BadArguments
 from kiro_lsp.executors.tools.definition import Parameter, Tool, ToolResult
+from kiro_lsp.executors.tools.text import shortened
 
 CHARACTERS = 30_000
 LONGEST = 1800
@@ -26,20 +27,11 @@ async def _execute(args: Arguments, run: RunContext) -> ToolResult:
         return ToolResult(
             f"{error} There is no shell: argv[0] must be a program, not a shell word.", is_error=True, kind="execute"
         )
-    output, cut = _cut(ended.output)
+    output, cut = shortened(ended.output, CHARACTERS)
     said = f"exit code {ended.exit_code} after {ended.seconds:.1f} s"
     if ended.truncated or cut:
         said += ", the middle of the output is left out"
     return ToolResult(f"[{said}]\n{output}".rstrip("\n"), is_error=ended.exit_code != 0, kind="execute")
-
-
-def _cut(output: str) -> tuple[str, bool]:
-    """Beginning and end: what ran and how it ended are there, and errors come last."""
-    if len(output) <= CHARACTERS:
-        return output, False
-    head, tail = CHARACTERS // 4, CHARACTERS - CHARACTERS // 4
-    left_out = len(output) - head - tail
-    return f"{output[:head]}\n[… {left_out} characters left out …]\n{output[-tail:]}", True
 
 
 def _title(args: Mapping[str, object]) -> str:

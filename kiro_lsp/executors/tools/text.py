@@ -64,3 +64,12 @@ def numbered(lines: list[str], first: int, *, widest: int = 2000) -> str:
         cut = line if len(line) <= widest else f"{line[:widest]}… [{len(line) - widest} more characters]"
         shown.append(f"{number:>6}\t{cut}")
     return "\n".join(shown)
+
+
+def shortened(output: str, limit: int) -> tuple[str, bool]:
+    """Beginning and end of a long output, and whether it was cut: what ran and how it ended are there, errors come last."""
+    if len(output) <= limit:
+        return output, False
+    head, tail = limit // 4, limit - limit // 4
+    left_out = len(output) - head - tail
+    return f"{output[:head]}\n[… {left_out} characters left out …]\n{output[-tail:]}", True
