@@ -27,7 +27,7 @@ from kiro_lsp.engine.resume import shown_runs
 from kiro_lsp.engine.run import RunHandle, new_run_id, now
 from kiro_lsp.engine.settle import Settled, Settlement, no_buffers
 from kiro_lsp.engine.stage import Stage
-from kiro_lsp.engine.verdicts import STOPPED, command_of
+from kiro_lsp.engine.verdicts import STOPPED, command_of, verdict_on
 from kiro_lsp.engine.verify import Verifications
 from kiro_lsp.engine.workspace import TaskFile, Workspace, user_config_path
 from kiro_lsp.errors import KiroError, RunRefused, UnreadableFile
@@ -438,6 +438,7 @@ class Engine:
             record.files,
             handle.question if handle else None,
             used_by(record),
+            verdict_on(self.store, record),
         )
 
     def follow(self, run_id: str | None, after: int = 0) -> Follower:

@@ -29,6 +29,8 @@ class LiveRun:
     question: Permission | None = None
     used: str = ""
     """What it has cost, or counted where it is not metered, in words."""
+    verified: bool | None = None
+    """What the verify command said of its pending change, if one has."""
 
 
 def used_by(record: RunRecord) -> str:

@@ -57,6 +57,12 @@ def verify_json(store: Store, record: RunRecord, review: Review) -> dict[str, An
     }
 
 
+def verdict_on(store: Store, record: RunRecord) -> bool | None:
+    """The last verdict on a change that waits for review, whatever it was about exactly; quick."""
+    last = store.last_event(record.run_id, "verifying", "verify") if record.state == "review" else None
+    return last.event.ok if last is not None and isinstance(last.event, Verify) else None
+
+
 def verified(store: Store, record: RunRecord, review: Review) -> bool | None:
     """Whether the verify command was content with exactly this; None where none was to be run."""
     told = verify_json(store, record, review)

@@ -6,6 +6,8 @@ COMMAND_IDS: tuple[str, ...] = (
     "kiroLsp.runTask",
     "kiroLsp.retryRun",
     "kiroLsp.followUp",
+    "kiroLsp.repairRun",
+    "kiroLsp.verifyRun",
     "kiroLsp.applyFromClipboard",
     "kiroLsp.cancelRun",
     "kiroLsp.answer",

@@ -6,12 +6,13 @@ What a command does is the engine's; what lenses offer and what commands exist i
 from __future__ import annotations
 
 import asyncio
+import shlex
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 from kiro_lsp.budget import about
-from kiro_lsp.engine import followup
+from kiro_lsp.engine import checks, followup, repairs
 from kiro_lsp.engine.engine import Engine, StartRun
 from kiro_lsp.engine.prices import estimates
 from kiro_lsp.engine.settle import Settled
@@ -89,8 +90,29 @@ class Commands:
             _maybe(args, "model"),
             note=_maybe(args, "note"),
             by=_BY,
+            verify=await self._check(args, root),
         )
         return await self._started(await self._engine.start(start), token)
+
+    async def _check(self, args: Args, root: Path) -> tuple[str, ...] | None:
+        """What a run is asked to be verified with; None for the configured command. Raises RunRefused."""
+        given = args.get("verify")
+        if given is False:
+            return ()
+        if given is not True and not isinstance(given, str):
+            return None
+        asked = await asyncio.to_thread(self._engine.workspace(root).asked_for)
+        configured = asked.settings.execution.verify_command
+        return await asyncio.to_thread(checks.asked_for, "" if given is True else given, configured, root)
+
+    async def verify_run(self, args: Args, _token: object) -> Any:
+        record = self._engine.store.run(_text(args, "runId"))
+        argv = await self._check({"verify": True, **args}, Path(record.root))
+        await self._engine.verify(record.run_id, argv or ())
+        return _ok(f"Verifying: {shlex.join(argv or ())}")
+
+    async def repair_run(self, args: Args, token: int | str | None) -> Any:
+        return await self._started(await repairs.asked_for(self._engine, _text(args, "runId"), by=_BY), token)
 
     async def retry_run(self, args: Args, token: int | str | None) -> Any:
         return await self._started(
@@ -226,7 +248,8 @@ class Commands:
         if not offered:
             reasons = "; ".join(f"{info.label}: {info.reason}" for info in known)
             raise RunRefused(f"No agent is available. {reasons}", code="no-agent")
-        self._group.create_task(self._pick(args, offered), name="agent picker")
+        checked = await asyncio.to_thread(self._check_to_offer, root)
+        self._group.create_task(self._pick(args, offered, checked), name="agent picker")
         return {"runId": None, "ok": True}
 
     def _prices(self, root: Path, path: Path, args: Args, known: Sequence[AgentInfo]) -> Mapping[str, str | None]:
@@ -236,10 +259,17 @@ class Commands:
         except KiroError:
             return {}
 
-    async def _pick(self, args: Args, offered: Mapping[str, Any]) -> None:
+    def _check_to_offer(self, root: Path) -> str:
+        """A check that the project seems to have, where none is configured: a button asks for it. "" for none."""
+        if self._engine.workspace(root).asked_for().settings.execution.verify_command:
+            return ""
+        return next((shlex.join(check.argv) for check in checks.checks_of(root)), "")
+
+    async def _pick(self, args: Args, offered: Mapping[str, Any], check: str) -> None:
         message = f"Run task {args.get('task')} with which agent?"
         with_note = [WITH_NOTE] if self._asks_for_words else []
-        actions = [{"title": title} for title in [*offered, *with_note, "Cancel"]]
+        verified = [f"Run, then verify: {check}"] if check else []
+        actions = [{"title": title} for title in [*offered, *verified, *with_note, "Cancel"]]
         try:
             answer = await self._endpoint.request(
                 "window/showMessageRequest", {"type": 3, "message": message, "actions": actions}
@@ -247,6 +277,8 @@ class Commands:
             title = answer.get("title") if isinstance(answer, Mapping) else None
             if isinstance(title, str) and title in offered:
                 await self.run_task({**args, "agent": offered[title].name}, None)
+            elif title in verified:
+                await self.run_task({**args, "verify": check}, None)
             elif title == WITH_NOTE:
                 words = await self._words(f"What shall the agent know for task {args.get('task')}?")
                 if words is not None:
@@ -307,6 +339,8 @@ COMMANDS: Mapping[str, Method] = {
     "kiroLsp.runTask": Commands.run_task,
     "kiroLsp.retryRun": Commands.retry_run,
     "kiroLsp.followUp": Commands.follow_up,
+    "kiroLsp.repairRun": Commands.repair_run,
+    "kiroLsp.verifyRun": Commands.verify_run,
     "kiroLsp.applyFromClipboard": Commands.apply_from_clipboard,
     "kiroLsp.cancelRun": Commands.cancel_run,
     "kiroLsp.answer": Commands.answer,
@@ -324,7 +358,14 @@ COMMANDS: Mapping[str, Method] = {
     "kiroLsp.doctor": Commands.doctor,
 }
 _STARTING = frozenset(
-    {"kiroLsp.runTask", "kiroLsp.retryRun", "kiroLsp.followUp", "kiroLsp.pickAgent", "kiroLsp.applyFromClipboard"}
+    {
+        "kiroLsp.runTask",
+        "kiroLsp.retryRun",
+        "kiroLsp.followUp",
+        "kiroLsp.repairRun",
+        "kiroLsp.pickAgent",
+        "kiroLsp.applyFromClipboard",
+    }
 )
 
 

@@ -13,6 +13,7 @@ from typing import Any, Final
 from kiro_lsp import events
 from kiro_lsp.budget import used_in_words
 from kiro_lsp.engine.engine import Engine
+from kiro_lsp.engine.verdicts import line_of
 from kiro_lsp.errors import KiroError
 from kiro_lsp.events import Envelope, Permission
 from kiro_lsp.lsp.background import Background
@@ -154,6 +155,10 @@ class Forwarder:
                 self._end(run_id, "cancelled")
             case events.Warned() if run_id in self._started_here:
                 self._message(WARNING, f"{event.message} {event.hint}".strip())
+            case events.Verify():
+                self._verified(run_id, event)
+            case events.Start(continues=str(earlier)) if earlier in self._started_here:
+                self._started_here.add(run_id)
             case events.Applied() | events.Rejected() | events.ConflictFound() | events.Undone():
                 self._settled(run_id)
             case events.State(to="interrupted"):
@@ -174,6 +179,12 @@ class Forwarder:
             self._message(INFO, f"{files} to review. Use the lens “Review {files}” or the code action on the task.")
         else:
             self._group.create_task(self._offer(run_id), name=f"review of {run_id}")
+
+    def _verified(self, run_id: str, verdict: events.Verify) -> None:
+        """The verdict comes when the review is open already, or decided on."""
+        self._settled(run_id)
+        if run_id in self._started_here:
+            self._message(INFO if verdict.ok else WARNING, line_of(verdict))
 
     async def _offer(self, run_id: str) -> None:
         """On a client without a review of its own the question comes to the person."""

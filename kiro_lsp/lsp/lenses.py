@@ -19,8 +19,8 @@ from kiro_lsp.spec import tasks
 from kiro_lsp.spec.model import Task, TaskList
 
 SHOWN_AGENTS: Final = 3
-_RUNNING: Final = frozenset({"queued", "running", "verifying", "applying"})
-_PENDING: Final = frozenset({"review", "conflict"})
+_RUNNING: Final = frozenset({"queued", "running", "applying"})
+_PENDING: Final = frozenset({"verifying", "review", "conflict"})
 _LEFT: Final = frozenset({"failed", "cancelled", "budget", "interrupted"})
 _TITLE_CHARACTERS: Final = 60
 WAITING_AT_MOST: Final = 500
@@ -126,6 +126,7 @@ def _of_run(task: Task, run: LiveRun, uri: str, now: datetime) -> list[Lens]:
             Lens(line, "Accept", "kiroLsp.accept", of),
             Lens(line, "Reject", "kiroLsp.reject", of),
             *([Lens(line, "Retry", "kiroLsp.retryRun", of)] if run.state in _LEFT else []),
+            *_verdict(run, line),
             *_cost(run, line),
         ]
     if run.state == "applied":
@@ -183,6 +184,19 @@ def _live_parts(run: LiveRun, now: datetime) -> list[str]:
 def _cost(run: LiveRun, line: int) -> list[Lens]:
     """What a run has cost, beside what can be done with it; nothing where nothing was used."""
     return [Lens(line, run.used, "kiroLsp.openReview", {"runId": run.run_id})] if run.used else []
+
+
+def _verdict(run: LiveRun, line: int) -> list[Lens]:
+    """What is known of whether the change was verified; nothing where no command was to say so."""
+    of = {"runId": run.run_id}
+    if run.state == "verifying":
+        return [Lens(line, "● verifying… — Stop", "kiroLsp.cancelRun", of)]
+    if run.verified is None:
+        return []
+    if run.verified:
+        return [Lens(line, "✓ verified", "kiroLsp.openReview", of)]
+    failed = [Lens(line, "✗ verify failed", "kiroLsp.openReview", of)]
+    return [*failed, Lens(line, "Repair", "kiroLsp.repairRun", of)] if run.state == "review" else failed
 
 
 def _asked(run: LiveRun) -> str:

@@ -17,6 +17,7 @@ from kiro_lsp.changes.model import FileChange
 from kiro_lsp.changes.review import Review
 from kiro_lsp.changes.taken import taken_hunks
 from kiro_lsp.engine.engine import Engine
+from kiro_lsp.engine.verdicts import in_words, verify_json
 from kiro_lsp.engine.wire import review_json
 from kiro_lsp.errors import KiroError
 from kiro_lsp.lsp import convert
@@ -87,7 +88,8 @@ class Reviews:
     async def _annotated(self, record: RunRecord, review: Review, texts: list[FileChange]) -> str:
         """One annotated edit of all files; then the texts, and not the answer, say what was taken."""
         edit = self._annotated_edit(record, review, texts)
-        label = f"{record.title} ({record.run_id})"
+        verdict = in_words(verify_json(self._engine.store, record, review)).partition("\n")[0]
+        label = " · ".join(part for part in (f"{record.title} ({record.run_id})", verdict) if part)
         answer = await self._endpoint.request("workspace/applyEdit", {"label": label, "edit": edit})
         if not isinstance(answer, Mapping) or answer.get("applied") is not True:
             return "Nothing was applied; the review stays open."
@@ -166,7 +168,9 @@ class Reviews:
     async def _asked(self, record: RunRecord, review: Review) -> str:
         """A question with three buttons, for clients without annotated edits."""
         files = ", ".join(change.path for change in review.changes.files) or "no files; accepting ticks the task"
+        verdict = in_words(verify_json(self._engine.store, record, review))
         message = f"{record.title}: {len(review.changes.files)} file(s) to review: {files}"
+        message = f"{verdict}\n{message}" if verdict else message
         while True:
             actions = [{"title": APPLY}, {"title": DIFF}, {"title": DISCARD}]
             answer = await self._endpoint.request(
@@ -184,7 +188,9 @@ class Reviews:
 
     async def _show_diff(self, record: RunRecord, review: Review) -> None:
         """The diff as a document where the client can show one, else as a message."""
-        text = "".join(unified_diff(change) for change in review.changes.files)
+        verdict = in_words(verify_json(self._engine.store, record, review))
+        above = "".join(f"# {line}\n" for line in verdict.splitlines())
+        text = above + "".join(unified_diff(change) for change in review.changes.files)
         if not self._editor.client.shows_documents:
             self._endpoint.notify("window/showMessage", {"type": 3, "message": text[:20_000]})
             return

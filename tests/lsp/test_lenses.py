@@ -153,6 +153,25 @@ def test_what_a_task_depends_on_is_said_beside_its_run_lens() -> None:
     assert [lens.title for lens in running if lens.line == 3] == ["Review 1 file", "Accept", "Reject"]
 
 
+@pytest.mark.parametrize(
+    ("state", "verified", "more"),
+    [
+        ("verifying", None, ["● verifying… — Stop"]),
+        ("review", None, []),
+        ("review", True, ["✓ verified"]),
+        ("review", False, ["✗ verify failed", "Repair"]),
+        ("conflict", False, ["✗ verify failed"]),
+    ],
+)
+def test_a_verdict_stands_beside_what_can_be_decided(state: str, verified: bool | None, more: list[str]) -> None:
+    pending = replace(run(state, files=3), verified=verified)
+    review = "Conflict, review 3 files" if state == "conflict" else "Review 3 files"
+    found = check([review, "Accept", "Reject", *more], offer(CLAUDE), pending)
+    commands = {lens.title: lens.command for lens in found}
+    assert commands.get("● verifying… — Stop", "kiroLsp.cancelRun") == "kiroLsp.cancelRun"
+    assert commands.get("Repair", "kiroLsp.repairRun") == "kiroLsp.repairRun"
+
+
 def test_lenses_are_complete_and_their_commands_announced() -> None:
     found = to_wire(check(["▶ Run with Claude", "⋯"], offer(CLAUDE)))
     assert all(lens["command"]["command"] in COMMAND_IDS and lens["command"]["arguments"] for lens in found)
