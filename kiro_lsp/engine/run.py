@@ -36,6 +36,7 @@ from kiro_lsp.events import (
     Thought,
 )
 from kiro_lsp.executors.protocol import AgentInfo, CommandResult, Needs, Question, Reply, Spend, Workplace
+from kiro_lsp.executors.unhurried import to_its_end
 from kiro_lsp.sandbox.search import Match
 from kiro_lsp.settings import AgentSettings, CostSettings, Settings
 from kiro_lsp.settings.redact import Redactor
@@ -321,7 +322,7 @@ class RunHandle:
             yield spending
         finally:
             if not spending.settled:
-                await spending.settle_unknown()
+                await to_its_end(spending.settle_unknown())
 
     async def _reserve(self, model: str, at_most: Usage) -> Reservation:
         cost = self.settings.cost
@@ -419,6 +420,9 @@ class _Spending:
     settled: bool = False
 
     async def used(self, usage: Usage) -> None:
+        await to_its_end(self._used(usage))
+
+    async def _used(self, usage: Usage) -> None:
         faults.point("spend.received")
         # Nothing costs nothing, also where no price is known: the request was refused, or never left this machine.
         nano = self.handle.price(self.model, usage) if self.reservation is not None and usage != Usage() else 0

@@ -144,7 +144,7 @@ class _Proxy:
         httpx = await asyncio.to_thread(importlib.import_module, "httpx2")
         timeout = httpx.Timeout(_IDLE_SECONDS, connect=_CONNECT_SECONDS)
         async with httpx.AsyncClient(timeout=timeout, follow_redirects=False) as self._client:
-            server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+            server = await asyncio.start_server(self._connected, "127.0.0.1", 0)
             try:
                 yield server.sockets[0].getsockname()[1]
             finally:
@@ -153,10 +153,18 @@ class _Proxy:
                     each.cancel()
                 await asyncio.gather(*self._serving, return_exceptions=True)
 
+    def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        # asyncio complains of a connection whose own coroutine was cancelled.
+        serving = asyncio.create_task(self._serve(reader, writer))
+        self._serving.add(serving)
+        serving.add_done_callback(self._served)
+
+    def _served(self, serving: asyncio.Task[None]) -> None:
+        self._serving.discard(serving)
+        if not serving.cancelled() and (error := serving.exception()) is not None:
+            log.error("a request of a metered program could not be handled", exc_info=error)
+
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        current = asyncio.current_task()
-        assert current is not None
-        self._serving.add(current)
         try:
             while (request := await read_request(reader, writer)) is not None:
                 await self._answer(request, writer)
@@ -168,7 +176,6 @@ class _Proxy:
         except (OSError, EOFError):
             pass  # the program has gone; what it had asked for is charged
         finally:
-            self._serving.discard(current)
             writer.close()
 
     async def _answer(self, request: Request, writer: asyncio.StreamWriter) -> None:

@@ -13,16 +13,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
+from typing import TYPE_CHECKING, Final, Protocol
 
 from kiro_lsp.changes.model import FileChange
 from kiro_lsp.errors import ExecutorError, RunRefused
 from kiro_lsp.events import Isolation, Phase, RunEvent, Thought
 from kiro_lsp.executors.protocol import Needs, Workplace
+from kiro_lsp.executors.unhurried import to_its_end
 
 if TYPE_CHECKING:
     from kiro_lsp.sandbox.isolation import IsolatedCopy, Level, Policy
@@ -32,7 +33,6 @@ log = logging.getLogger(__name__)
 
 ALL_LEVELS: Final[frozenset[Level]] = frozenset({"bubblewrap", "overlay", "copy"})
 LATE_SAVE_SECONDS: Final = 0.5
-_Result = TypeVar("_Result")
 
 
 class Staging(Protocol):
@@ -154,7 +154,7 @@ class RunCopy:
 
     async def absorb(self) -> Sequence[FileChange]:
         """As `Workplace.absorb`."""
-        return await _to_its_end(self._absorb())
+        return await to_its_end(self._absorb())
 
     async def _absorb(self) -> Sequence[FileChange]:
         async with self._lock:
@@ -193,7 +193,7 @@ class RunCopy:
             await self._remove()
         if self._copy is None:
             self.staging.emit(Phase("copying"))
-            self._copy = await _to_its_end(self._make(needs))
+            self._copy = await to_its_end(self._make(needs))
             said = self._copy.network if self._copy.level != "copy" else f"{self._copy.network}; not sandboxed"
             self.staging.emit(Isolation(self._copy.level, said))
         return self._copy
@@ -239,7 +239,7 @@ class RunCopy:
     async def close(self) -> None:
         """Remove the copy with what was not absorbed."""
         async with self._lock:
-            await _to_its_end(self._remove())
+            await to_its_end(self._remove())
 
     async def _remove(self) -> None:
         copy, self._copy, self._needs = self._copy, None, None
@@ -290,18 +290,3 @@ class _Place:
 
     async def absorb(self) -> Sequence[FileChange]:
         return await self._run.absorb()
-
-
-async def _to_its_end(work: Coroutine[Any, Any, _Result]) -> _Result:
-    """Carry something out also when this is cancelled meanwhile: half of it would lose work, or leave a copy behind."""
-    doing = asyncio.create_task(work)
-    cancelled: asyncio.CancelledError | None = None
-    while not doing.done():
-        try:
-            await asyncio.wait([doing])
-        except asyncio.CancelledError as error:
-            cancelled = error
-    result = doing.result()
-    if cancelled is not None:
-        raise cancelled
-    return result
