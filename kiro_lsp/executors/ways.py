@@ -43,7 +43,18 @@ ANY_HOST: Final = "*"
 _LINES: Final = ("stream", "sandbox_args", "copy_args", "model_args", "resume_args", "copy_env")
 """What is said of a program that is run for one answer: the format of its output, and its arguments."""
 _METER: Final = ("meter", "base_url_env", "base_url_args")
-_PLACE: Final = ("login", "login_files", "network", "hosts", "homes", "guarded", "sandbox_mode", *_LINES, *_METER)
+_PLACE: Final = (
+    "login",
+    "login_files",
+    "continue_command",
+    "network",
+    "hosts",
+    "homes",
+    "guarded",
+    "sandbox_mode",
+    *_LINES,
+    *_METER,
+)
 """What is said of a program's login, and of the place that it works in."""
 
 

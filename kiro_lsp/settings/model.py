@@ -81,6 +81,8 @@ class AgentSettings:
     copy_args: tuple[str, ...] | None = None
     model_args: tuple[str, ...] | None = None
     resume_args: tuple[str, ...] | None = None
+    continue_command: tuple[str, ...] | None = None
+    """How a person opens a `{session}` of it in a terminal."""
     copy_env: Mapping[str, str] | None = None
     meter: MeterKind | None = None
     """The API that the program calls where it is metered: its requests go through a proxy of ours that enforces the cap."""

@@ -37,5 +37,11 @@ PROGRAM_LISTS: Final[tuple[tuple[str, TrustClass, str, str], ...]] = (
     ("copy_args", "X", 'For type "cli": its arguments in a copy without a sandbox.', '["--mode", "accept-edits"]'),
     ("model_args", "X", 'For type "cli": how it is told the {model}.', '["--model", "{model}"]'),
     ("resume_args", "X", 'For type "cli": how it goes on with a {session}.', '["--resume", "{session}"]'),
+    (
+        "continue_command",
+        "X",
+        "The command with which you open a {session} of it in a terminal.",
+        '["claude", "--resume", "{session}"]',
+    ),
 )
 """Lists about an agent's program: name, trust, what it means, an example."""

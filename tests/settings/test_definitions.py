@@ -46,6 +46,7 @@ TRUST_CLASSES = {
         "agents.NAME.api_key", "diagnostics.invisible-characters", "agents.NAME.login_files", "agents.NAME.network",
         "agents.NAME.hosts", "agents.NAME.homes", "agents.NAME.guarded", "agents.NAME.sandbox_mode",
         *(f"agents.NAME.{name}" for name in ("sandbox_args", "copy_args", "model_args", "resume_args", "copy_env")),
+        "agents.NAME.continue_command",
         *(f"agents.NAME.{name}" for name in ("meter", "base_url_env", "base_url_args")),
         "prices.NAME.input", "prices.NAME.output", "prices.NAME.cached", "prices.NAME.cache_write",
     },
