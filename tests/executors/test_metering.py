@@ -350,7 +350,8 @@ async def test_a_program_by_subscription_is_not_led_through_the_proxy(store: Sto
         async with meter.spend("", Usage(1, 1)) as spending:
             await spending.used(Usage(10, 5))
     (report,) = await live.happened(events.UsageReport)
-    assert (report.input_tokens, report.billing, report.turns) == (10, "subscription", 1)  # type: ignore[attr-defined]
+    assert isinstance(report, events.UsageReport)
+    assert (report.input_tokens, report.billing, report.turns) == (10, "subscription", 1)
 
 
 NEEDS: list[tuple[Needs, Callable[[str], Needs]]] = [
