@@ -16,14 +16,14 @@ from typing import Literal
 
 from kiro_lsp import events
 from kiro_lsp.changes import changeset
-from kiro_lsp.engine import faults, verdicts
+from kiro_lsp.engine import checks, faults, verdicts
 from kiro_lsp.engine.resume import Continued, lay_out
 from kiro_lsp.engine.run import RunHandle
 from kiro_lsp.engine.workspace import TaskFile, Workspace
 from kiro_lsp.errors import ExecutorError, KiroError, RunRefused
 from kiro_lsp.events import Phase, RunState
 from kiro_lsp.executors import registry
-from kiro_lsp.executors.protocol import AgentInfo, ExecutorRequest, ExecutorResult, Question
+from kiro_lsp.executors.protocol import AgentInfo, Executor, ExecutorRequest, ExecutorResult, Question
 from kiro_lsp.executors.worker import WorkerPool
 from kiro_lsp.settings import LoadedSettings
 from kiro_lsp.spec.intent import IntentContract
@@ -61,6 +61,8 @@ class StartRun:
     """The command that the change is verified with. None: the configured one; empty: none."""
     continued: Continued | None = None
     """The run that this one goes on from."""
+    executor: Executor | None = None
+    """Who carries it out instead of the agent's own: the person, in the agent's session. That takes as long as it takes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,8 +167,11 @@ class RunJob:
         if with_values:
             options.append((CONSENT_TRUST, "Run and trust project", "allow-always"))
         options.append((CONSENT_CANCEL, "Cancel", "deny"))
+        argv = verdicts.command_of(self.start.verify, asked_for.settings.execution.verify_command)
+        checked = await asyncio.to_thread(checks.offered, workspace.root, argv)
+        named = self.start.agent is not None
         sheet = consent_sheet(
-            handle.agent, handle.record.title, asked_for, with_values, is_named=self.start.agent is not None
+            handle.agent, handle.record.title, asked_for, with_values, is_named=named, checked=checked
         )
         option = await handle.ask(Question("consent", sheet, tuple(options)))
         if option == CONSENT_CANCEL:
@@ -212,9 +217,12 @@ class RunJob:
             redact=handle.redactor.redact,
             resume=resume,
         )
-        async with asyncio.timeout(handle.settings.execution.timeout_seconds) as timeout:
+        seconds = handle.settings.execution.timeout_seconds if self.start.executor is None else None
+        async with asyncio.timeout(seconds) as timeout:
             with handle.time_limit(timeout):
-                executor = await asyncio.to_thread(registry.create, agent, handle.settings, self.workers)
+                executor = self.start.executor
+                if executor is None:
+                    executor = await asyncio.to_thread(registry.create, agent, handle.settings, self.workers)
                 result = await executor.execute(request, handle)
         self._ended(result)
 
@@ -257,9 +265,17 @@ class RunJob:
 
 
 def consent_sheet(
-    agent: AgentInfo, title: str, loaded: LoadedSettings, with_values: bool, *, is_named: bool = True
+    agent: AgentInfo,
+    title: str,
+    loaded: LoadedSettings,
+    with_values: bool,
+    *,
+    is_named: bool = True,
+    checked: str = "",
 ) -> str:
-    """The text of the sheet: every line is something that follows from pressing Run. `is_named`: the person named the agent."""
+    """The text of the sheet: every line is something that follows from pressing Run. `is_named`: the person named the agent;
+    `checked`: what the change is verified with.
+    """
     cost = loaded.settings.cost
     lines = [
         f"Run “{title}” with {agent.label}?",
@@ -279,6 +295,8 @@ def consent_sheet(
     if agent.way != "replay":
         lines.append("Leaves this machine: the task, its spec documents and the files that the agent reads.")
     lines.append("Your files change only after you accept the review.")
+    if checked:
+        lines.append(checked)
     if with_values:
         lines.append("This project asks for:")
         lines += [f"  {value.key} = {value.value}  ({value.source})" for value in loaded.trust_values]

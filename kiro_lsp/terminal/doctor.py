@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import os
 import platform
+import shlex
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import Literal
 
 from kiro_lsp import __version__
+from kiro_lsp.engine.checks import checks_of
 from kiro_lsp.engine.workspace import PROJECT_CONFIG, Workspace, user_config_path
 from kiro_lsp.errors import KiroError, StoreError
 from kiro_lsp.sandbox import programs
@@ -128,6 +130,7 @@ def _project(given: str | None) -> Iterator[Check]:
             yield Check("project", "ok", str(workspace.root))
             yield from _configuration(workspace)
             yield _trust(workspace)
+            yield _verify(workspace)
             yield from _task_files(workspace.root)
             yield from _agents(workspace)
     except StoreError:
@@ -168,6 +171,18 @@ def _trust(workspace: Workspace) -> Check:
     if state == "untrusted":
         return Check("trust", "note", "not asked yet; the first run asks once")
     return Check("trust", "ok", state)
+
+
+def _verify(workspace: Workspace) -> Check:
+    """What changes are verified with, or could be. Nothing of it is run."""
+    configured = workspace.settings().settings.execution.verify_command
+    if configured:
+        return Check("verify", "ok", shlex.join(configured))
+    found = [f"{shlex.join(check.argv)} ({check.why})" for check in checks_of(workspace.root)]
+    if not found:
+        return Check("verify", "note", "no verify command is set, and no check of this project was found")
+    hint = "Set execution.verify_command in kiro.toml, or ask for it in a run: kiro-lsp run PATH TASK --verify"
+    return Check("verify", "note", f"no verify command is set; found here: {', '.join(found)}", hint)
 
 
 def _task_files(root: Path) -> Iterator[Check]:

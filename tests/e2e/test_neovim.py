@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import sys
 import time
@@ -211,3 +212,24 @@ def test_the_lenses_of_a_requirement_follow_the_tasks_in_the_other_window(nvim: 
     nvim.command("doautocmd TextChanged")  # a headless editor is never idle between two requests
     lenses = "return vim.tbl_map(function(lens) return lens.command.title end, vim.lsp.codelens.get(...))"
     until(lambda: nvim.exec_lua(lenses, shown) == ["2 tasks · 2 done"])
+
+
+def test_a_verdict_stands_above_both_sides(nvim: pynvim.Nvim, project: Path) -> None:
+    (project / ".spec-workflow").mkdir()
+    code = "print('FAILED test_greeter.py - it hurts'); raise SystemExit(1)"
+    command = json.dumps([sys.executable, "-c", code])
+    (project / ".spec-workflow/kiro.toml").write_text(f"[execution]\nverify_command = {command}\n", "utf-8")
+    nvim.command(f"edit {project / '.kiro/specs/greeter/tasks.md'}")
+    until(lambda: "▶ Run with Claude" in titles(nvim))
+    nvim.command("call cursor(3, 1)")
+    nvim.command("KiroRun")
+    assert until(lambda: [title for title in titles(nvim) if title == "✗ verify failed"])
+    assert {"Review 1 file", "Accept", "Reject", "Repair"} <= set(titles(nvim))
+    nvim.command("KiroReview")
+    until(lambda: len(nvim.tabpages) == 2)
+    verdict, base, proposed = ("\n".join(window.buffer[:]) + "\n" for window in nvim.current.tabpage.windows)
+    assert verdict.startswith("✗ verify failed: ")
+    assert "it hurts" in verdict
+    assert [base, proposed] == [GREETER, POLITE]
+    nvim.command("KiroAccept")
+    until(lambda: (project / "greeter.py").read_text() == POLITE)

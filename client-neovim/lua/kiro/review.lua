@@ -6,6 +6,7 @@ local M = {}
 ---@field run string
 ---@field revision integer
 ---@field files table[]
+---@field verdict string[] what is known of whether the change was verified, line by line
 ---@field tabs integer[] tab handles
 
 ---@type kiro.Review?
@@ -51,6 +52,40 @@ local function scratch(name, text, like)
   return bufnr
 end
 
+--- What the server says of whether the change was verified, as lines; none where nothing was verified.
+---@param verify any the `verify` of a review
+---@return string[]
+function M.verdict(verify)
+  if type(verify) ~= "table" then
+    return {}
+  end
+  local command, lines = table.concat(verify.command, " "), vim.split(verify.summary, "\n")
+  if type(verify.ok) ~= "boolean" then
+    local what = verify.running and "… verifying: " or "? not verified: "
+    return { what .. command .. (verify.running and "" or ", " .. lines[1]) }
+  end
+  local word = verify.ok and "✓ verified" or "✗ verify failed"
+  local as_of = verify.outdated and (" (as of revision %d: the change has moved on)"):format(verify.revision) or ""
+  lines[1] = ("%s%s: %s, %.1f s: %s"):format(word, as_of, command, verify.seconds, lines[1])
+  return lines
+end
+
+--- The verdict above the two sides, in a window as high as it needs, up to a third of the screen.
+---@param review kiro.Review
+---@param file table
+local function show_verdict(review, file)
+  if #review.verdict == 0 then
+    return
+  end
+  vim.cmd("topleft split")
+  local name = "kiro://verify/" .. review.run .. "/" .. file.path
+  vim.api.nvim_win_set_buf(0, scratch(name, table.concat(review.verdict, "\n"), ""))
+  vim.cmd("diffoff")
+  vim.cmd("resize " .. math.max(1, math.min(#review.verdict, math.floor(vim.o.lines / 3))))
+  vim.api.nvim_win_set_option(0, "winfixheight", true)
+  vim.cmd("wincmd p")
+end
+
 ---@param review kiro.Review
 ---@param file table
 local function show(review, file)
@@ -63,6 +98,7 @@ local function show(review, file)
         vim.cmd("rightbelow vsplit")
         vim.api.nvim_win_set_buf(0, scratch("kiro://proposed/" .. review.run .. "/" .. file.path, proposed, file.path))
         vim.cmd("diffthis")
+        show_verdict(review, file)
         vim.t.kiro_path = file.path
         table.insert(review.tabs, vim.api.nvim_get_current_tabpage())
       end)
@@ -84,11 +120,15 @@ function M.open(run)
       return
     end
     M.close()
-    M.current = { run = run, revision = result.revision, files = result.files, tabs = {} }
+    local verdict = M.verdict(result.verify)
+    M.current = { run = run, revision = result.revision, files = result.files, verdict = verdict, tabs = {} }
     for _, file in ipairs(result.files) do
       if not file.binary then
         show(M.current, file)
       end
+    end
+    if verdict[1] then
+      vim.notify(verdict[1], vim.log.levels.INFO)
     end
     vim.notify(("%d file(s): :KiroAccept, :KiroReject, with ! for the file of this tab"):format(#result.files))
   end, 0)
