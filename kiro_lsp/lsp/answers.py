@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from kiro_lsp.lsp.background import Background
 from kiro_lsp.lsp.documents import Document
-from kiro_lsp.lsp.endpoint import CONTENT_MODIFIED, INVALID_PARAMS, ResponseError
+from kiro_lsp.lsp.endpoint import CONTENT_MODIFIED, INVALID_PARAMS, Raw, ResponseError
 from kiro_lsp.lsp.features import Features, import_all
 from kiro_lsp.lsp.views import Views
 
@@ -65,6 +65,20 @@ class Answers:
             if not _PLACED.isdisjoint(params):
                 break
         raise ResponseError(CONTENT_MODIFIED, "the document changed while the answer was found")
+
+    def known(self, method: str, params: Mapping[str, Any]) -> Raw | None:
+        """What was answered to the same request, if that is still the right answer; None for everything else.
+
+        A pointer that rests, and a client that asks for all again at every turn, cost no more than finding this out.
+        """
+        known = self._features.known.get(method)
+        if known is None:
+            return None
+        try:
+            view = self.views.known(params["textDocument"]["uri"])
+            return known(view, params) if view is not None else None
+        except (KeyError, TypeError):
+            return None
 
     async def _import(self, method: str) -> None:
         """Have a thread import what the handler of a method will; "" stands for everything that pushes."""

@@ -166,6 +166,10 @@ class Server:
             self.endpoint.answer(identifier, None)
         elif method in self._features.methods or method in self._features.workspace_methods:
             if self._backend is not None and not self._unsettled:
+                known = self._backend.answers.known(method, params)
+                if known is not None:
+                    self.endpoint.answer(identifier, known)
+                    return
                 self._inbox.start_now(identifier, self._backend.answers.answer(method, params), self._tasks)
             else:
                 self._inbox.start(identifier, self._feature(method, params), self._tasks)
@@ -352,7 +356,7 @@ class Server:
             document.saved_text = document.text
             if self._backend is not None:
                 self._backend.session.changed(document)
-                self._backend.session.files_changed()
+                self._backend.session.saved(document)
 
     def _did_close(self, params: Mapping[str, Any]) -> None:
         uri = str(params["textDocument"]["uri"])

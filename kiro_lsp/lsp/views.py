@@ -219,16 +219,21 @@ class View:
 
         The same object for as long as nothing in it changed.
         """
-        around = self.views.surroundings
-        kept = self._facts.get(existing)
-        if kept is not None and around.is_fresh(kept[1], kept[2]):
-            return kept[0]
+        known = self.known_facts(existing=existing)
+        if known is not None:
+            return known
+        around, kept = self.views.surroundings, self._facts.get(existing)
         changes, until = around.changes, around.fresh_until
         facts = await self._found(existing=existing)
         if kept is not None and kept[0] == facts:
             facts = kept[0]
         self._facts[existing] = (facts, changes, until)
         return facts
+
+    def known_facts(self, *, existing: bool = False) -> Facts | None:
+        """The same if nothing needs to be looked at again."""
+        kept = self._facts.get(existing)
+        return kept[0] if kept is not None and self.views.surroundings.is_fresh(kept[1], kept[2]) else None
 
     async def _found(self, *, existing: bool) -> Facts:
         parsed, around = await self.parsed(), await self.around()
@@ -322,6 +327,12 @@ class Views:
         for document in self._editor.documents.values():
             document.cache.pop("view", None)
         self.surroundings.forget()
+
+    def known(self, uri: str) -> View | None:
+        """The view of an open document that was asked for before, as its text is now."""
+        document = self._editor.documents.get(uri)
+        view: View | None = document.cache.get("view") if document is not None else None
+        return view
 
     async def of(self, uri: str) -> View | None:
         """The view of a task file or of a document of a spec; None for every other document, and for one out of step."""

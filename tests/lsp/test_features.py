@@ -81,7 +81,7 @@ class Probe:
         self.gate = asyncio.Event()
         self.asked = 0
         methods = {"test/text": self.text, "test/slow": self.slow, "test/raw": self.raw, "test/fails": self.fails}
-        self.features = Features(methods, {"test/all": self.everything}, {"test/text": "none"}, (self.changed,))
+        self.features = Features(methods, {"test/all": self.everything}, {"test/text": "none"}, pushers=(self.changed,))
 
     def text(self, view: View, _params: Any) -> Any:
         return view.text

@@ -6,6 +6,8 @@ A feature module has
   Methods without a document are in `WORKSPACE_METHODS`, their handlers get `(views, params)`;
 - `capabilities(client)`: what it adds to the server's capabilities, merged into those of the others;
 - if it pushes: `changed(view)`, called with every new text of a document, debounced, and when what stands around it changed.
+- if it keeps what it answered: `KNOWN`, method → `known(view, params)`, the answer as bytes if it is still the right one, else
+  None. It is asked first, and must not wait or make anything;
 - if `null` is no answer to one of its methods: `EMPTY`, method → the answer for a document that it has nothing to say of.
 
 `initialize` is answered before anything heavy is imported, so at its top a feature imports nothing but `client` and `aside`;
@@ -24,10 +26,12 @@ if TYPE_CHECKING:
     from types import ModuleType
 
     from kiro_lsp.lsp.client import Client
+    from kiro_lsp.lsp.endpoint import Raw
     from kiro_lsp.lsp.views import View, Views
 
 Handler = Callable[["View", Mapping[str, Any]], Any]
 WorkspaceHandler = Callable[["Views", Mapping[str, Any]], Any]
+Known = Callable[["View", Mapping[str, Any]], "Raw | None"]
 
 
 class Features(NamedTuple):
@@ -36,6 +40,7 @@ class Features(NamedTuple):
     methods: Mapping[str, Handler] = MappingProxyType({})
     workspace_methods: Mapping[str, WorkspaceHandler] = MappingProxyType({})
     empty: Mapping[str, Any] = MappingProxyType({})
+    known: Mapping[str, Known] = MappingProxyType({})
     pushers: tuple[Callable[[View], Awaitable[None]], ...] = ()
     modules: tuple[ModuleType, ...] = ()
 
@@ -67,6 +72,7 @@ def load() -> Features:
     methods: dict[str, Handler] = {}
     workspace_methods: dict[str, WorkspaceHandler] = {}
     empty: dict[str, Any] = {}
+    known: dict[str, Known] = {}
     for module in modules:
         twice = _served(module) & (methods.keys() | workspace_methods.keys())
         if twice:
@@ -74,8 +80,9 @@ def load() -> Features:
         methods.update(getattr(module, "METHODS", {}))
         workspace_methods.update(getattr(module, "WORKSPACE_METHODS", {}))
         empty.update(getattr(module, "EMPTY", {}))
+        known.update(getattr(module, "KNOWN", {}))
     pushers = tuple(module.changed for module in modules if hasattr(module, "changed"))
-    return Features(methods, workspace_methods, empty, pushers, modules)
+    return Features(methods, workspace_methods, empty, known, pushers, modules)
 
 
 def _served(module: ModuleType) -> set[str]:

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from kiro_lsp.lsp.views import View
     from kiro_lsp.spec.navigation.hover import Hovers
 
+    _Sent = tuple[Hovers, dict[tuple[int, int], Raw], dict[tuple[int, int], Raw]]
+    """The hovers, what was answered from them by line and column in characters, and by positions as the client counts."""
+
 _PRICES = "genai_prices.data"
 
 NEEDS = ("kiro_lsp.spec.navigation.hover",)
@@ -28,6 +31,15 @@ def capabilities(_client: Client) -> dict[str, Any]:
     return {"hoverProvider": True}
 
 
+def known(view: View, params: Mapping[str, Any]) -> Raw | None:
+    """What was answered for the same place, while nothing that it was made of has changed."""
+    sent: _Sent | None = view.cache.get(_SENT)
+    if sent is None or view.known_facts() is not sent[0].facts:
+        return None
+    position = params["position"]
+    return sent[2].get((position["line"], position["character"]))
+
+
 async def hover(view: View, params: Mapping[str, Any]) -> Any:
     """Markdown where the client shows it, else plain text; null where there is nothing to say."""
     from kiro_lsp.lsp.endpoint import Raw, dumped
@@ -39,14 +51,16 @@ async def hover(view: View, params: Mapping[str, Any]) -> Any:
     if tasks is None:
         return None
     hovers = await _hovers(tasks)
-    sent: tuple[Hovers, dict[tuple[int, int], Raw]] | None = view.cache.get(_SENT)
-    if sent is None or sent[0] is not hovers or len(sent[1]) >= _SENT_AT_MOST:
-        sent = view.cache[_SENT] = (hovers, {})
+    sent: _Sent | None = view.cache.get(_SENT)
+    if sent is None or sent[0] is not hovers or len(sent[2]) >= _SENT_AT_MOST:
+        sent = view.cache[_SENT] = (hovers, {}, {})
     answer = sent[1].get((line, column))
     if answer is None:
         if view.is_task_file and _PRICES not in sys.modules:  # for the estimate; reading it takes a fifth of a second
             await aside(importlib.import_module, _PRICES)
         answer = sent[1][line, column] = Raw(dumped(_answer(view, hovers, line, column)))
+    if view.is_task_file:
+        sent[2][params["position"]["line"], params["position"]["character"]] = answer
     return answer
 
 
@@ -80,3 +94,4 @@ async def _hovers(view: View) -> Hovers:
 
 
 METHODS = {"textDocument/hover": hover}
+KNOWN = {"textDocument/hover": known}

@@ -9,6 +9,7 @@ from kiro_lsp.lsp.aside import aside
 from kiro_lsp.lsp.client import Client
 
 if TYPE_CHECKING:
+    from kiro_lsp.lsp.endpoint import Raw
     from kiro_lsp.lsp.views import View
     from kiro_lsp.spec.assemble import Parsed
     from kiro_lsp.spec.navigation.tree import Tree
@@ -27,6 +28,11 @@ _TASK: Final = b"17"
 
 def capabilities(_client: Client) -> dict[str, Any]:
     return {"documentSymbolProvider": True, "foldingRangeProvider": True}
+
+
+def known(view: View, _params: Mapping[str, Any]) -> Raw | None:
+    found: Raw | None = view.cache.get(_SYMBOLS)
+    return found
 
 
 async def symbols(view: View, _params: Mapping[str, Any]) -> Any:
@@ -139,4 +145,5 @@ def _widths(view: View) -> list[int]:
 
 
 METHODS = {"textDocument/documentSymbol": symbols, "textDocument/foldingRange": folding}
+KNOWN = {"textDocument/documentSymbol": known}
 EMPTY: dict[str, Any] = {"textDocument/documentSymbol": [], "textDocument/foldingRange": []}

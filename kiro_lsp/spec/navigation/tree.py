@@ -76,8 +76,9 @@ def tree_of(found: Outlined, *, with_tasks: bool = True) -> Tree:
             top = stack[-1]
             if (0 < levels[top] < level) if level else (levels[top] or (parent >= 0 and rows[top] == parent)):
                 break
-            end = _filled(text, line) if end < 0 else end
-            ends[top] = max(lines[top] + 1, end)
+            if end < 0:
+                end = line if not text[line - 1].isspace() else _filled(text, line)
+            ends[top] = end if end > lines[top] else lines[top] + 1
             stack.pop()
         lines.append(line)
         names.append(name)
