@@ -212,6 +212,7 @@ class Engine:
     def _job(self, workspace: Workspace, handle: RunHandle, start: StartRun, task: tasks.Task) -> RunJob:
         async def mark(handle: RunHandle, status: Literal["in-progress", "open"]) -> None:
             if handle.settings.execution.mark_in_progress:
+                self.saved([workspace.root / handle.record.path])
                 await self._settlement(workspace).mark(handle.record, status)
 
         async def review_ready(handle: RunHandle) -> None:
@@ -354,6 +355,9 @@ class Engine:
         """Carry out a settling verb in this process. Raises KiroError."""
         settlement = self._settlement(self.workspace(Path(record.root)))
         run_id = record.run_id
+        if self.handles:
+            touched = (record.path, *settlement.review(run_id).touched())
+            self.saved([Path(record.root) / path for path in touched])
         try:
             match verb:
                 case "accept":
@@ -377,10 +381,17 @@ class Engine:
         """Run a command over what a review would apply; returns when it has begun. Raises RunRefused without a review."""
         await self.verifications.again(self._group, self.store.run(run_id).run_id, argv)
 
+    def saved(self, files: Sequence[Path]) -> None:
+        """Files that the person's editor wrote, or that we are about to: no running agent did."""
+        for handle in self.handles.values():
+            for root in {handle.root, Path(handle.record.root)}:
+                handle.stage.saved(path.relative_to(root).as_posix() for path in files if path.is_relative_to(root))
+
     async def set_status(self, root: Path, path: str | Path, selector: str, status: tasks.TaskStatus) -> str:
         """Write a status by hand. Returns a line for the person; raises KiroError when it cannot be written."""
         workspace = self.workspace(root)
         file, task = await asyncio.to_thread(self._task_in, workspace, path, selector)
+        self.saved([workspace.root / file.path])
         outcome = await self._settlement(workspace).set_status(file.path, tasks.anchor_of(file.tasks, task), status)
         self._changed(workspace.real_root)
         return outcome

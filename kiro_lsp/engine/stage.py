@@ -7,7 +7,7 @@ is only read here. It knows nothing of agents, events or reviews beyond the `Fil
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -121,6 +121,11 @@ class Stage:
                 worked=lambda: faults.point("run.commanded"),
             )
         return self._copy
+
+    def saved(self, paths_: Iterable[str]) -> None:
+        """As `RunCopy.saved`."""
+        if self._copy is not None:
+            self._copy.saved(paths_)
 
     def must_be_clean(self) -> None:
         """Raises ExecutorError once a program of this run wrote outside of its copy."""

@@ -75,7 +75,6 @@ class RunCopy:
     _copy: IsolatedCopy | None = None
     _needs: Needs | None = None
     _places: int = 0
-    _saved: set[str] = field(default_factory=set)
     _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def needs_no_question(self) -> bool:
@@ -93,9 +92,8 @@ class RunCopy:
 
     def saved(self, paths: Iterable[str]) -> None:
         """These root-relative files are written by the person's editor, or by us at their wish: no program did."""
-        self._saved.update(paths)
         if self._copy is not None:
-            self._copy.saved(self._saved)
+            self._copy.saved(paths)
 
     # Commands
 
@@ -201,7 +199,6 @@ class RunCopy:
     async def _make(self, needs: Needs) -> IsolatedCopy:
         # Kept before anybody can be cancelled: a copy that nobody knows would stay.
         self._copy, self._needs = await asyncio.to_thread(self._made, needs), needs
-        self._copy.saved(self._saved)
         return self._copy
 
     def _made(self, needs: Needs) -> IsolatedCopy:

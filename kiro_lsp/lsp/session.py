@@ -134,6 +134,13 @@ class Session:
     def _runs_changed(self, _root: str) -> None:
         self._loop.call_soon_threadsafe(self._forget)
 
+    def saved(self, document: Document) -> None:
+        """A document was written to the disk by the editor, which no running agent is blamed for."""
+        path = convert.file_of(document.uri)
+        if path is not None:
+            self._engine.saved([path])
+        self.files_changed()
+
     def files_changed(self) -> None:
         """Something was saved, or changed on disk."""
         self._forget()
