@@ -27,6 +27,7 @@ MODULE_OF: Final = {
     "mark": "kiro_lsp.terminal.task_files",
     "run": "kiro_lsp.terminal.running",
     "retry": "kiro_lsp.terminal.running",
+    "continue": "kiro_lsp.terminal.continuing",
     "apply": "kiro_lsp.terminal.apply",
     "review": "kiro_lsp.terminal.reviewing",
     "undo": "kiro_lsp.terminal.reviewing",
@@ -43,7 +44,9 @@ MODULE_OF: Final = {
     "demo": "kiro_lsp.demo.driver",
     "completion": "kiro_lsp.terminal.completion",
 }
-"""Verb → the module that has a function of that name."""
+"""Verb → the module that has a function of that name, with `_` behind it where Python has a word of that name."""
+
+_STARTING: Final = frozenset({"run", "retry", "continue"})
 
 _SERVER_FLAGS = (
     "--stdio",
@@ -100,17 +103,17 @@ def _call(parsed: argparse.Namespace) -> int:
     console = Console()
     console.json = bool(getattr(parsed, "json", False))
     try:
-        verb: Verb = getattr(import_module(MODULE_OF[parsed.verb]), parsed.verb)
+        verb: Verb = getattr(import_module(MODULE_OF[parsed.verb]), function_of(parsed.verb))
         return verb(parsed, console)
     except UsageError as error:
         console.refuse(error)
         return 2
     except KiroError as error:
-        console.refuse(error, **({"runId": None} if parsed.verb in ("run", "retry") else {}))
+        console.refuse(error, **({"runId": None} if parsed.verb in _STARTING else {}))
         return 1
     except BrokenPipeError:
         _reader_left()
-        return 1 if parsed.verb in ("run", "retry") else 0  # a run was stopped by that; a list was merely long enough
+        return 1 if parsed.verb in _STARTING else 0  # a run was stopped by that; a list was merely long enough
     except KeyboardInterrupt:
         console.say("Interrupted.")
         return 130
@@ -120,6 +123,13 @@ def _call(parsed: argparse.Namespace) -> int:
             KiroError(f"The system refused{where}: {error.strerror or error}.", hint="Nothing else was changed.")
         )
         return 1
+
+
+def function_of(verb: str) -> str:
+    """The name of a verb's function in its module."""
+    from keyword import iskeyword
+
+    return f"{verb}_" if iskeyword(verb) else verb
 
 
 def _flushed(code: int) -> int:

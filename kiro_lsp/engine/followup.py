@@ -1,4 +1,4 @@
-"""Retry and follow-up: a new run of a run's task that goes on from what it left (resume.py says what that is)."""
+"""Retry, follow-up, going on in a terminal: new runs of a run's task that go on from what it left (see resume.py)."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from kiro_lsp.engine.execute import StartRun
 from kiro_lsp.engine.pick import again
 from kiro_lsp.engine.resume import Continued, about, continued_from, review_of
 from kiro_lsp.errors import RunRefused, UsageError
+from kiro_lsp.executors import ways
+from kiro_lsp.executors.protocol import Executor
 from kiro_lsp.spec import tasks
 from kiro_lsp.store import RunRecord
 
@@ -89,6 +91,52 @@ async def follow_up(
     return await engine.start(
         replace(start, by=by, confirmed=confirmed, trust=trust, allowed_commands=allowed_commands)
     )
+
+
+async def in_terminal(
+    engine: Engine,
+    run_id: str,
+    executor: Executor,
+    *,
+    by: str,
+    trust: Literal["ask", "once", "refuse"] = "ask",
+) -> str:
+    """A new run in which the person works on in the agent's own session; `executor` shows it. Returns its id.
+
+    Raises RunRefused as `Engine.start` and `session_of` do.
+    """
+    record = engine.store.run(run_id)
+    await asyncio.to_thread(session_of, engine, record)
+    continued = await asyncio.to_thread(continued_from, engine.store, record)
+    reason = f"you go on from run {record.run_id} in a terminal"
+    start = _start(record, record.agent, record.model or None, reason, continued)
+    return await engine.start(replace(start, by=by, confirmed=True, trust=trust, executor=executor))
+
+
+def session_of(engine: Engine, record: RunRecord) -> str:
+    """The agent's own session of a run, which a terminal can open. Blocking. Raises RunRefused where there is none."""
+    _ended_or_refuse(record)
+    loaded = engine.workspace(Path(record.root)).settings()
+    known = ways.ways_of(record.agent, loaded.settings) if record.way in ("cli", "acp") else ()
+    opens = any(way.continue_command for way in known)
+    if record.session is None or not opens:
+        label = ways.label_of(record.agent)
+        why = f"{label} by {record.way} has no session that a terminal can open"
+        if opens:
+            why = f"{label} said no session"
+        raise RunRefused(
+            f"Run {record.run_id} cannot be continued in a terminal: {why}.",
+            code="no-session",
+            hint=f"Tell the agent what to change: kiro-lsp review {record.run_id} --comment TEXT",
+        )
+    return record.session
+
+
+def _ended_or_refuse(record: RunRecord) -> None:
+    if record.state in events.LIVE_STATES:
+        raise RunRefused(
+            f"Run {record.run_id} is still {record.state}.", code="busy", hint="Wait for it, or cancel it first."
+        )
 
 
 def _start(

@@ -6,6 +6,7 @@ COMMAND_IDS: tuple[str, ...] = (
     "kiroLsp.runTask",
     "kiroLsp.retryRun",
     "kiroLsp.followUp",
+    "kiroLsp.continueInTerminal",
     "kiroLsp.repairRun",
     "kiroLsp.verifyRun",
     "kiroLsp.applyFromClipboard",

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import shlex
+import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -132,6 +133,16 @@ class Commands:
             by=_BY,
         )
         return await self._started(run_id, token)
+
+    async def continue_in_terminal(self, args: Args, _token: object) -> Any:
+        """What to run in a terminal: a language server has none. A client that can opens one with `command` in `cwd`."""
+        record = self._engine.store.run(_text(args, "runId"))
+        await asyncio.to_thread(followup.session_of, self._engine, record)
+        line = f"kiro-lsp continue {record.run_id}"
+        if not self._reviews.client.is_ours:
+            self._endpoint.notify("window/showMessage", {"type": 3, "message": f"In a terminal: {line}"})
+        command = [sys.executable, "-m", "kiro_lsp", "continue", record.run_id]
+        return {"ok": True, "message": line, "command": command, "cwd": record.root}
 
     async def _comment(self, args: Args) -> None:
         """Ask what shall be different, then have it changed."""
@@ -339,6 +350,7 @@ COMMANDS: Mapping[str, Method] = {
     "kiroLsp.runTask": Commands.run_task,
     "kiroLsp.retryRun": Commands.retry_run,
     "kiroLsp.followUp": Commands.follow_up,
+    "kiroLsp.continueInTerminal": Commands.continue_in_terminal,
     "kiroLsp.repairRun": Commands.repair_run,
     "kiroLsp.verifyRun": Commands.verify_run,
     "kiroLsp.applyFromClipboard": Commands.apply_from_clipboard,

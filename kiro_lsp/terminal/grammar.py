@@ -106,6 +106,11 @@ def _runs(verbs: Any) -> None:
     _run(retry)
     retry.add_argument("--fresh", action="store_true", help="start from zero instead")
     _run_options(retry)
+    carry_on = _verb(
+        verbs, "continue", "open the agent's own session of a run in this terminal, then review what it left"
+    )
+    _run(carry_on)
+    carry_on.add_argument("--trust", action="store_true", help="trust this project for this run, without asking")
     cancel = _verb(verbs, "cancel", "stop a run; what it has staged stays reviewable", json=True)
     _run(cancel)
     answer = _verb(verbs, "answer", "answer a question that a run is waiting on", json=True)

@@ -61,7 +61,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
             )
         )
 
-    return with_engine(lambda engine: _carry_out(engine, start, args, console))
+    return with_engine(lambda engine: carry_out(engine, start, args, console))
 
 
 def verify_asked_for(engine: Engine, root: Path, args: argparse.Namespace) -> tuple[str, ...] | None:
@@ -82,7 +82,7 @@ def retry(args: argparse.Namespace, console: Console) -> int:
             engine, args.run, fresh=args.fresh, by=BY, confirmed=True, trust=trust, allowed_commands=allowed
         )
 
-    return with_engine(lambda engine: _carry_out(engine, start, args, console))
+    return with_engine(lambda engine: carry_out(engine, start, args, console))
 
 
 def follow_up(args: argparse.Namespace, console: Console) -> int:
@@ -108,7 +108,7 @@ def follow_up(args: argparse.Namespace, console: Console) -> int:
             allowed_commands=allowed,
         )
 
-    return with_engine(lambda engine: _carry_out(engine, start, args, console))
+    return with_engine(lambda engine: carry_out(engine, start, args, console))
 
 
 def argv_of(text: str) -> tuple[str, ...]:
@@ -122,17 +122,19 @@ def argv_of(text: str) -> tuple[str, ...]:
     return argv
 
 
-async def _carry_out(
+async def carry_out(
     engine: Engine,
     start: Callable[[Engine, TrustMode], Awaitable[str]],
     args: argparse.Namespace,
     console: Console,
+    view: View | None = None,
 ) -> int:
+    """Start a run, show it in `view`, have its questions answered, and bring its review before the person."""
     async with AsyncExitStack() as stack:
         terminal = None if console.json else stack.enter_context(Terminal.open())
         trust: TrustMode = "once" if args.trust else "ask" if terminal is not None or console.json else "refuse"
         run_id = await start(engine, trust)
-        view = view_for(console)
+        view = view or view_for(console)
         stack.callback(view.close)
         answers = _Answers(engine, run_id, console, view, terminal)
         stack.push_async_callback(answers.close)

@@ -61,7 +61,7 @@ def test_version_imports_nothing_that_costs_time() -> None:
 
 @pytest.mark.parametrize("verb", sorted(MODULE_OF))
 def test_every_verb_has_its_function_and_its_help(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert callable(getattr(import_module(MODULE_OF[verb]), verb))
+    assert callable(getattr(import_module(MODULE_OF[verb]), function_of(verb)))
     assert main([verb, "--help"]) == 0
     assert f"usage: kiro-lsp {verb}" in capsys.readouterr().out
 

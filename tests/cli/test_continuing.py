@@ -1,0 +1,142 @@
+"""`continue`: an agent's own session in the person's terminal, in the copy; what it leaves is reviewed. Through the program."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+if sys.platform == "win32":
+    pytest.skip("pseudo terminals are POSIX", allow_module_level=True)
+
+from tests.support import procs
+from tests.support.terminal import AtTerminal
+
+TASKS = "tasks.md"
+AGENT = '''\
+"""An agent that speaks Claude Code's lines when it is run for one answer, and talks to a person when it is resumed."""
+import json, os, signal, sys, termios
+
+SESSION = "c0ffee00-1111-4222-8333-444455556666"
+if "-p" in sys.argv:
+    sys.stdin.read()
+    for line in (
+        {"type": "system", "subtype": "init", "session_id": SESSION},
+        {"type": "assistant", "session_id": SESSION, "message": {"content": [{"type": "text", "text": "Half done."}]}},
+    ):
+        print(json.dumps(line), flush=True)
+    open("begun.txt", "w").write("by the agent\\n")
+    result = {"type": "result", "subtype": "success", "is_error": False, "session_id": SESSION, "result": "Half done."}
+    print(json.dumps(result), flush=True)
+    sys.exit(0)
+assert sys.argv[1:] == ["--resume", SESSION], sys.argv
+print("tty" if os.isatty(0) and os.isatty(1) else "no tty", os.path.exists("begun.txt"), *os.get_terminal_size())
+signal.signal(signal.SIGINT, lambda *_: print("ctrl-c", flush=True))
+while (said := input("you> ")) != "bye":
+    with open("said.txt", "a") as file:
+        file.write(said + "\\n")
+sys.exit(3)
+'''
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    root, config = tmp_path / "project", tmp_path / "config.toml"
+    agent = Path(os.environ["HOME"]) / ".local" / "bin" / "agent"
+    root.mkdir()
+    (root / TASKS).write_text("- [ ] 1. Do it\n", "utf-8")
+    agent.parent.mkdir(parents=True)
+    agent.write_text(f"#!{sys.executable}\n{AGENT}", "utf-8")
+    agent.chmod(0o755)
+    config.write_text(
+        f"""[agents.helper]
+type = "cli"
+label = "Helper"
+command = "{agent}"
+stream = "claude"
+args = ["-p"]
+billing = "subscription"
+continue_command = ["agent", "--resume", "{{session}}"]
+""",
+        "utf-8",
+    )
+    config.chmod(0o600)
+    monkeypatch.setenv("KIRO_LSP_CONFIG", str(config))
+    monkeypatch.setenv("KIRO_LSP_STATE_DIR", str(tmp_path / "state"))
+    monkeypatch.setenv(procs.NAME, tmp_path.name)
+    return root
+
+
+def program(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "kiro_lsp", *arguments],
+        cwd=root,
+        check=False,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+
+def started(root: Path) -> str:
+    done = program(root, "run", TASKS, "1", "--agent", "helper", "--trust", "--json")
+    assert done.returncode == 0, done.stdout + done.stderr
+    return str(json.loads(done.stdout.splitlines()[-1])["runId"])
+
+
+def newest(root: Path) -> Any:
+    return json.loads(program(root, "runs", "--json").stdout)[0]
+
+
+def test_a_person_works_on_in_the_agents_session_and_what_they_leave_is_reviewed(project: Path) -> None:
+    first = started(project)
+    with AtTerminal("continue", first, "--trust", cwd=project) as terminal:
+        terminal.expect("tty True 120 40")
+        terminal.expect("you> ")
+        terminal.type("hello\n")
+        terminal.expect("you> ")
+        terminal.type("\x03")
+        terminal.expect("ctrl-c")
+        terminal.type("bye\n")
+        terminal.expect("Continued in a terminal. It ended with exit code 3.")
+        terminal.expect("What shall become of it?")
+        terminal.type("a\n")
+        terminal.end()
+    assert (project / "said.txt").read_text("utf-8") == "hello\n"
+    assert (project / "begun.txt").read_text("utf-8") == "by the agent\n"
+    assert (project / TASKS).read_text("utf-8") == "- [x] 1. Do it\n"
+    record = newest(project)
+    assert (record["continues"], record["state"]) == (first, "applied")
+    assert not procs.gone_within(procs.marked(os.environ[procs.NAME]), 2)
+
+
+def test_a_terminal_that_goes_away_ends_the_program_and_keeps_what_it_did(project: Path) -> None:
+    first = started(project)
+    with AtTerminal("continue", first, "--trust", cwd=project) as terminal:
+        terminal.expect("you> ")
+        terminal.type("kept?\n")
+        terminal.expect("you> ")
+    assert not procs.gone_within(procs.marked(os.environ[procs.NAME]), 2)
+    record = newest(project)
+    assert (record["continues"], record["state"]) == (first, "interrupted")
+    shown = json.loads(program(project, "review", record["runId"], "--json").stdout)
+    assert "begun.txt" in [file["path"] for file in shown["files"]]
+    assert not (project / "said.txt").exists()
+
+
+def test_without_a_terminal_or_a_session_it_says_what_to_do_instead(project: Path) -> None:
+    first = started(project)
+    done = program(project, "continue", first)
+    assert done.returncode == 2
+    assert "review RUN --comment" in done.stderr
+    config = Path(os.environ["KIRO_LSP_CONFIG"])
+    config.write_text("".join(line for line in config.open() if "continue_command" not in line), "utf-8")
+    with AtTerminal("continue", first, "--trust", cwd=project) as terminal:
+        terminal.expect("Helper by cli has no session that a terminal can open")
+        assert terminal.end() == 1
