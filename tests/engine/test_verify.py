@@ -123,7 +123,7 @@ WAITS = "import signal, sys; signal.signal(signal.SIGUSR1, lambda *_: sys.exit()
 async def alive(command: Sequence[str]) -> int:
     """The process of a command, as soon as there is one."""
     async with asyncio.timeout(30):
-        while not (found := {pid for pid in running(command) if WAITS not in command or _waits(pid)}):
+        while not (found := {pid for pid in running(command) if "SIGUSR1" not in command[-2] or _waits(pid)}):
             await asyncio.sleep(0.01)
     return min(found)
 
