@@ -19,7 +19,7 @@ from kiro_lsp.changes import changeset
 from kiro_lsp.engine import checks, faults, verdicts
 from kiro_lsp.engine.resume import Continued, lay_out
 from kiro_lsp.engine.run import RunHandle
-from kiro_lsp.engine.workspace import TaskFile, Workspace
+from kiro_lsp.engine.workspace import TaskFile, Workspace, command_digest
 from kiro_lsp.errors import ExecutorError, KiroError, RunRefused
 from kiro_lsp.events import Phase, RunState
 from kiro_lsp.executors import registry
@@ -35,6 +35,13 @@ log = logging.getLogger(__name__)
 TrustMode = Literal["ask", "once", "refuse"]
 
 CONSENT_RUN, CONSENT_TRUST, CONSENT_CANCEL = "run", "run-trust", "cancel"
+
+_UNCAPPED_OPTIONS: tuple[tuple[str, str, events.OptionKind], ...] = (
+    (CONSENT_RUN, "Run", "allow-once"),
+    ("always", "Always in this project", "allow-always"),
+    (CONSENT_CANCEL, "Cancel", "deny"),
+)
+_NOT_CAPPED = "It is paid by use, and what it spends can be neither seen nor limited while it works."
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,9 +163,13 @@ class RunJob:
             workspace.grant(asked_for.digest, once=True)
             untrusted = False
         wants_sheet = asked_for.settings.safety.require_confirmation and not self.start.confirmed
+        shown = None
         if untrusted or (wants_sheet and not await asyncio.to_thread(workspace.consented)):
+            shown = handle.agent
             await self._ask_consent(asked_for, untrusted)
         await self.arm(handle)
+        if not handle.agent.capped and handle.agent != shown:
+            await self._confirm_uncapped()
 
     async def _ask_consent(self, asked_for: LoadedSettings, untrusted: bool) -> None:
         workspace, handle = self.workspace, self.handle
@@ -181,6 +192,21 @@ class RunJob:
         if untrusted:
             await asyncio.to_thread(workspace.grant, asked_for.digest, once=not lasting)
         await asyncio.to_thread(workspace.remember_consent, lasting=lasting)
+
+    async def _confirm_uncapped(self) -> None:
+        """An agent that spends money without a limit of ours is confirmed by itself: for this run, or for the project."""
+        handle = self.handle
+        argv = ("without a cap", handle.agent.name, handle.agent.way)
+        digest = command_digest(argv, "", {})
+        if digest in handle.allowed_digests:
+            return
+        title = f"{handle.agent.label} by {handle.agent.way} is not capped. {_NOT_CAPPED} Run it?"
+        option = await handle.ask(Question("spend", title, _UNCAPPED_OPTIONS))
+        if option == CONSENT_CANCEL:
+            handle.cancelled_by = handle.cancelled_by or "consent"
+            raise asyncio.CancelledError
+        if option == "always":
+            await asyncio.wrap_future(handle.store.allow_argv(handle.record.root, digest, argv))
 
     # Execution
 
@@ -288,6 +314,8 @@ def consent_sheet(
         )
     if agent.way == "replay":
         lines.append("RECORDED: it plays back a recorded run. Nothing leaves this machine and nothing is charged.")
+    elif not agent.capped:
+        lines.append(f"Cost: not capped. {_NOT_CAPPED}")
     elif agent.billing == "metered":
         lines.append(f"Cost: at most ${cost.max_cost_per_run} for this run, ${cost.max_cost_per_day} a day.")
     else:

@@ -31,6 +31,7 @@ from kiro_lsp.errors import BudgetExceeded
 from kiro_lsp.executors.http_server import BadRequest, Request, read_request, write_chunk, write_head, write_whole
 from kiro_lsp.executors.metering_wires import WIRES, Answer, CannotBound, Conversations, Report, Wire
 from kiro_lsp.executors.protocol import Needs, RunContext, Spend
+from kiro_lsp.executors.ways import can_cap
 from kiro_lsp.settings import AgentSettings
 from kiro_lsp.settings.providers import DEFAULT_ENDPOINTS
 
@@ -86,22 +87,15 @@ class _Counted:
         """Charged already."""
 
 
-def can_cap(agent: AgentSettings) -> bool:
-    """Whether a cap in dollars holds for an agent's program: it is not metered, or can be led through the proxy."""
-    return agent.billing != "metered" or (
-        agent.meter in WIRES and (agent.base_url_env is not None or bool(agent.base_url_args))
-    )
-
-
 @asynccontextmanager
 async def metered(run: RunContext, agent: AgentSettings, environ: Mapping[str, str]) -> AsyncIterator[Meter]:
     """Count what a program spends, and stop it at the cap. `environ` is what the program was to be given: an address in it
     is where the proxy leads to. Raises BudgetExceeded at the end when a request was refused.
     """
-    if agent.billing != "metered" or not can_cap(agent):
+    if agent.billing != "metered" or agent.meter is None or not can_cap(agent):
         yield Meter(run)
         return
-    proxy = _Proxy(run, agent, WIRES[agent.meter or ""], _upstream(agent, environ))
+    proxy = _Proxy(run, agent, WIRES[agent.meter], _upstream(agent, environ))
     async with proxy.open() as port:
         place = f"127.0.0.1:{port}"
         url = f"http://{place}{urlsplit(proxy.upstream).path.rstrip('/')}"

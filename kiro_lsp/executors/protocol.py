@@ -317,3 +317,5 @@ class AgentInfo:
     """All ways behind the name, in the order of preference."""
     traces: tuple[str, ...] = ()
     """What for this agent lies in the project's root: `.claude`, `GEMINI.md`, `AGENTS.md`. It decides nothing."""
+    capped: bool = True
+    """No request starts that could pass the cap. False: it is paid by use, and only its own word says how much."""

@@ -21,7 +21,7 @@ from kiro_lsp.errors import ExecutorError, RunRefused
 from kiro_lsp.events import Way
 from kiro_lsp.executors.detection import NOTHING, Found, Places, Server
 from kiro_lsp.executors.protocol import AgentInfo, Executor, WayInfo
-from kiro_lsp.executors.ways import PROGRAMS, address_of, key_of, moved_to, names_in, ways_of
+from kiro_lsp.executors.ways import PROGRAMS, address_of, can_cap, key_of, moved_to, names_in, ways_of
 from kiro_lsp.executors.ways import TRIAL as TRIAL  # noqa: PLC0414  # these belong to what a registry answers
 from kiro_lsp.executors.ways import environ_of as environ_of  # noqa: PLC0414
 from kiro_lsp.executors.ways import known_builtins as known_builtins  # noqa: PLC0414
@@ -161,7 +161,10 @@ def _info(ways: Sequence[AgentSettings], secrets: Secrets, found: Found) -> Agen
             way.type or "unknown",
             _WAY.get(way.type or "", "api"),
             way.command if way.type in PROGRAMS else None,
-            *state,
+            state[0],
+            state[1]
+            if can_cap(way)
+            else f"{state[1]}; not capped: it is paid by use, and its spending cannot be limited",
             _version(way, secrets, found),
             number == used and state[0],
         )
@@ -180,6 +183,7 @@ def _info(ways: Sequence[AgentSettings], secrets: Secrets, found: Found) -> Agen
         version=way.version,
         ways=listed,
         traces=() if way.way == "replay" else (*found.traces.get(agent.name, ()), *found.traces.get("", ())),
+        capped=can_cap(agent),
     )
 
 

@@ -162,6 +162,17 @@ def names_in(settings: Settings) -> list[str]:
     return sorted({*known_builtins(), *settings.agents}, key=lambda name: (_builtin_order(name), name))
 
 
+def can_cap(agent: AgentSettings) -> bool:
+    """Whether a cap in dollars can be kept for an agent: it is not metered, its requests are made by us, or its program can be
+    led through the metering proxy.
+    """
+    return (
+        agent.billing != "metered"
+        or agent.type not in PROGRAMS
+        or (agent.meter is not None and (agent.base_url_env is not None or bool(agent.base_url_args)))
+    )
+
+
 def _gets_no_key(agent: AgentSettings) -> bool:
     return agent.type in PROGRAMS and agent.billing != "metered"
 

@@ -73,3 +73,19 @@ def test_checks_are_found_by_what_lies_in_a_project(root: Path, files: dict[str,
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_text(text, "utf-8")
     assert [shlex.join(check.argv) for check in checks_of(root)] == expected
+
+
+PROGRAM = "[agents.paid]\ntype = 'cli'\ncommand = 'paid'\nbilling = 'metered'\n"
+
+
+@pytest.mark.parametrize(
+    ("toml", "capped"), [(PROGRAM, False), (PROGRAM + "meter = 'anthropic'\nbase_url_env = 'URL'\n", True)]
+)
+def test_a_program_whose_spending_cannot_be_limited_is_labelled(toml: str, capped: bool) -> None:
+    loaded = load_settings(Sources(user_toml=toml), trusted=True)
+    paid = registry.named(registry.agents(loaded.settings, loaded.secrets), "paid")
+    sheet = consent_sheet(paid, "Greet", loaded, with_values=False)
+    assert paid.capped is capped
+    assert ("not capped" in paid.reason) is not capped
+    assert ("Cost: not capped." in sheet) is not capped
+    assert ("Cost: at most $2" in sheet) is capped

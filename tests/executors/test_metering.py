@@ -18,8 +18,9 @@ from kiro_lsp import events
 from kiro_lsp.budget import NANO, Usage, cost_nano
 from kiro_lsp.errors import BudgetExceeded
 from kiro_lsp.executors import metering
-from kiro_lsp.executors.metering import Meter, can_cap, metered
+from kiro_lsp.executors.metering import Meter, metered
 from kiro_lsp.executors.protocol import Needs
+from kiro_lsp.executors.ways import can_cap
 from kiro_lsp.settings import AgentSettings, CostSettings
 from kiro_lsp.store import Store
 from tests.support.anthropic_server import AnthropicServer
@@ -82,7 +83,7 @@ def provider(wire: str) -> Iterator[ProviderServer]:
 
 def agent_of(wire: str, provider: ProviderServer, **more: Any) -> AgentSettings:
     base = {"meter": METERS[wire], "base_url_env": "THE_URL", "endpoint": provider.url}
-    return AgentSettings("fake", **{"billing": "metered", "max_tokens": 500, **base, **more})
+    return AgentSettings("fake", **{"type": "cli", "billing": "metered", "max_tokens": 500, **base, **more})
 
 
 async def post(meter: Meter, wire: str, body: Json | None = None, target: str = "") -> httpx2.Response:
@@ -333,12 +334,13 @@ AGENTS: list[tuple[Mapping[str, Any], bool]] = [
     ({"base_url_env": "X"}, False),
     ({"billing": "subscription"}, True),
     ({"billing": "local"}, True),
+    ({"type": "anthropic-api"}, True),
 ]
 
 
 @pytest.mark.parametrize(("fields", "expected"), AGENTS)
 def test_which_programs_can_be_capped(fields: Mapping[str, Any], expected: bool) -> None:
-    assert can_cap(AgentSettings("fake", **{"billing": "metered", **fields})) is expected
+    assert can_cap(AgentSettings("fake", **{"type": "cli", "billing": "metered", **fields})) is expected
 
 
 async def test_a_program_by_subscription_is_not_led_through_the_proxy(store: Store, tmp_path: Path) -> None:
