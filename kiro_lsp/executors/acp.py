@@ -16,6 +16,7 @@ from kiro_lsp.budget import Usage
 from kiro_lsp.errors import ErrorKind, ExecutorError
 from kiro_lsp.events import Phase
 from kiro_lsp.executors import brief
+from kiro_lsp.executors.metering import Meter, metered
 from kiro_lsp.executors.program_failures import Program
 from kiro_lsp.executors.protocol import ExecutorRequest, ExecutorResult, RunContext, StopReason
 from kiro_lsp.executors.ways import needs_of
@@ -56,28 +57,29 @@ class AcpExecutor:
         agent = request.agent or self._agent
         texts = _texts(request)  # a request without a task starts nothing
         program = Program.of(agent, request.redact)
-        async with run.workplace(needs_of(agent)) as place:
+        environ = {**agent.env, **(request.environ or self._environ)}
+        async with metered(run, agent, environ) as meter, run.workplace(meter.needs(needs_of(agent))) as place:
             run.emit(Phase("starting", program.label))
-            argv = (program.command, *(agent.args or ()))
-            environ = {**agent.env, **(request.environ or self._environ)}
+            argv = (program.command, *(agent.args or ()), *meter.args)
+            environ = {**environ, **meter.environ}
             async with acp_session.opened(run, place, program, argv, environ, patience=self._patience) as session:
                 resume = request.resume.session_id if request.resume is not None else None
                 await session.begin(resume=resume, model=agent.model or "", mode=agent.sandbox_mode)
                 if session.resumed:
                     texts = (brief.resumed_text(request, in_session=True),)
-                return await carried_out(session, agent, request, run, texts)
+                return await carried_out(session, agent, request, texts, meter)
 
 
 async def carried_out(
-    session: AcpSession, agent: AgentSettings, request: ExecutorRequest, run: RunContext, texts: tuple[str, ...]
+    session: AcpSession, agent: AgentSettings, request: ExecutorRequest, texts: tuple[str, ...], meter: Meter
 ) -> ExecutorResult:
     """One turn in an open session, counted, and what came of it. Raises ExecutorError."""
     redact = request.redact or str
-    if agent.billing == "metered" and request.settings is not None:
+    if agent.billing == "metered" and not meter.counts and request.settings is not None:
         session.cost_cap = float(request.settings.cost.max_cost_per_run)
-    run.emit(Phase("thinking"))
-    # What a program asks its provider for cannot be seen before: nothing is reserved, what it used is charged at its end.
-    async with run.spend(agent.model or session.model, Usage()) as spending:
+    session.updates.doing(Phase("thinking"))
+    # What a program asks its provider for, only a proxy sees: else nothing is reserved, and what it used charged at its end.
+    async with meter.spend(agent.model or session.model, Usage()) as spending:
         ended = await session.prompt([redact(text) for text in texts])
         if ended.usage is not None:
             await spending.used(ended.usage)

@@ -29,6 +29,7 @@ from kiro_lsp.executors.acp_updates import Updates, usage_of
 from kiro_lsp.executors.acp_wire import Answered, Frames, Gone, Refused, Wire
 from kiro_lsp.executors.program_failures import Program, failed, kind_of, not_logged_in
 from kiro_lsp.executors.protocol import RunContext, Workplace
+from kiro_lsp.sandbox import paths
 from kiro_lsp.sandbox.processes import Conversation
 
 CANCEL_SECONDS: Final = 0.4
@@ -119,6 +120,7 @@ class AcpSession:
         self._options: Mapping[str, Any] = {}
         self._patience = patience
         self._dirty = False
+        self._looking = asyncio.Lock()
         self._absorbing: asyncio.Task[None] | None = None
         self._broken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._handlers = {
@@ -347,6 +349,8 @@ class AcpSession:
 
     async def _read(self, params: Mapping[str, Any]) -> dict[str, Any]:
         path = self._relative(params)
+        if paths.holds_secrets(path):
+            raise Refused(f"{path} may hold secrets and is not given to agents.")
         await self._absorbed()
         try:
             text = (await self._run.read(path)).decode("utf-8")
@@ -399,15 +403,16 @@ class AcpSession:
 
     async def _absorbed(self) -> None:
         """Stage what has changed on the disk, if anything may have. What forbids it ends the turn."""
-        if not self._dirty:
-            return
-        self._dirty = False
-        try:
-            self.changed_files.update(change.path for change in await self._place.absorb())
-        except KiroError as error:
-            if not self._broken.done():
-                self._broken.set_exception(error)
-                self._broken.exception()  # whoever waits for the turn raises it; there may be nobody any more
+        async with self._looking:
+            if not self._dirty:
+                return
+            self._dirty = False
+            try:
+                self.changed_files.update(change.path for change in await self._place.absorb())
+            except KiroError as error:
+                if not self._broken.done():
+                    self._broken.set_exception(error)
+                    self._broken.exception()  # whoever waits for the turn raises it; there may be nobody any more
 
 
 class _Turned(Exception):

@@ -116,7 +116,7 @@ class Updates:
             text = text[: max(0, TEXT_BYTES - before)] + "\n[the agent says more; it is not shown]\n"
         if kind is Chunk:
             self.said = (self.said + text)[-_SUMMARY:]
-            self._doing(Phase("thinking"))
+            self.doing(Phase("thinking"))
         self.emit(kind(text))
 
     def _call(self, update: Json) -> None:
@@ -140,10 +140,10 @@ class Updates:
         call.shown = tool
         if call.status == "in_progress" or (call.status == "pending" and (call.path or call.command)):
             what = call.path or call.command or call.title or None
-            self._doing(Phase("running" if call.kind in _RUNS else _DOING.get(call.kind, "thinking"), what))
+            self.doing(Phase("running" if call.kind in _RUNS else _DOING.get(call.kind, "thinking"), what))
         self.emit(tool)
 
-    def _doing(self, phase: Phase) -> None:
+    def doing(self, phase: Phase) -> None:
         if phase != self._phase:
             self._phase = phase
             self.emit(phase)
