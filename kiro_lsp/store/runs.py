@@ -33,6 +33,26 @@ _COLUMNS: Final = (
     " (SELECT count(*) FROM changes WHERE changes.run_id = runs.run_id) AS files, revision, intent,"
     " session, continues"
 )
+_FIELDS: Final = (
+    *(
+        "run_id",
+        "root",
+        "path",
+        "task_key",
+        "title",
+        "agent",
+        "way",
+        "model",
+        "billing",
+        "state",
+        "started_at",
+        "anchor",
+    ),
+    *("task_id", "owner", "replay", "reason", "note", "ended_at", "cost"),
+    *("input_tokens", "output_tokens", "cached_tokens", "turns", "charged", "files", "revision", "intent"),
+    *("session", "continues"),
+)
+"""What those columns are in a `RunRecord`."""
 _UPDATABLE: Final = frozenset({"agent", "way", "model", "billing", "intent", "note", "reason"})
 
 
@@ -306,56 +326,17 @@ def _envelopes(rows: Sequence[Sequence[Any]]) -> list[Envelope]:
 
 
 def _record(row: Sequence[Any]) -> RunRecord:
-    (
-        run_id,
-        root,
-        path,
-        task_key,
-        title,
-        agent,
-        way,
-        model,
-        billing,
-        state,
-        started_at,
-        anchor,
-        task_id,
-        owner,
-        replay,
-    ) = row[:15]
-    (reason, note, ended_at, cost, *counted, charged, files, revision, intent, session, continues) = row[15:]
-    input_tokens, output_tokens, cached_tokens, turns = counted
-    return RunRecord(
-        run_id=run_id,
-        root=root,
-        path=path,
-        task_key=task_key,
-        title=title,
-        agent=agent,
-        way=way,
-        model=model,
-        billing=billing,
-        state=state,
-        started_at=started_at,
-        anchor=_load_anchor(anchor),
-        task_id=task_id,
-        owner=None if owner is None else load_owner(owner),
-        replay=bool(replay),
-        reason=reason,
-        note=note,
-        ended_at=ended_at,
-        cost=_cost(cost, charged, state),
-        input_tokens=input_tokens,
-        output_tokens=output_tokens,
-        cached_tokens=cached_tokens,
-        turns=turns,
-        charged=from_nano(charged),
-        files=files,
-        revision=revision,
-        intent=None if intent is None else load(intent),
-        session=session,
-        continues=continues,
-    )
+    values: dict[str, Any] = dict(zip(_FIELDS, row, strict=True))
+    owner, intent, charged = values["owner"], values["intent"], values["charged"]
+    values |= {
+        "anchor": _load_anchor(values["anchor"]),
+        "owner": None if owner is None else load_owner(owner),
+        "replay": bool(values["replay"]),
+        "cost": _cost(values["cost"], charged, values["state"]),
+        "charged": from_nano(charged),
+        "intent": None if intent is None else load(intent),
+    }
+    return RunRecord(**values)
 
 
 def _cost(reported: str | None, charged: int, state: RunState) -> str | None:
