@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from kiro_lsp import __version__
-from kiro_lsp.cli import MODULE_OF, build_parser, main
+from kiro_lsp.cli import MODULE_OF, build_parser, function_of, main
 
 HEAVY = {
     "asyncio",
