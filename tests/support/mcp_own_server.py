@@ -9,6 +9,7 @@ never answers, `flood` writes without end, `dies` ends at the first call, `newes
 
 from __future__ import annotations
 
+import asyncio
 import os
 import sys
 import time
@@ -89,7 +90,7 @@ async def fail(prompt: str) -> str:
 async def hang(prompt: str, ctx: Context[Any]) -> str:
     Path("begun.txt").write_text("begun\n", "utf-8")
     await ctx.report_progress(1, None, "hanging")
-    time.sleep(3600)
+    await asyncio.to_thread(time.sleep, 3600)
     return ""
 
 
