@@ -1,4 +1,7 @@
-"""As much of an HTTP/1.1 server as a proxy on the loopback needs: requests in, answers out, whole or in chunks."""
+"""The server's side of one HTTP/1.1 connection of a proxy on the loopback: requests in, answers out, whole or as they come.
+
+The protocol is h11's; here are the stream, the bounds, and what a proxy refuses.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +9,13 @@ import asyncio
 import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
-from http import HTTPStatus
 from typing import Final
 
+import h11
+
 BODY_LIMIT: Final = 64 * 1024 * 1024
+_READ: Final = 64 * 1024
+_HEAD_LIMIT: Final = 64 * 1024
 
 
 class BadRequest(Exception):
@@ -29,82 +35,85 @@ class Request:
     body: bytes
     """Decoded, if it was compressed."""
 
-    def header(self, name: str) -> str:
-        return next((value for key, value in self.headers if key == name), "")
 
-    @property
-    def keeps_open(self) -> bool:
-        return self.header("connection").lower() != "close"
+class Caller:
+    """A client that is connected."""
 
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader, self._writer = reader, writer
+        self._connection = h11.Connection(h11.SERVER, max_incomplete_event_size=_HEAD_LIMIT)
 
-async def read_request(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> Request | None:
-    """The next request, None when the connection has ended. Raises BadRequest, EOFError, OSError."""
-    try:
-        head = await reader.readuntil(b"\r\n\r\n")
-    except asyncio.IncompleteReadError as ended:
-        if ended.partial:
-            raise
-        return None
-    except asyncio.LimitOverrunError as error:
-        raise BadRequest(431, "The headers are too long.") from error
-    first, *lines = head.decode("latin-1").split("\r\n")[:-2]
-    parts = first.split(" ")
-    if len(parts) != 3 or not parts[2].startswith("HTTP/1.") or not parts[1].startswith("/"):
-        raise BadRequest(400, f"Not a request that is understood: {first[:100]!r}.")
-    pairs = (line.partition(":") for line in lines)
-    headers = tuple((name.strip().lower(), value.strip()) for name, _, value in pairs)
-    request = Request(parts[0], parts[1], headers, b"")
-    if request.header("upgrade"):
-        raise BadRequest(426, "The connection cannot be changed to another protocol.")
-    if request.header("expect").lower() == "100-continue":
-        writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-    if "chunked" in request.header("transfer-encoding").lower():
-        body = await _chunks(reader)
-    else:
-        length = request.header("content-length") or "0"
-        if not length.isdigit() or int(length) > BODY_LIMIT:
+    async def request(self) -> Request | None:
+        """The next request, None when the connection has ended. Raises BadRequest, EOFError, OSError."""
+        if self._connection.our_state is h11.MUST_CLOSE:
+            return None
+        if self._connection.our_state is h11.DONE:
+            self._connection.start_next_cycle()
+        head = await self._event()
+        if not isinstance(head, h11.Request):
+            return None
+        headers = tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in head.headers)
+        named = dict(headers)
+        target = head.target.decode("latin-1")
+        if not target.startswith("/"):
+            raise BadRequest(400, f"Not an address on this server: {target[:100]!r}.")
+        if "upgrade" in named:
+            raise BadRequest(426, "The connection cannot be changed to another protocol.")
+        if int(named.get("content-length", "0")) > BODY_LIMIT:
             raise BadRequest(413, "The body is too long.")
-        body = await reader.readexactly(int(length))
-    return Request(parts[0], parts[1], headers, _decoded(body, request.header("content-encoding")))
+        if self._connection.they_are_waiting_for_100_continue:
+            await self._send(h11.InformationalResponse(status_code=100, headers=[]))
+        body = _decoded(await self._body(), named.get("content-encoding", ""))
+        return Request(head.method.decode("latin-1"), target, headers, body)
 
+    async def _body(self) -> bytes:
+        body = bytearray()
+        while isinstance(event := await self._event(), h11.Data):
+            body += event.data
+            if len(body) > BODY_LIMIT:
+                raise BadRequest(413, "The body is too long.")
+        if isinstance(event, h11.ConnectionClosed):
+            raise EOFError
+        return bytes(body)
 
-def write_head(writer: asyncio.StreamWriter, status: int, headers: Iterable[tuple[str, str]]) -> None:
-    try:
-        phrase = HTTPStatus(status).phrase
-    except ValueError:
-        phrase = "Unknown"
-    lines = [f"HTTP/1.1 {status} {phrase}", *(f"{name}: {value}" for name, value in headers)]
-    writer.write(("\r\n".join(lines) + "\r\n\r\n").encode("latin-1"))
-
-
-async def write_chunk(writer: asyncio.StreamWriter, data: bytes) -> None:
-    """A piece of a body that was announced as chunked; b"" ends it."""
-    writer.write(b"%x\r\n%s\r\n" % (len(data), data))
-    await writer.drain()
-
-
-async def write_whole(writer: asyncio.StreamWriter, status: int, body: bytes, *headers: tuple[str, str]) -> None:
-    write_head(writer, status, [("content-type", "application/json"), ("content-length", str(len(body))), *headers])
-    writer.write(body)
-    await writer.drain()
-
-
-async def _chunks(reader: asyncio.StreamReader) -> bytes:
-    body = bytearray()
-    while True:
-        line = await reader.readuntil(b"\r\n")
+    async def _event(self) -> h11.Event:
         try:
-            size = int(line.partition(b";")[0], 16)
-        except ValueError as error:
-            raise BadRequest(400, "A chunk has no size.") from error
-        if size < 0 or len(body) + size > BODY_LIMIT:
-            raise BadRequest(413, "The body is too long.")
-        if size == 0:
-            while await reader.readuntil(b"\r\n") != b"\r\n":
-                pass
-            return bytes(body)
-        body += await reader.readexactly(size)
-        await reader.readexactly(2)
+            while (event := self._connection.next_event()) is h11.NEED_DATA:
+                self._connection.receive_data(await self._reader.read(_READ))
+        except h11.RemoteProtocolError as error:
+            if self._reader.at_eof():
+                raise EOFError from error
+            raise BadRequest(error.error_status_hint, f"Not a request that is understood: {error}.") from error
+        if event is h11.PAUSED:
+            raise BadRequest(400, "A request came before the last one was answered.")
+        assert not isinstance(event, type)
+        return event
+
+    async def begin(self, status: int, headers: Iterable[tuple[str, str]]) -> None:
+        """The head of an answer; its body follows piece by piece, and `end`."""
+        await self._send(h11.Response(status_code=status, headers=list(headers)))
+
+    async def piece(self, data: bytes) -> None:
+        await self._send(h11.Data(data=data))
+
+    async def end(self) -> None:
+        await self._send(h11.EndOfMessage())
+
+    async def answer(self, status: int, body: bytes, *headers: tuple[str, str]) -> None:
+        """A whole answer in JSON."""
+        sizes = [("content-type", "application/json"), ("content-length", str(len(body)))]
+        await self.begin(status, [*sizes, *headers])
+        await self.piece(body)
+        await self.end()
+
+    async def _send(self, event: h11.Event) -> None:
+        try:
+            data = self._connection.send(event)
+        except h11.LocalProtocolError as error:  # the client is gone, or broke off in the middle
+            raise ConnectionError(str(error)) from error
+        if data:
+            self._writer.write(data)
+            await self._writer.drain()
 
 
 def _decoded(body: bytes, encoding: str) -> bytes:

@@ -28,7 +28,7 @@ import orjson
 
 from kiro_lsp.budget import Usage
 from kiro_lsp.errors import BudgetExceeded
-from kiro_lsp.executors.http_server import BadRequest, Request, read_request, write_chunk, write_head, write_whole
+from kiro_lsp.executors.http_server import BadRequest, Caller, Request
 from kiro_lsp.executors.metering_wires import WIRES, Answer, CannotBound, Conversations, Report, Wire
 from kiro_lsp.executors.protocol import Needs, RunContext, Spend
 from kiro_lsp.executors.ways import can_cap
@@ -159,30 +159,29 @@ class _Proxy:
             log.error("a request of a metered program could not be handled", exc_info=error)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        caller = Caller(reader, writer)
         try:
-            while (request := await read_request(reader, writer)) is not None:
-                await self._answer(request, writer)
-                if not request.keeps_open:
-                    break
+            while (request := await caller.request()) is not None:
+                await self._answer(request, caller)
         except BadRequest as problem:
             with contextlib.suppress(OSError):
-                await self._say(writer, self.wire.refusal(problem.status, str(problem), budget=False))
+                await self._say(caller, self.wire.refusal(problem.status, str(problem), budget=False))
         except (OSError, EOFError):
             pass  # the program has gone; what it had asked for is charged
         finally:
             writer.close()
 
-    async def _answer(self, request: Request, writer: asyncio.StreamWriter) -> None:
+    async def _answer(self, request: Request, caller: Caller) -> None:
         match self.wire.kind(request.method, request.target):
             case "free":
-                await self._pass_on(request, request.body, writer, None)
+                await self._pass_on(request, request.body, caller, None)
             case "metered":
-                await self._metered(request, writer)
+                await self._metered(request, caller)
             case _:
                 why = f"{request.method} {urlsplit(request.target).path} is not passed on: its cost is not known."
-                await self._say(writer, self.wire.refusal(404, why, budget=False))
+                await self._say(caller, self.wire.refusal(404, why, budget=False))
 
-    async def _metered(self, request: Request, writer: asyncio.StreamWriter) -> None:
+    async def _metered(self, request: Request, caller: Caller) -> None:
         body, most = self._bounded(request)
         pieces, an_hour = self.wire.pieces(body), self.wire.kept_an_hour(body)
         tokens = self._conversations.at_most(pieces)
@@ -191,14 +190,14 @@ class _Proxy:
         at_most = Usage(tokens, most, hour_write_tokens=tokens if an_hour else 0)
         try:
             async with self.run.spend(model, at_most) as spending:
-                if not await self._pass_on(request, orjson.dumps(body), writer, report):
+                if not await self._pass_on(request, orjson.dumps(body), caller, report):
                     await spending.used(Usage())
                 elif (usage := report.used()) is not None:
                     self._conversations.counted(pieces, usage)
                     await spending.used(usage)
         except BudgetExceeded as refused:
             self.refused = self.refused or refused
-            await self._say(writer, self.wire.refusal(400, str(refused), budget=True))
+            await self._say(caller, self.wire.refusal(400, str(refused), budget=True))
             if self.patience is not None and self.patience.when() is None:
                 self.patience.reschedule(asyncio.get_running_loop().time() + ENDING_SECONDS)
 
@@ -213,9 +212,7 @@ class _Proxy:
         except CannotBound as error:
             raise BadRequest(400, str(error)) from error
 
-    async def _pass_on(
-        self, request: Request, body: bytes, writer: asyncio.StreamWriter, report: Report | None
-    ) -> bool:
+    async def _pass_on(self, request: Request, body: bytes, caller: Caller, report: Report | None) -> bool:
         """Hand a request on and its answer back as it comes; False when it cost nothing: it was refused, or not reached."""
         import httpx2
 
@@ -231,27 +228,27 @@ class _Proxy:
         except (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.ProxyError, httpx2.UnsupportedProtocol) as error:
             log.warning("the provider of a metered program was not reached: %s", error)
             why = f"{parts.netloc} cannot be reached: {error or type(error).__name__}"
-            await self._say(writer, self.wire.refusal(502, why, budget=False))
+            await self._say(caller, self.wire.refusal(502, why, budget=False))
             return False
         except httpx2.HTTPError as error:
             raise ConnectionError(str(error)) from error
         try:
             kept = [(name, value) for name, value in answer.headers.items() if name.lower() not in _HOPS]
-            write_head(writer, answer.status_code, [*kept, ("transfer-encoding", "chunked")])
+            await caller.begin(answer.status_code, kept)
             events = answer.headers.get("content-type", "").startswith("text/event-stream")
             async for data in answer.aiter_bytes():
                 if report is not None and data:
                     report.feed(data, events=events)
                 if data:
-                    await write_chunk(writer, data)
-            await write_chunk(writer, b"")
+                    await caller.piece(data)
+            await caller.end()
         except httpx2.HTTPError as error:
             raise ConnectionError(str(error)) from error
         finally:
             await answer.aclose()
         return answer.status_code < 400 or answer.status_code in _MAY_BE_CHARGED
 
-    async def _say(self, writer: asyncio.StreamWriter, answer: Answer) -> None:
+    async def _say(self, caller: Caller, answer: Answer) -> None:
         # What was refused here is refused again; that nobody was reached may change.
         retry = () if answer.status == 502 else (("x-should-retry", "false"),)
-        await write_whole(writer, answer.status, answer.body, *retry)
+        await caller.answer(answer.status, answer.body, *retry)
