@@ -24,7 +24,11 @@ import json, os, signal, sys, termios
 
 SESSION = "c0ffee00-1111-4222-8333-444455556666"
 if "-p" in sys.argv:
-    sys.stdin.read()
+    asked = sys.stdin.read()
+    open("asked.txt", "w").write(f"{sys.argv[1:]}\\n{asked}")
+    if "--resume" in sys.argv and os.path.exists(os.path.expanduser("~/.local/bin/forgotten")):
+        print("No conversation found with session ID", file=sys.stderr)
+        sys.exit(1)
     for line in (
         {"type": "system", "subtype": "init", "session_id": SESSION},
         {"type": "assistant", "session_id": SESSION, "message": {"content": [{"type": "text", "text": "Half done."}]}},
@@ -60,6 +64,7 @@ label = "Helper"
 command = "{agent}"
 stream = "claude"
 args = ["-p"]
+resume_args = ["--resume", "{{session}}"]
 billing = "subscription"
 continue_command = ["agent", "--resume", "{{session}}"]
 """,
@@ -128,6 +133,38 @@ def test_a_terminal_that_goes_away_ends_the_program_and_keeps_what_it_did(projec
     shown = json.loads(program(project, "review", record["runId"], "--json").stdout)
     assert "begun.txt" in [file["path"] for file in shown["files"]]
     assert not (project / "said.txt").exists()
+
+
+def asked(root: Path, run: str) -> str:
+    """The argument list and the text that the agent was given in a run."""
+    shown = json.loads(program(root, "review", run, "--json").stdout)
+    diff = next(file["diff"] for file in shown["files"] if file["path"] == "asked.txt")
+    return "\n".join(line[1:] for line in diff.splitlines() if line.startswith("+") and not line.startswith("+++"))
+
+
+def test_a_comment_goes_to_the_agents_own_session_and_says_only_what_is_new(project: Path) -> None:
+    first = started(project)
+    assert "Do it" in asked(project, first)
+    done = program(project, "review", first, "--comment", "Shorter.", "--trust", "--json")
+    assert done.returncode == 0, done.stdout + done.stderr
+    told = asked(project, newest(project)["runId"])
+    assert told.startswith("['-p', '--resume', 'c0ffee00-1111-4222-8333-444455556666']")
+    assert "You have worked on this before. It came to its end;" in told
+    assert "- asked.txt\n- begun.txt" in told
+    assert "says of these changes:\nShorter." in told
+    assert "Do it" not in told
+    assert "<transcript>" not in told
+
+
+def test_an_agent_whose_session_is_gone_is_told_all_of_it(project: Path) -> None:
+    first = started(project)
+    (Path(os.environ["HOME"]) / ".local" / "bin" / "forgotten").write_text("", "utf-8")
+    done = program(project, "retry", first, "--trust", "--json")
+    assert done.returncode == 0, done.stdout + done.stderr
+    told = asked(project, newest(project)["runId"])
+    assert told.startswith("['-p']")
+    for part in ("Do it", "<transcript>\nHalf done.", "- begun.txt"):
+        assert part in told
 
 
 def test_without_a_terminal_or_a_session_it_says_what_to_do_instead(project: Path) -> None:
