@@ -23,28 +23,15 @@ from kiro_lsp.lsp.server import Server
 _MADE_BETWEEN_COLLECTIONS = 10_000
 """Objects. A large file is read into as many, none of which is garbage: to look through them again and again took a quarter of
 the time."""
-_PIPE_BYTES = 1024 * 1024
 _SWITCH_SECONDS = 0.001
 """How long a thread that parses or checks may keep reader, loop and writer waiting, each in turn."""
 
 
 def serve_stdio(out: BinaryIO, greeted: Greeted, environ: Mapping[str, str] | None = None) -> int:
     """Go on with the client on standard input that was greeted at the door; returns the exit code."""
-    for descriptor in (0, 1):
-        _widen(descriptor)
     # Unbuffered: a buffered reader holds a lock in the reading thread, which the interpreter trips over at its end.
     source = open(0, "rb", buffering=0, closefd=False)  # noqa: SIM115  # open for the life of the process
     return asyncio.run(_serve(cast("BinaryIO", source), out, os.environ if environ is None else environ, greeted))
-
-
-def _widen(descriptor: int) -> None:
-    """Let a pipe hold a large answer, so that writing it does not wait for the client's reads; Linux only, elsewhere as it is."""
-    try:
-        import fcntl
-
-        fcntl.fcntl(descriptor, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
-    except (ImportError, AttributeError, OSError):  # Windows; macOS; a socket, or more than this user may have
-        return
 
 
 def serve_tcp(host: str, port: int, environ: Mapping[str, str] | None = None) -> int:
