@@ -14,8 +14,10 @@ from typing import Any
 import pytest
 
 from kiro_lsp.cli import main
+from tests.conftest import missing
 from tests.support import planted
 from tests.support.anthropic_server import AnthropicServer, Fault, Step, edits
+from tests.support.unsandboxed import path_without_bubblewrap
 
 if sys.platform == "win32":
     pytest.skip("pseudo terminals are POSIX", allow_module_level=True)
@@ -47,6 +49,11 @@ def provider(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) ->
         yield server
 
 
+@pytest.fixture
+def unsandboxed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", path_without_bubblewrap(tmp_path))
+
+
 def events_of(out: str) -> list[Any]:
     return [json.loads(line) for line in out.splitlines()]
 
@@ -62,6 +69,7 @@ def program(*arguments: str, stdin: int = subprocess.DEVNULL) -> subprocess.Comp
     )
 
 
+@pytest.mark.usefixtures("unsandboxed")
 @pytest.mark.parametrize("provider", [(COMMAND, ())], indirect=True)
 def test_a_command_is_denied_when_nobody_can_be_asked_and_the_flag_is_named(
     project: Path, provider: AnthropicServer
@@ -73,6 +81,7 @@ def test_a_command_is_denied_when_nobody_can_be_asked_and_the_flag_is_named(
     assert "'hi'" in (project / "greet.py").read_text("utf-8")
 
 
+@pytest.mark.usefixtures("unsandboxed")
 @pytest.mark.parametrize("provider", [(COMMAND, ())], indirect=True)
 def test_an_allowed_command_runs_without_a_question(project: Path, provider: AnthropicServer) -> None:
     result = program("run", TASKS, "1", "--trust", "--json", "--allow-command", shlex.join(ARGV))
@@ -80,9 +89,25 @@ def test_an_allowed_command_runs_without_a_question(project: Path, provider: Ant
     assert result.returncode == 0, result.stderr
     assert "permission" not in {event["type"] for event in stream}
     assert any(event["type"] == "chunk" and "ran-itit" in event["text"] for event in stream)
-    assert any(event["type"] == "isolation" and event["level"] == "copy" for event in stream)
+    (isolation,) = [event for event in stream if event["type"] == "isolation" and event["level"] != "memory"]
+    assert isolation["level"] in ("overlay", "copy")
+    assert "cannot be switched off or limited without bubblewrap" in isolation["network"]
 
 
+@pytest.mark.parametrize("provider", [(COMMAND, ())], indirect=True)
+def test_in_a_sandbox_without_network_a_command_needs_no_question(project: Path, provider: AnthropicServer) -> None:
+    result = program("run", TASKS, "1", "--trust", "--json")
+    stream = events_of(result.stdout)
+    isolation = [event for event in stream if event["type"] == "isolation" and event["level"] != "memory"]
+    if not isolation or isolation[0]["level"] != "bubblewrap":
+        missing("bubblewrap", str(isolation))
+    assert [event["network"] for event in isolation] == ["none"]
+    assert "permission" not in {event["type"] for event in stream}
+    assert any(event["type"] == "chunk" and "ran-itit" in event["text"] for event in stream)
+    assert result.returncode == 0, result.stderr
+
+
+@pytest.mark.usefixtures("unsandboxed")
 @pytest.mark.parametrize("provider", [(COMMAND, ())], indirect=True)
 def test_with_json_the_command_is_shown_in_full_and_end_of_input_denies_it(
     project: Path, provider: AnthropicServer
@@ -98,6 +123,7 @@ def test_with_json_the_command_is_shown_in_full_and_end_of_input_denies_it(
     assert stream[-1]["type"] == "complete"
 
 
+@pytest.mark.usefixtures("unsandboxed")
 @pytest.mark.parametrize(("typed", "option"), [("1\n", "once"), ("\n", "deny")])
 @pytest.mark.parametrize("provider", [(COMMAND, ())], indirect=True)
 def test_at_a_terminal_the_command_is_asked_for_and_the_diff_decided_on(

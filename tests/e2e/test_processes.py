@@ -14,6 +14,7 @@ from kiro_lsp.demo.editor import Editor
 from tests.e2e.test_main_flow import until
 from tests.support.anthropic_server import AnthropicServer, Step
 from tests.support.program import AFTER, APPLIED, BEFORE, COMMAND, TASK_FILE, TICKED, Project, nobody_left
+from tests.support.unsandboxed import path_without_bubblewrap
 
 KIRO = ("kiro/review", "kiro/runEvent")
 
@@ -87,6 +88,7 @@ async def test_a_run_in_one_editor_is_cancelled_from_the_terminal(
 async def test_a_question_in_one_editor_is_answered_from_the_other_and_from_the_terminal(
     project: Project, provider: AnthropicServer, tmp_path: Path
 ) -> None:
+    project.environ["PATH"] = path_without_bubblewrap(tmp_path)  # in a sandbox there would be no question
     other = [*COMMAND[:-1], "open('second.txt', 'w').write('2')"]
     provider.steps = [
         Step(tools=[("run_command", {"argv": COMMAND})]),
