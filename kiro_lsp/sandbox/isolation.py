@@ -147,8 +147,12 @@ class IsolatedCopy:
     async def _placed(
         self, argv: Sequence[str], cwd: str, extra: Mapping[str, str] | None, policy: Policy
     ) -> AsyncIterator[tuple[Path, Room]]:
-        """Where a command runs, with its way to the network open."""
-        folder = self.path / paths.resolve_folder(self.root, cwd)
+        """Where a command runs, with its way to the network open. Raises NotADirectoryError when there is no such folder."""
+        relative = paths.resolve_folder(self.root, cwd)
+        folder = self.path / relative
+        seen = self._tree.mounted.place if isinstance(self._tree, Layered) else str(self._tree.path)
+        if not os.path.isdir(os.path.join(seen, relative)):
+            raise NotADirectoryError(f"There is no folder {cwd!r} to run in.")
         async with AsyncExitStack() as stack:
             gate = None
             if self._bubblewrap is not None and policy.network == "hosts":

@@ -417,7 +417,8 @@ async def test_a_deleted_file_is_gone_for_the_other_tools(toolbox: Toolbox) -> N
 # run_command
 
 
-async def test_a_command_is_refused_without_a_yes(toolbox: Toolbox) -> None:
+async def test_without_a_sandbox_a_command_is_refused_without_a_yes(root: Path) -> None:
+    toolbox = Toolbox(LocalRun(root, levels=frozenset({"copy"})))
     await check(toolbox, "run_command", {"argv": ["echo", "hi"]}, "did not allow the command echo hi", error=True)
 
 
