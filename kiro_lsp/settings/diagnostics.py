@@ -64,7 +64,7 @@ CODES: Final[Mapping[str, str]] = {
     "dependency-cycle": "Tasks depend on each other in a ring.",
     "details-box": "A box stands directly below an HTML tag, where Markdown does not see it.",
     "doubled-box": "A task has two boxes.",
-    "duplicate-id": "Two tasks have the same id.",
+    "duplicate-id": "Two tasks have the same id; an information where the numbers begin again below another heading.",
     "empty-file": "The file is empty.",
     "heading-box": "A box in a heading is not counted, since the file has tasks in lists.",
     "heading-task": "A task is a heading: it can be run, but its status is the person's to write.",

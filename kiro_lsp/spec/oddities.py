@@ -170,7 +170,8 @@ def _tasks(tasks: Sequence[Task], reading: Reading, dialect: Dialect, path: str)
             yield _say(
                 task.line,
                 "duplicate-id",
-                "warning",
+                # Many files count anew below each heading, and mean it.
+                "warning" if task.heading_path == earlier.heading_path else "information",
                 f"Line {earlier.line + 1} has the id {task.id} too, so that it names neither: this task is known as {task.key}. "
                 "Where that is not meant, number one of them anew.",
             )

@@ -201,6 +201,11 @@ def test_settings_change_and_switch_off_what_is_said() -> None:
     assert findings(facts, {"duplicate-id": "off"}) == ()
 
 
+def test_numbers_that_begin_again_below_another_heading_are_no_warning() -> None:
+    facts = facts_of("## A\n- [ ] 1. a\n\n## B\n- [ ] 1. b\n", KIRO)
+    assert [(one.code, one.severity) for one in findings(facts)] == [("duplicate-id", "information")]
+
+
 def test_of_one_kind_fifty_are_enough() -> None:
     text = "".join(f"- [ ] {number}. a\u200bb\n" for number in range(1, 200))
     assert len(findings(facts_of(text, KIRO))) == 50
