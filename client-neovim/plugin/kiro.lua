@@ -12,6 +12,9 @@ end
 
 command("KiroRun", "run", { desc = "Run the task under the cursor with an agent" })
 command("KiroCancel", "cancel", { desc = "Stop the run of the task under the cursor" })
+command("KiroRetry", "retry", { desc = "Go on from what the run under the cursor left, or with ! start again", bang = true })
+command("KiroComment", "comment", { desc = "Have a change changed; with ! this file", bang = true, nargs = "*" })
+command("KiroContinue", "continue", { desc = "The agent's own session in a terminal", nargs = "?" })
 command("KiroReview", "review", { desc = "Review the changes of the task under the cursor", nargs = "?" })
 command("KiroAccept", "accept", { desc = "Accept all changes, or with ! this file only", bang = true })
 command("KiroReject", "reject", { desc = "Reject all changes, or with ! this file only", bang = true })

@@ -97,6 +97,28 @@ def test_a_task_is_run_reviewed_and_ticked_in_neovim(nvim: pynvim.Nvim, project:
     assert until(lambda: any("$" in title for title in titles(nvim))), "what it has cost"
 
 
+def test_a_comment_on_a_change_is_typed_and_the_agent_changes_it(
+    nvim: pynvim.Nvim, project: Path, provider: AnthropicServer
+) -> None:
+    nvim.command(f"edit {project / '.kiro/specs/greeter/tasks.md'}")
+    until(lambda: "▶ Run with Claude" in titles(nvim))
+    nvim.command("call cursor(3, 1)")
+    nvim.command("KiroRun")
+    first = until(lambda: nvim.exec_lua("return require('kiro.client').reviewable"))
+    nvim.command("KiroReview")
+    look_at_review(nvim)
+    provider.steps, provider.requests[:] = edits("greeter.py", "'Good day, '", "'Good evening, '"), []
+    nvim.exec_lua("vim.ui.input = function(_, on_answer) on_answer('It is late.') end")
+    nvim.command("call cursor(2, 1)")
+    nvim.command("KiroComment")
+    until(lambda: nvim.exec_lua("return require('kiro.client').reviewable") != first)
+    told = provider.requests[0]["messages"][0]["content"][-1]["text"]
+    assert "says of `greeter.py`:\n```diff\n@@ -2,1 +2,1 @@" in told
+    assert "It is late." in told
+    nvim.command("KiroAccept")
+    until(lambda: "Good evening" in (project / "greeter.py").read_text())
+
+
 ANSWER = f"""greeter.py
 ```python
 <<<<<<< SEARCH

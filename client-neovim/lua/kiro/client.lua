@@ -12,7 +12,7 @@ M.config = {
 }
 
 --- What this client can do beyond plain LSP; the server sends nothing that is not listed here.
-M.init_options = { kiro = { "kiro/review", "kiro/runEvent", "kiro/reviewChanged", "kiro/permission", "kiro/save" } }
+M.init_options = { kiro = { "kiro/review", "kiro/runEvent", "kiro/reviewChanged", "kiro/permission", "kiro/input", "kiro/save" } }
 
 ---@class kiro.Progress
 ---@field title string
@@ -112,16 +112,13 @@ handlers["kiro/reviewChanged"] = function(_, result)
   require("kiro.review").refresh(result.runId)
 end
 
---- A question of a run, by `vim.ui.select`. Closing it without a choice is a no.
-handlers["kiro/permission"] = function(_, result)
-  local co, waiting, chosen, done = coroutine.running(), false, nil, false
-  vim.ui.select(result.options, {
-    prompt = result.title,
-    format_item = function(option)
-      return option.label
-    end,
-  }, function(option)
-    chosen, done = option, true
+--- What the person answers, however long it takes.
+---@param ask fun(on_answer: fun(answer: any))
+---@return any
+local function answer_of(ask)
+  local co, waiting, answer, done = coroutine.running(), false, nil, false
+  ask(function(given)
+    answer, done = given, true
     if waiting then
       coroutine.resume(co)
     end
@@ -134,7 +131,35 @@ handlers["kiro/permission"] = function(_, result)
       return done
     end, 50)
   end
-  return { option = chosen and chosen.id or vim.NIL }
+  return answer
+end
+
+---@param title string
+---@return string? nil when nothing was typed
+local function words(title)
+  local text = answer_of(function(on_answer)
+    vim.ui.input({ prompt = title .. " " }, on_answer)
+  end)
+  return text and text ~= "" and text or nil
+end
+
+--- A question of a run, by `vim.ui.select`. Closing it without a choice is a no.
+handlers["kiro/permission"] = function(_, result)
+  local chosen = answer_of(function(on_answer)
+    vim.ui.select(result.options, {
+      prompt = result.title,
+      format_item = function(option)
+        return option.label
+      end,
+    }, on_answer)
+  end)
+  local text = result.words and chosen and chosen.kind ~= "deny" and words(result.title) or nil
+  return { option = chosen and chosen.id or vim.NIL, text = text }
+end
+
+--- A note to a run, or a comment on a change.
+handlers["kiro/input"] = function(_, result)
+  return { text = words(result.title) or vim.NIL }
 end
 
 --- Save the files that an accept changed; answers with those that were saved.

@@ -58,6 +58,39 @@ function M.cancel()
 end
 
 ---@param args? kiro.Args
+function M.retry(args)
+  local argument = argument_of("retryRun")
+  if not argument then
+    vim.notify("Nothing on this line has to be run again", vim.log.levels.WARN)
+    return
+  end
+  require("kiro.client").execute("retryRun", { runId = argument.runId, fresh = args and args.bang or false })
+end
+
+---@param args? kiro.Args
+function M.comment(args)
+  local text = args and args.args ~= "" and args.args or nil
+  require("kiro.review").comment(text, args and args.bang or false)
+end
+
+--- The agent's own session of a run, in a terminal window.
+---@param args? kiro.Args
+function M.continue(args)
+  local client, argument = require("kiro.client"), argument_of("openReview") or argument_of("retryRun")
+  local run = args and args.args ~= "" and args.args or (argument and argument.runId) or client.reviewable
+  if not run then
+    vim.notify("There is nothing to continue", vim.log.levels.WARN)
+    return
+  end
+  client.execute("continueInTerminal", { runId = run }, function(answer)
+    vim.schedule(function()
+      vim.cmd("botright new")
+      vim.fn.termopen(answer.command, { cwd = answer.cwd })
+    end)
+  end)
+end
+
+---@param args? kiro.Args
 function M.review(args)
   local named = args and args.args ~= "" and args.args or nil
   local argument = argument_of("openReview")

@@ -155,6 +155,37 @@ function M.decide(verb, this_file)
   end)
 end
 
+---@param review kiro.Review
+---@return string? the id of the change under the cursor, on either side
+local function hunk_here(review)
+  local row, side = vim.api.nvim_win_get_cursor(0)[1] - 1, vim.api.nvim_buf_get_name(0):match("kiro://(%a+)/")
+  for _, file in ipairs(side and review.files or {}) do
+    for _, hunk in ipairs(file.path == vim.t.kiro_path and file.hunks or {}) do
+      local range = side == "base" and hunk.baseRange or hunk.proposedRange
+      if row >= range.start.line and row < math.max(range["end"].line, range.start.line + 1) then
+        return hunk.id
+      end
+    end
+  end
+end
+
+--- Have the agent change what is said: of the change under the cursor, of the file of this tab, else of everything.
+---@param text? string without it the server asks for it
+---@param this_file boolean
+function M.comment(text, this_file)
+  local review = M.current
+  local run = review and review.run or client.reviewable
+  if not run then
+    vim.notify("There is nothing to review", vim.log.levels.WARN)
+    return
+  end
+  local hunk = review and not this_file and hunk_here(review) or nil
+  local path = (this_file or hunk) and vim.t.kiro_path or nil
+  client.execute("followUp", { runId = run, path = path, hunk = hunk, text = text }, function()
+    vim.schedule(M.close)
+  end)
+end
+
 --- The review has moved on: show it as it is now.
 ---@param run string
 function M.refresh(run)
