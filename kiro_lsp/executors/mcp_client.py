@@ -42,6 +42,7 @@ _GOODBYE_SECONDS: Final = 3.0
 _LINE_BYTES: Final = 16 * 1024 * 1024
 _FLOOD_BYTES: Final = 64 * 1024 * 1024
 _FLOOD_LINES: Final = 20_000
+_LINES_OF_GREETING: Final = 1_000
 """What a server may send without an answer among it."""
 _SAID_BYTES: Final = 256 * 1024
 """Of log messages and progress of one server that are shown."""
@@ -320,7 +321,8 @@ class Session:
                 return
             self._bytes += len(line)
             self._lines += 1
-            if len(line) > _LINE_BYTES or self._bytes > _FLOOD_BYTES or self._lines > _FLOOD_LINES:
+            most = _FLOOD_LINES if self._ready.done() else _LINES_OF_GREETING
+            if len(line) > _LINE_BYTES or self._bytes > _FLOOD_BYTES or self._lines > most:
                 self._flooded = f"{self._bytes // 1024} KiB in {self._lines} lines"
                 return
             with contextlib.suppress(ValueError):

@@ -18,7 +18,7 @@ def server_of(settings: McpServerSettings) -> Server:
     if (settings.command is None) == (settings.url is None):
         raise ExecutorError(
             "agent",
-            f"[mcp.servers.{settings.name}] names {'both' if settings.url else 'neither'} a command and a url.",
+            f"[mcp.servers.{settings.name}] names {'both a command and' if settings.url else 'neither a command nor'} a url.",
             hint="Name the program of a stdio server, or the address of an HTTP server.",
         )
     argv = (settings.command, *settings.args) if settings.command else ()

@@ -4,7 +4,7 @@
 
 Its tools work on the folder that they are given, or on the one that it was started in. HOW is how it misbehaves: `silent`
 never answers, `flood` writes without end, `dies` ends at the first call, `newest` knows only the newest handshake,
-`noise` writes what is no message before each of its own, `changed` describes its tools otherwise than before.
+`noise` writes what is no message before its own.
 """
 
 from __future__ import annotations
@@ -62,7 +62,11 @@ class Tone(BaseModel):
     name: str = "World"
 
 
-@server.tool(description="Carries out a task by editing the project." + (" Changed." if HOW == "changed" else ""))
+WORDS = Path("words.txt")
+"""In the folder that it is started in: what it says of its first tool."""
+
+
+@server.tool(description=WORDS.read_text("utf-8") if WORDS.exists() else "Carries out a task by editing the project.")
 async def run_task(instructions: str, project_path: str, ctx: Context[Any]) -> str:
     if HOW == "dies":
         sys.stderr.write("out of memory\n")
@@ -106,7 +110,7 @@ async def ask(task: str, ctx: Context[Any]) -> str:
 @server.tool(description="Where the client says that the project is.")
 async def roots(ctx: Context[Any]) -> str:
     listed = await ctx.session.list_roots()
-    return " ".join(str(root.uri) for root in listed.roots)
+    return f"roots: {' '.join(str(root.uri) for root in listed.roots)}"
 
 
 @server.tool(description="Adds a line to a file of the project and says what it holds.")
