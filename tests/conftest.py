@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.support import planted
 from tests.support.artefacts import looked_through, pytest_configure, tmp_path
@@ -18,6 +19,10 @@ __all__ = ["looked_through", "pytest_configure", "tmp_path"]
 REPO = Path(__file__).resolve().parent.parent
 SHARED = REPO.parent / "shared"
 IN_CI = os.environ.get("KIRO_LSP_CI") == "1"
+
+# A busy machine is slow without being wrong: no example has a time limit. In CI every run tries the same examples.
+settings.register_profile("suite", deadline=None, derandomize=IN_CI, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("suite")
 
 _PROVIDER_PREFIXES = ("ANTHROPIC_", "OPENAI_", "GEMINI_", "GOOGLE_", "CLAUDE_", "CODEX_", "KIRO_")
 _KEPT = {"KIRO_LSP_CI"}
