@@ -79,6 +79,28 @@ class Terminal:
             self.show("Please type one of the letters or numbers.\n")
         return default
 
+    async def ask_words_later(
+        self, question: str, choices: Sequence[Choice], default: str, *, words: str
+    ) -> tuple[str, str | None]:
+        """As `ask_later`, where a line that names no choice is an answer in words: (`words`, the line).
+
+        Who picks that choice by its number or label is asked for the words.
+        """
+        self.show(_worded(question, choices))
+        line = await self._next_line()
+        if not line.strip():
+            return default, None
+        chosen = meant(line, choices)
+        if chosen == words:
+            said = await self.words_later("Your answer:")
+            return (words, said) if said else (default, None)
+        return (words, line.strip()) if chosen is None else (chosen, None)
+
+    async def words_later(self, question: str) -> str:
+        """What the person types on one line; "" for nothing."""
+        self.show(f"{question} ")
+        return (await self._next_line()).strip()
+
     async def _next_line(self) -> str:
         if _WINDOWS:
             return await asyncio.to_thread(self._reader.readline)
@@ -122,15 +144,15 @@ def meant(line: str, choices: Sequence[Choice]) -> str | None:
 
 
 class AnswerLines:
-    """Lines `{"requestId", "option"}` from standard input, read only once somebody waits for one.
+    """Lines `{"requestId", "option", "text"?}` from standard input, read only once somebody waits for one.
 
-    `on_answer(request_id, option)` and `on_end()` are called on the loop. A line that is not such an object is reported
+    `on_answer(request_id, option, text)` and `on_end()` are called on the loop. A line that is not such an object is reported
     through `on_fault` and skipped.
     """
 
     def __init__(
         self,
-        on_answer: Callable[[str, str], None],
+        on_answer: Callable[[str, str, str | None], None],
         on_end: Callable[[], None],
         on_fault: Callable[[str], None],
         stream: TextIO | None = None,
@@ -194,10 +216,12 @@ class AnswerLines:
             return
         try:
             value = json.loads(line)
-            request, option = value["requestId"], value["option"]
-        except (ValueError, KeyError, TypeError):
+            text = value.get("text")
+            text = text if isinstance(text, str) and text else None
+            request, option = value["requestId"], value.get("option", "") if text else value["option"]
+        except (ValueError, KeyError, TypeError, AttributeError):
             self._on_fault(
                 f'An answer must be one line {{"requestId": …, "option": …}}; skipped: {line.strip()[:200]!r}'
             )
             return
-        self._on_answer(str(request), str(option))
+        self._on_answer(str(request), str(option), text)

@@ -227,7 +227,13 @@ async def _look(engine: Engine, record: RunRecord, console: Console) -> int:
     with Terminal.open() as terminal:
         if terminal is None:
             return 0
-        return await _Decision(engine, record.run_id, console, terminal).whole()
+        decision = _Decision(engine, record, console, terminal)
+        code = await decision.whole()
+    if decision.comment:
+        from kiro_lsp.terminal.running import commented
+
+        return await commented(engine, record.run_id, decision.comment, console)
+    return code
 
 
 def _summary(changes: Collection[FileChange]) -> str:
@@ -237,14 +243,19 @@ def _summary(changes: Collection[FileChange]) -> str:
 class _Decision:
     """A person decides at the terminal. Leaving at any point keeps what is undecided pending."""
 
-    def __init__(self, engine: Engine, run_id: str, console: Console, terminal: Terminal) -> None:
-        self._engine, self._run_id, self._console, self._terminal = engine, run_id, console, terminal
+    def __init__(self, engine: Engine, record: RunRecord, console: Console, terminal: Terminal) -> None:
+        self._engine, self._run_id, self._console, self._terminal = engine, record.run_id, console, terminal
+        self._can_be_told = bool(record.path) and not record.replay
+        self.comment = ""
+        """What shall be different, if that is what the person said."""
 
     async def whole(self) -> int:
         found = self._engine.review(self._run_id)
         choices = [Choice("accept", "accept everything"), Choice("reject", "reject everything")]
         if pending_changes(found):
             choices.append(Choice("files", "file by file"))
+        if self._can_be_told:
+            choices.append(Choice("comment", "say what shall be different"))
         choices.append(Choice("later", "later (it stays pending)"))
         question = f"\n{_summary(pending_changes(found))}. What shall become of it?"
         match await self._terminal.ask_later(question, choices, "later"):
@@ -259,6 +270,9 @@ class _Decision:
                 return 1
             case "files":
                 return await self._files(found)
+            case "comment":
+                self.comment = await self._terminal.words_later("\nWhat shall be different?")
+                return 0
             case _:
                 self._console.say(f"It stays pending: kiro-lsp review {self._run_id}")
                 return 0

@@ -111,6 +111,15 @@ def follow_up(args: argparse.Namespace, console: Console) -> int:
     return with_engine(lambda engine: carry_out(engine, start, args, console))
 
 
+async def commented(engine: Engine, run_id: str, text: str, console: Console) -> int:
+    """The same from within a review at a terminal."""
+
+    async def start(engine: Engine, trust: TrustMode) -> str:
+        return await followup.follow_up(engine, run_id, text, by=BY, confirmed=True, trust=trust)
+
+    return await carry_out(engine, start, argparse.Namespace(accept=False, trust=False), console)
+
+
 def argv_of(text: str) -> tuple[str, ...]:
     """The argument list that `--allow-command` names. Raises UsageError when it cannot be read as one."""
     try:
@@ -304,11 +313,16 @@ class _Answers:
         choices = [Choice(option.id, option.label) for option in question.options]
         async with self._one_at_a_time:
             with self.view.held():
-                option = await terminal.ask_later(asked(question), choices, deny_of(question))
-        await self._answer(question.request_id, option)
+                text, deny = None, deny_of(question)
+                words = next((option.id for option in question.options if option.kind != "deny"), None)
+                if question.words and words is not None:
+                    option, text = await terminal.ask_words_later(asked(question), choices, deny, words=words)
+                else:
+                    option = await terminal.ask_later(asked(question), choices, deny)
+        await self._answer(question.request_id, option, text)
 
-    def _from_line(self, request_id: str, option: str) -> None:
-        self._send(request_id, option)
+    def _from_line(self, request_id: str, option: str, text: str | None) -> None:
+        self._send(request_id, option, text)
 
     def _end(self) -> None:
         self._ended = True
@@ -319,14 +333,14 @@ class _Answers:
         self.say(f"Denied, because there is nobody to ask: {question.title}\n  {flag_for(question)}")
         self._send(question.request_id, deny_of(question))
 
-    def _send(self, request_id: str, option: str) -> None:
-        sending = asyncio.create_task(self._answer(request_id, option))
+    def _send(self, request_id: str, option: str, text: str | None = None) -> None:
+        sending = asyncio.create_task(self._answer(request_id, option, text))
         self._sent.add(sending)
         sending.add_done_callback(self._sent.discard)
 
-    async def _answer(self, request_id: str, option: str) -> None:
+    async def _answer(self, request_id: str, option: str, text: str | None) -> None:
         try:
-            await self.engine.answer(self.run_id, request_id, option, by=BY)
+            await self.engine.answer(self.run_id, request_id, option, by=BY, text=text)
         except RunRefused as refusal:
             self.say(f"kiro-lsp: {refusal}")
 

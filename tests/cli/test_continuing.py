@@ -177,3 +177,21 @@ def test_without_a_terminal_or_a_session_it_says_what_to_do_instead(project: Pat
     with AtTerminal("continue", first, "--trust", cwd=project) as terminal:
         terminal.expect("Helper by cli has no session that a terminal can open")
         assert terminal.end() == 1
+
+
+def test_at_a_terminal_a_review_can_be_answered_with_what_shall_be_different(project: Path) -> None:
+    first = started(project)
+    with AtTerminal("review", first, cwd=project) as terminal:
+        terminal.expect("say what shall be different")
+        terminal.type("say\n")
+        terminal.expect("What shall be different?")
+        terminal.type("Shorter.\n")
+        terminal.expect("Run “Do it” with Helper?")
+        terminal.expect("Cancel")
+        terminal.type("run\n")
+        terminal.expect("2 files to review")
+        terminal.type("later\n")
+        assert terminal.end() == 0
+    second = newest(project)
+    assert (second["continues"], second["state"]) == (first, "review")
+    assert "Shorter." in asked(project, second["runId"])

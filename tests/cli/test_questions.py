@@ -104,6 +104,26 @@ async def test_a_question_that_was_answered_elsewhere_gives_the_terminal_back(pa
     assert await pair.terminal.ask_later("And this?", CHOICES, "deny") == "run"
 
 
+@pytest.mark.parametrize(
+    ("typed", "answer"),
+    [
+        ("Blue, please.\n", ("once", "Blue, please.")),
+        ("1\nBlue.\n", ("once", "Blue.")),
+        ("1\n\n", ("deny", None)),
+        ("3\n", ("deny", None)),
+        ("\n", ("deny", None)),
+    ],
+)
+async def test_a_question_for_words_takes_a_line_that_is_none_of_the_choices(
+    pair: Pair, typed: str, answer: tuple[str, str | None]
+) -> None:
+    asking = asyncio.create_task(pair.terminal.ask_words_later("Which colour?", CHOICES, "deny", words="once"))
+    for line in typed.splitlines(keepends=True):
+        pair.type(line)
+        await asyncio.sleep(0)
+    assert await asking == answer
+
+
 def test_a_question_cannot_paint_the_terminal(pair: Pair) -> None:
     pair.type("3\n")
     pair.terminal.ask("harmless\x1b[2K\rrm -rf ~", CHOICES, "deny")
@@ -114,7 +134,7 @@ def test_a_question_cannot_paint_the_terminal(pair: Pair) -> None:
 
 class Heard:
     def __init__(self) -> None:
-        self.answers: list[tuple[str, str]] = []
+        self.answers: list[tuple[str, str, str | None]] = []
         self.faults: list[str] = []
         self.ended = asyncio.Event()
 
@@ -128,12 +148,15 @@ async def test_answers_are_read_as_json_lines_until_the_end() -> None:
     with os.fdopen(read) as stream:
         lines = heard.lines(stream)
         os.write(write, b'{"requestId": "a1", "option": "once"}\n\nnonsense\n[1]\n{"requestId": "b2"}\n')
+        os.write(
+            write, b'{"requestId": "c3", "option": "deny", "text": "use tox"}\n{"requestId": "d4", "text": "Blue."}\n'
+        )
         lines.start()
         os.write(write, '{"requestId": "ü", "option": "deny"}'.encode())
         os.close(write)
         await heard.ended.wait()
         lines.close()
-    assert heard.answers == [("a1", "once"), ("ü", "deny")]
+    assert heard.answers == [("a1", "once", None), ("c3", "deny", "use tox"), ("d4", "", "Blue."), ("ü", "deny", None)]
     assert len(heard.faults) == 3
     assert "nonsense" in heard.faults[0]
 
@@ -155,4 +178,4 @@ async def test_standard_input_may_be_an_object_of_the_caller() -> None:
     lines.start()
     await heard.ended.wait()
     lines.close()
-    assert heard.answers == [("a1", "once")]
+    assert heard.answers == [("a1", "once", None)]
