@@ -102,6 +102,7 @@ class _Turn:
     async def carried_out(self, prompt: str, environ: Mapping[str, str], session: str | None) -> ExecutorResult:
         """Run the program to its end. Raises ExecutorError when the work did not succeed, whatever its exit code says."""
         prompt = self.program.redact(prompt)
+        self.told.resumed = session is not None
         argv, by_argument = self._arguments(prompt, session)
         copied = {} if self._sandboxed else self.agent.copy_env or {}
         environ = {**environ, **copied, **self.meter.environ}

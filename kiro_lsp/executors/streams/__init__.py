@@ -52,6 +52,8 @@ class Failure:
 class Told:
     """How the work goes, as far as a program has said it."""
 
+    resumed: bool = False
+    """It goes on with an earlier session: totals that it states may hold what that one has used."""
     session_id: str | None = None
     usages: list[tuple[str, Usage]] = field(default_factory=list)
     """(model or "", usage) of what was answered since somebody took them out."""

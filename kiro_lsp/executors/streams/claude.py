@@ -138,7 +138,8 @@ class Reader(Told):
     def _end(self, line: Json) -> None:
         self.over = True
         self.denied += [_shown(entry) for entry in listed(line, "permission_denials")]
-        self._report_rest(of(line, "modelUsage"))
+        if not self.resumed:
+            self._report_rest(of(line, "modelUsage"))
         said = text(line, "result") or "; ".join(str(each) for each in line.get("errors") or [])
         ended = _ENDS.get(text(line, "subtype")) or _STOPS.get(text(line, "stop_reason"))
         if ended is not None:

@@ -42,6 +42,9 @@ class Reader(Told):
                     yield Phase("waiting", said)
 
     def _use(self, usage: Json) -> None:
+        """The usage of the whole thread: in one that was begun earlier nothing says what this turn took of it."""
+        if self.resumed:
+            return
         read, written = count(usage, "cached_input_tokens"), count(usage, "cache_write_input_tokens")
         used = Usage(count(usage, "input_tokens"), count(usage, "output_tokens"), read, written)
         if used != Usage():

@@ -58,6 +58,8 @@ class Reader(Told):
         self.session_id = text(line, "sessionID") or self.session_id
         part = of(line, "part")
         match line.get("type"):
+            case "step_start":
+                self.over = False
             case "text":
                 self.began = True
                 self.summary = text(part, "text")
@@ -81,7 +83,7 @@ class Reader(Told):
         if used != Usage():
             self.usages.append(("", used))
         reason = text(part, "reason")
-        self.over = reason != "tool-calls"
+        self.over = self.over or reason != "tool-calls"
         if reason in _REASONS:
             kind, said = _REASONS[reason]
             self.failure = Failure(said, kind)
