@@ -111,6 +111,8 @@ def choose(
             )
         return Choice(written, f"the task file asks for {written.name}", analysis)
     recommended = registry.recommended(known, settings)
+    if settings.kiro.coder_mode == "kiro":
+        return None if recommended is None else Choice(recommended, "kiro.coder_mode", analysis)
     routed = _named(known, getattr(settings.routing, analysis.kind.replace("-", "_")))
     if routed is not None and routed.available and not analysis.is_guess:
         return Choice(routed, f"routing.{analysis.kind.replace('-', '_')}: {_because(analysis)}", analysis)
@@ -128,6 +130,8 @@ def can_differ(known: Sequence[AgentInfo]) -> bool:
 
 def depends_on_kind(task: Task, known: Sequence[AgentInfo], settings: Settings) -> bool:
     """Whether the kind of a task decides anything here, so that it is worth asking somebody about it."""
+    if settings.kiro.coder_mode == "kiro":
+        return False
     routes = any(
         _named(known, getattr(settings.routing, name))
         for name in ("code_generation", "bug_fix", "refactor", "documentation", "testing")

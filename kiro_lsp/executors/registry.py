@@ -74,10 +74,13 @@ def places(settings: Settings, secrets: Secrets) -> Places:
 
 
 def recommended(known: Sequence[AgentInfo], settings: Settings) -> AgentInfo | None:
-    """The agent of a plain click: the configured default if it is available, else the first available real one.
+    """The agent of a plain click: Kiro where `coder_mode` says so, else the configured default if it is available, else the
+    first available real one.
 
     A recording is taken only when it is the configured default: nothing pretends to work.
     """
+    if settings.kiro.coder_mode == "kiro":
+        return next((info for info in known if info.type == "kiro" and info.available), None)
     default = settings.kiro.default_agent
     if default != "auto":
         chosen = next((info for info in known if info.name == default), None)

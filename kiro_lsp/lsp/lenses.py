@@ -172,6 +172,8 @@ def _to_run(task: Task, run: LiveRun | None, about: Mapping[str, str], offer: Of
 
 
 def _everyday(offer: Offer) -> str:
+    if offer.settings is not None and offer.settings.kiro.coder_mode == "kiro":
+        return next((agent.label for agent in offer.agents if agent.type == "kiro"), "Kiro")
     return next((agent.label for agent in offer.agents if agent.way != "replay"), "Claude")
 
 
