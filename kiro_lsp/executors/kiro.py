@@ -228,5 +228,7 @@ class _Clocked:
 
 
 def _last_paragraph(text: str) -> str:
+    """Of its last answer, which begins with `> `; before that stands what it did."""
+    text = f"\n{text}".rpartition("\n> ")[2]
     paragraphs = [part.strip() for part in re.split(r"\n\s*\n", text) if part.strip()]
     return paragraphs[-1][:_SAID] if paragraphs else ""
