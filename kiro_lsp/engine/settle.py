@@ -70,6 +70,12 @@ class Settlement:
     ) -> Settled:
         """Apply the pending hunks that are named (all of them without names), tick the task when nothing is left."""
         record, review = await self._open(run_id, revision)
+        if not review.changes.files and record.state != "review":
+            raise RunRefused(
+                f"Run {run_id} is {record.state} and has no changes: there is nothing to accept.",
+                code="not-reviewable",
+                hint="Retry it.",
+            )
         wanted = review.decide("accepted", path=path, hunks=hunks)
         previous = await self._begin(record, review.revision)
         faults.point("review.accepting")

@@ -10,16 +10,20 @@ import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from kiro_lsp.changes.model import ChangeSet, FileChange
 from kiro_lsp.changes.overlay import Overlay
 from kiro_lsp.engine import faults
 from kiro_lsp.errors import PathRefused
 from kiro_lsp.events import File, RunEvent, Thought
-from kiro_lsp.executors.workplace import RunCopy
+from kiro_lsp.executors.workplace import ALL_LEVELS, RunCopy
 from kiro_lsp.sandbox import files, listing, paths
 from kiro_lsp.sandbox.search import Match, search_files
 from kiro_lsp.store import Store
+
+if TYPE_CHECKING:
+    from kiro_lsp.sandbox.isolation import Level
 
 COPIES = "copies"
 """Folder below the state folder where the copies for commands lie."""
@@ -44,6 +48,8 @@ class Stage:
     """Whether git may be asked for the list of files."""
     environ: Mapping[str, str] = field(default_factory=dict)
     """What commands may see of the environment."""
+    levels: frozenset[Level] = ALL_LEVELS
+    """What kinds of isolation its copy may have."""
     overlay: Overlay = field(init=False)
     _copy: RunCopy | None = None
     _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -117,6 +123,7 @@ class Stage:
                 self.environ,
                 self.trusted,
                 hidden=(str(self.store.directory),),
+                levels=self.levels,
                 copied=lambda: faults.point("run.copied"),
                 worked=lambda: faults.point("run.commanded"),
             )
