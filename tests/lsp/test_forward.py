@@ -43,11 +43,13 @@ class Runs:
     def __init__(self) -> None:
         self.handles = {"r": object()}
         self.answers: list[tuple[str, str]] = []
+        self.said: list[str | None] = []
         self.store = SimpleNamespace(decisions=lambda _run: ({}, 3))
 
-    async def answer(self, _run: str, request: str, option: str, *, by: str) -> None:
+    async def answer(self, _run: str, request: str, option: str, *, by: str, text: str | None = None) -> None:
         assert by == "editor"
         self.answers.append((request, option))
+        self.said.append(text)
 
 
 @pytest.fixture
@@ -137,6 +139,15 @@ async def test_only_a_clear_yes_is_a_yes(kiro: tuple[str, ...], answer: Any, opt
         told.answer = answer
         take(forwarder, QUESTION)
     assert runs.answers == [("q", option)]
+
+
+@pytest.mark.parametrize(("given", "text"), [("use tox", "use tox"), ("", None), (7, None)])
+async def test_what_the_person_says_with_an_answer_goes_with_it(given: object, text: str | None) -> None:
+    async with asyncio.TaskGroup() as group:
+        forwarder, told, runs = make(group, ("kiro/permission",))
+        told.answer = {"option": "deny", "text": given}
+        take(forwarder, QUESTION)
+    assert (runs.answers, runs.said) == ([("q", "deny")], [text])
 
 
 async def test_a_question_of_another_process_is_not_asked_here(group: asyncio.TaskGroup) -> None:
