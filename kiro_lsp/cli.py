@@ -42,6 +42,7 @@ MODULE_OF: Final = {
     "trust": "kiro_lsp.terminal.setup",
     "init": "kiro_lsp.terminal.setup",
     "demo": "kiro_lsp.demo.driver",
+    "mcp": "kiro_lsp.terminal.mcp",
     "completion": "kiro_lsp.terminal.completion",
 }
 """Verb → the module that has a function of that name, with `_` behind it where Python has a word of that name."""

@@ -46,6 +46,7 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("-V", "--version", action="version", version=f"kiro-lsp {__version__}")
     verbs = top.add_subparsers(dest="verb", metavar="VERB", required=True)
     _server(verbs)
+    _mcp(verbs)
     _task_files(verbs)
     _runs(verbs)
     _answers(verbs)
@@ -75,6 +76,11 @@ def _server(verbs: Any) -> None:
     serve.add_argument("--log-file", metavar="FILE", help="write the log there instead of the state directory")
     serve.add_argument("--log-level", choices=("error", "warning", "info", "debug"), default="info")
     serve.add_argument("-v", "--verbose", action="store_true", help="the same as --log-level debug")
+
+
+def _mcp(verbs: Any) -> None:
+    mcp = _verb(verbs, "mcp", "an MCP server: tasks, prompts and runs of this project for an agent you talk to")
+    mcp.add_argument("--root", metavar="DIR", help="the project (default: the one around this folder)")
 
 
 def _task_files(verbs: Any) -> None:

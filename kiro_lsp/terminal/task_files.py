@@ -31,7 +31,7 @@ def tasks(args: argparse.Namespace, console: Console) -> int:
     """List the tasks of files, and of the task files below folders. 0 also when a file has problems."""
     found: list[dict[str, object]] = []
     failed = False
-    for path in (path for given in args.paths for path in _task_files(given)):
+    for path in (path for given in args.paths for path in task_files(given)):
         task_list = _readable(path, console)
         if task_list is None:
             failed = True
@@ -55,7 +55,7 @@ def _readable(path: str, console: Console) -> TaskList | None:
     return None
 
 
-def _task_files(given: str) -> Iterator[str]:
+def task_files(given: str) -> Iterator[str]:
     """The file itself, or the task files below a folder; a folder without any stands for itself and is refused later."""
     if not os.path.isdir(given):
         yield given
