@@ -148,11 +148,7 @@ class IsolatedCopy:
         self, argv: Sequence[str], cwd: str, extra: Mapping[str, str] | None, policy: Policy
     ) -> AsyncIterator[tuple[Path, Room]]:
         """Where a command runs, with its way to the network open. Raises NotADirectoryError when there is no such folder."""
-        relative = paths.resolve_folder(self.root, cwd)
-        folder = self.path / relative
-        seen = self._tree.mounted.place if isinstance(self._tree, Layered) else str(self._tree.path)
-        if not os.path.isdir(os.path.join(seen, relative)):
-            raise NotADirectoryError(f"There is no folder {cwd!r} to run in.")
+        folder = self._folder(cwd)
         async with AsyncExitStack() as stack:
             gate = None
             if self._bubblewrap is not None and policy.network == "hosts":
@@ -161,6 +157,13 @@ class IsolatedCopy:
                 yield folder, self._room(folder, argv, dict(extra or {}), gate, policy)
             finally:
                 self.unreached.update([] if gate is None else gate.refused)
+
+    def _folder(self, cwd: str) -> Path:
+        relative = paths.resolve_folder(self.root, cwd)
+        seen = self._tree.mounted.place if isinstance(self._tree, Layered) else str(self._tree.path)
+        if not os.path.isdir(os.path.join(seen, relative)):
+            raise NotADirectoryError(f"There is no folder {cwd!r} to run in.")
+        return self.path / relative
 
     def _room(
         self, folder: Path, argv: Sequence[str], extra: Mapping[str, str], gate: Gate | None, policy: Policy
@@ -304,6 +307,7 @@ def _tree(
                 trusted=policy.trusted,
                 closed=not wrapped,
                 writable=[each for each, _ in homes.found(policy.homes, policy.environ)],
+                readable=_covered(policy.environ),
                 objects=objects,
             )
         except CannotOverlay as reason:
@@ -314,6 +318,12 @@ def _tree(
     if objects is None and repository is not None:
         objects = repository.common / "objects"
     return materialise(root, staged, buffers, folder, trusted=policy.trusted, reuse=policy.reuse, objects=objects)
+
+
+def _covered(environ: Mapping[str, str]) -> list[str]:
+    """The home folder, where it lies in a folder for temporary files, of which commands see a fresh one."""
+    home = homes.home_folder(environ)
+    return [home] if home is not None and home.startswith(("/tmp/", "/dev/shm/")) else []  # noqa: S108  # as above
 
 
 def _dependencies(root: Path) -> list[str]:

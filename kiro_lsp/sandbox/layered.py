@@ -78,15 +78,18 @@ class Mounting:
             raise CannotOverlay(str(error)) from error
         return cls(helper)
 
-    def finish(self, root: Path, upper: Path, work: Path, *, closed: bool, writable: Iterable[str]) -> Mount:
+    def finish(
+        self, root: Path, upper: Path, work: Path, *, closed: bool, writable: Iterable[str], readable: Iterable[str]
+    ) -> Mount:
         """Lay `upper` over `root`, all real paths. Raises CannotOverlay.
 
-        `closed` makes the rest of the file system read-only, but for `writable`.
+        `closed` makes the rest of the file system read-only, but for `writable`, and temporary folders fresh, but for what
+        is `readable`.
         """
         repository = gitdir.find(root)
-        readable = [str(repository.common / "objects")] if repository is not None and repository.linked else []
+        objects = [str(repository.common / "objects")] if repository is not None and repository.linked else []
         order: dict[str, object] = {"root": str(root), "upper": str(upper), "work": str(work)}
-        order |= {"closed": closed, "writable": list(writable), "readable": readable}
+        order |= {"closed": closed, "writable": list(writable), "readable": [*readable, *objects]}
         assert self.helper.stdin is not None
         assert self.helper.stdout is not None
         with suppress(BrokenPipeError):
@@ -344,12 +347,13 @@ def lay_over(
     trusted: bool,
     closed: bool = False,
     writable: Iterable[str] = (),
+    readable: Iterable[str] = (),
     objects: Path | None = None,
 ) -> Layered:
     """An overlay over the project whose upper folder is below `folder`, which is made for it (0700).
 
-    `buffers` are the bytes of open documents, `staged` the run's changes; they win over the disk in that order. `closed`
-    and `writable` as in `Mounting.finish`; `objects` is where commands find the commits of a linked worktree. Raises
+    `buffers` are the bytes of open documents, `staged` the run's changes; they win over the disk in that order. `closed`,
+    `writable` and `readable` as in `Mounting.finish`; `objects` is where commands find the commits of a linked worktree. Raises
     CannotOverlay, and OSError when `folder` cannot be made.
     """
     real = Path(os.path.realpath(root))
@@ -360,7 +364,7 @@ def lay_over(
             erased = _prepare(real, owned.path, trusted=trusted, objects=objects)
             seen = clock(owned.path)
             upper, work = owned.path / "upper", owned.path / "work"
-            mounted = mounting.finish(real, upper, work, closed=closed, writable=writable)
+            mounted = mounting.finish(real, upper, work, closed=closed, writable=writable, readable=readable)
         except BaseException:
             owned.remove()
             raise
