@@ -25,8 +25,8 @@ from kiro_lsp.terminal.mcp_answers import Answers
 from kiro_lsp.terminal.project import project_root, with_engine
 
 if TYPE_CHECKING:
+    from mcp import types
     from mcp.server.lowlevel import Server
-    from mcp.types import CallToolResult
 
 Given = Mapping[str, Any]
 Told = Callable[[str], Awaitable[None]]
@@ -156,10 +156,31 @@ async def _serve(answers: Answers) -> int:
 
 def _server(answers: Answers) -> Server[Any]:
     """The SDK's server with our handlers. Blocking: it imports the SDK."""
-    from mcp import types
     from mcp.server.lowlevel import Server
 
-    async def list_tools(_context: Any, _params: Any) -> types.ListToolsResult:
+    handlers = _Handlers(answers)
+    return Server(
+        "kiro-lsp",
+        version=__version__,
+        instructions=INSTRUCTIONS,
+        on_list_tools=handlers.tools,
+        on_call_tool=handlers.call,
+        on_list_resources=handlers.resources,
+        on_read_resource=handlers.resource,
+        on_list_prompts=handlers.prompts,
+        on_get_prompt=handlers.prompt,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Handlers:
+    """The requests of the protocol. The first argument of each is the SDK's context of the request."""
+
+    answers: Answers
+
+    async def tools(self, _context: Any, _params: Any) -> types.ListToolsResult:
+        from mcp import types
+
         return types.ListToolsResult(
             tools=[
                 types.Tool(
@@ -172,11 +193,13 @@ def _server(answers: Answers) -> Server[Any]:
             ]
         )
 
-    async def call_tool(context: Any, params: types.CallToolRequestParams) -> CallToolResult:
-        return await _called(answers, context, params.name, params.arguments or {})
+    async def call(self, context: Any, params: types.CallToolRequestParams) -> types.CallToolResult:
+        return await _called(self.answers, context, params.name, params.arguments or {})
 
-    async def list_resources(_context: Any, _params: Any) -> types.ListResourcesResult:
-        documents = await asyncio.to_thread(answers.documents)
+    async def resources(self, _context: Any, _params: Any) -> types.ListResourcesResult:
+        from mcp import types
+
+        documents = await asyncio.to_thread(self.answers.documents)
         return types.ListResourcesResult(
             resources=[
                 types.Resource(uri=_uri(path), name=path, title=title, mime_type="text/markdown")
@@ -184,42 +207,34 @@ def _server(answers: Answers) -> Server[Any]:
             ]
         )
 
-    async def read_resource(_context: Any, params: types.ReadResourceRequestParams) -> types.ReadResourceResult:
-        text = await _refused(asyncio.to_thread(answers.document, _path(str(params.uri))))
-        return types.ReadResourceResult(
-            contents=[types.TextResourceContents(uri=params.uri, text=text, mime_type="text/markdown")]
-        )
+    async def resource(self, _context: Any, params: types.ReadResourceRequestParams) -> types.ReadResourceResult:
+        from mcp import types
 
-    async def list_prompts(_context: Any, _params: Any) -> types.ListPromptsResult:
+        text = await _refused(asyncio.to_thread(self.answers.document, _path(str(params.uri))))
+        contents = types.TextResourceContents(uri=params.uri, text=text, mime_type="text/markdown")
+        return types.ReadResourceResult(contents=[contents])
+
+    async def prompts(self, _context: Any, _params: Any) -> types.ListPromptsResult:
+        from mcp import types
+
         arguments = [
             types.PromptArgument(name=name, description=str(spec["description"]), required=True)
             for name, spec in (("path", _PATH), ("task", _TASK))
         ]
         words = "What an agent is sent for a task, to carry it out in this conversation."
-        return types.ListPromptsResult(
-            prompts=[types.Prompt(name="implement-task", description=words, arguments=arguments)]
-        )
+        prompt = types.Prompt(name="implement-task", description=words, arguments=arguments)
+        return types.ListPromptsResult(prompts=[prompt])
 
-    async def prompt_of(_context: Any, params: types.GetPromptRequestParams) -> types.GetPromptResult:
+    async def prompt(self, _context: Any, params: types.GetPromptRequestParams) -> types.GetPromptResult:
+        from mcp import types
+
         given = params.arguments or {}
-        text = await _refused(asyncio.to_thread(answers.prompt, given.get("path", ""), given.get("task", "")))
+        text = await _refused(asyncio.to_thread(self.answers.prompt, given.get("path", ""), given.get("task", "")))
         message = types.PromptMessage(role="user", content=types.TextContent(text=text))
         return types.GetPromptResult(messages=[message])
 
-    return Server(
-        "kiro-lsp",
-        version=__version__,
-        instructions=INSTRUCTIONS,
-        on_list_tools=list_tools,
-        on_call_tool=call_tool,
-        on_list_resources=list_resources,
-        on_read_resource=read_resource,
-        on_list_prompts=list_prompts,
-        on_get_prompt=prompt_of,
-    )
 
-
-async def _called(answers: Answers, context: Any, name: str, given: Given) -> CallToolResult:
+async def _called(answers: Answers, context: Any, name: str, given: Given) -> types.CallToolResult:
     """A tool's answer as text and as data; a refusal is an answer that says so."""
     from mcp.types import CallToolResult, TextContent
 
