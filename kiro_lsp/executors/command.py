@@ -28,14 +28,20 @@ from kiro_lsp.executors.worker import WorkerPool
 from kiro_lsp.sandbox.processes import Conversation
 from kiro_lsp.settings import AgentSettings
 
-OFFLINE_SECONDS: Final = 45.0
-"""For a program that waits for a network without an end of its own."""
-_END_SECONDS: Final = 10.0
-"""For a program that has said that it is done, to end."""
 _READ: Final = 256 * 1024
 _ABSORBING_SHARE: Final = 4
 """A look at a copy that took long is not repeated before so many times as long."""
 _SAID: Final = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How many seconds a program is waited for."""
+
+    offline: float = 45.0
+    """While it waits for a network, which some do without an end."""
+    end: float = 10.0
+    """To end, after it has said that it is done."""
 
 
 class CommandExecutor:
@@ -47,11 +53,11 @@ class CommandExecutor:
         workers: WorkerPool | None = None,  # noqa: ARG002  # every executor is made alike
         environ: Mapping[str, str] | None = None,
         *,
-        offline_seconds: float = OFFLINE_SECONDS,
+        patience: Patience | None = None,
     ) -> None:
         self._agent = agent
         self._environ = environ or {}
-        self._offline_seconds = offline_seconds
+        self._patience = patience or Patience()
 
     async def execute(self, request: ExecutorRequest, run: RunContext) -> ExecutorResult:
         """As Executor.execute. Raises ExecutorError."""
@@ -64,7 +70,7 @@ class CommandExecutor:
             run.emit(Phase("starting", agent.label or agent.name))
 
             def turn() -> _Turn:
-                return _Turn(Program.of(agent, request.redact), agent, run, place, meter, self._offline_seconds)
+                return _Turn(Program.of(agent, request.redact), agent, run, place, meter, self._patience)
 
             if session is not None and agent.resume_args:
                 again = turn()
@@ -86,7 +92,7 @@ class _Turn:
     run: RunContext
     place: Workplace
     meter: Meter
-    offline_seconds: float
+    patience: Patience
     told: Told = field(init=False)
     _updates: Updates = field(init=False)
     _usage: Usage = field(default_factory=Usage)
@@ -159,7 +165,7 @@ class _Turn:
                     return None
             listening.result()
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_END_SECONDS):
+                async with asyncio.timeout(self.patience.end):
                     return await pipes.ended()
             return None
         finally:
@@ -187,7 +193,7 @@ class _Turn:
         if told.session_id is not None and told.session_id != self._session:
             self._session = told.session_id
             self.run.emit(Session(told.session_id))
-        patience = _END_SECONDS if told.over else self.offline_seconds if told.offline else None
+        patience = self.patience.end if told.over else self.patience.offline if told.offline else None
         if patience is None:
             self._deadline = None
         elif self._deadline is None:
@@ -197,7 +203,7 @@ class _Turn:
         """It waits for a network for ever; or it is done and does not end, which costs nobody anything."""
         if not self.told.over:
             said = self.told.failure.said if self.told.failure is not None else ""
-            what = f"{self.program.label} finds no network for {self.offline_seconds:g} s and was stopped"
+            what = f"{self.program.label} finds no network for {self.patience.offline:g} s and was stopped"
             raise failed(self.program, what, said, kind="network")
 
     async def _charge(self) -> None:
