@@ -377,9 +377,9 @@ class Engine:
             self.verifications.decided(run_id)
             self._changed(record.root)
 
-    async def verify(self, run_id: str, argv: Sequence[str]) -> None:
+    async def verify(self, run_id: str, argv: Sequence[str], *, trust_once: bool = False) -> None:
         """Run a command over what a review would apply; returns when it has begun. Raises RunRefused without a review."""
-        await self.verifications.again(self._group, self.store.run(run_id).run_id, argv)
+        await self.verifications.again(self._group, self.store.run(run_id).run_id, argv, trust_once=trust_once)
 
     def saved(self, files: Sequence[Path]) -> None:
         """Files that the person's editor wrote, or that we are about to: no running agent did."""

@@ -57,6 +57,7 @@ async def follow_up(
     path: str | None = None,
     hunk: str | None = None,
     reason: str | None = None,
+    verify: Sequence[str] | None = None,
     by: str = "editor",
     confirmed: bool = False,
     trust: Literal["ask", "once", "refuse"] = "ask",
@@ -88,9 +89,10 @@ async def follow_up(
 
     reason = reason or f"your comment on run {record.run_id}"
     start = _start(record, record.agent, record.model or None, reason, await asyncio.to_thread(prepared))
-    return await engine.start(
-        replace(start, by=by, confirmed=confirmed, trust=trust, allowed_commands=allowed_commands)
-    )
+    start = replace(start, by=by, confirmed=confirmed, trust=trust, allowed_commands=allowed_commands, verify=verify)
+    newer = await engine.start(start)
+    engine.verifications.stop(record.run_id, f"run {newer} goes on from it")
+    return newer
 
 
 async def in_terminal(

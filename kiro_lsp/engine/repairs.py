@@ -44,6 +44,7 @@ async def begin(engine: Engine, run_id: str, verdict: Verify, at_most: int) -> s
         confirmed=True,
         trust="refuse",
         reason=_reason(len(earlier) + 1, at_most),
+        verify=verdict.command,
     )
 
 
@@ -60,7 +61,14 @@ async def asked_for(
     if last is None or not isinstance(last.event, Verify) or last.event.ok:
         raise RunRefused(f"Nothing that was verified in run {run_id} failed.", code="nothing-failed")
     return await followup.follow_up(
-        engine, run_id, comment_of(last.event), by=by, confirmed=True, trust=trust, allowed_commands=allowed_commands
+        engine,
+        run_id,
+        comment_of(last.event),
+        by=by,
+        confirmed=True,
+        trust=trust,
+        allowed_commands=allowed_commands,
+        verify=last.event.command,
     )
 
 

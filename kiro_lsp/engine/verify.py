@@ -17,14 +17,15 @@ from typing import TYPE_CHECKING, Final
 
 from kiro_lsp.changes.model import FileChange
 from kiro_lsp.engine import repairs, verdicts
+from kiro_lsp.engine.execute import refuse_untrusted
 from kiro_lsp.engine.failing import failing_part, result_line
-from kiro_lsp.engine.resume import left_by
+from kiro_lsp.engine.resume import left_by, superseding
 from kiro_lsp.engine.run import now
 from kiro_lsp.engine.stage import COPIES
 from kiro_lsp.engine.workspace import Workspace
 from kiro_lsp.errors import ExecutorError, KiroError, RunRefused
 from kiro_lsp.events import Isolation, Phase, RunEvent, State, Verify
-from kiro_lsp.executors.workplace import RunCopy
+from kiro_lsp.executors.workplace import ALL_LEVELS, RunCopy
 from kiro_lsp.sandbox import programs
 from kiro_lsp.sandbox.processes import Finished
 from kiro_lsp.settings import Settings
@@ -32,6 +33,7 @@ from kiro_lsp.settings import Settings
 if TYPE_CHECKING:
     from kiro_lsp.engine.engine import Engine
     from kiro_lsp.engine.run import RunHandle
+    from kiro_lsp.sandbox.isolation import Level
 
 log = logging.getLogger(__name__)
 
@@ -59,6 +61,8 @@ class Verifications:
     """The verify commands that go on in this process, one a run."""
 
     engine: Engine
+    levels: frozenset[Level] = ALL_LEVELS
+    """The kinds of isolation that may be used."""
     _jobs: dict[str, _Job] = field(default_factory=dict)
     _repairs: dict[str, str] = field(default_factory=dict)
 
@@ -72,9 +76,17 @@ class Verifications:
         elif not handle.settings.safety.review_changes:
             await self.engine.accept(handle.run_id, by=BY_CONFIGURATION)
 
-    async def again(self, group: asyncio.TaskGroup, run_id: str, argv: Sequence[str]) -> None:
-        """Verify what is pending now, whatever was said of it before. Raises RunRefused where there is no open review."""
+    async def again(self, group: asyncio.TaskGroup, run_id: str, argv: Sequence[str], *, trust_once: bool) -> None:
+        """Verify what is pending now, whatever was said of it before.
+
+        Raises RunRefused where there is no open review, and in a project that is not trusted.
+        """
         store = self.engine.store
+        workspace = self.engine.workspace(Path(store.run(run_id).root))
+        if trust_once:
+            await asyncio.to_thread(lambda: workspace.grant(workspace.digest(), once=True))
+        if await asyncio.to_thread(workspace.trust) == "untrusted":
+            raise refuse_untrusted(workspace)
         begun = [State("review", "verifying"), *verdicts.opening(argv)]
         kept = await asyncio.wrap_future(store.append_while(run_id, ["review"], begun, at=now()))
         if not kept:
@@ -110,7 +122,7 @@ class Verifications:
 
     def _begin(self, group: asyncio.TaskGroup, run_id: str, argv: Sequence[str], then: Settings | None) -> None:
         """`then`: the settings of the run that has just completed, which say how it goes on."""
-        work = asyncio.create_task(verdict(self.engine, run_id, tuple(argv)), name=f"verify {run_id}")
+        work = asyncio.create_task(verdict(self.engine, run_id, tuple(argv), self.levels), name=f"verify {run_id}")
         reporting = group.create_task(self._until_reported(run_id, tuple(argv), work, then), name=f"verdict {run_id}")
         self._jobs[run_id] = _Job(work, reporting)
 
@@ -148,7 +160,8 @@ class Verifications:
 
     async def _go_on(self, run_id: str, found: Verify, settings: Settings) -> None:
         """What nobody has to decide: a verified change is applied without a review, and a failure repaired, if so configured."""
-        if self.engine.review(run_id).revision != found.revision:
+        record = self.engine.store.run(run_id)
+        if self.engine.review(run_id).revision != found.revision or superseding(self.engine.store, record) is not None:
             return  # the person is at it
         try:
             if found.ok and not settings.safety.review_changes:
@@ -161,7 +174,7 @@ class Verifications:
             log.warning("after verifying run %s: %s", run_id, refusal)
 
 
-async def verdict(engine: Engine, run_id: str, argv: tuple[str, ...]) -> Found:
+async def verdict(engine: Engine, run_id: str, argv: tuple[str, ...], levels: frozenset[Level] = ALL_LEVELS) -> Found:
     """Run the command over what would be accepted now, and say what came of it."""
     record, review = engine.store.run(run_id), engine.review(run_id)
     workspace = engine.workspace(Path(record.root))
@@ -174,6 +187,7 @@ async def verdict(engine: Engine, run_id: str, argv: tuple[str, ...]) -> Found:
         environ=programs.reduced_environ(engine.environ, (workspace.root,)),
         trusted=True,
         hidden=(str(engine.store.directory),),
+        levels=levels,
     )
     started = asyncio.get_running_loop().time()
     try:

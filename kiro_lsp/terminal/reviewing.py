@@ -53,7 +53,7 @@ def review(args: argparse.Namespace, console: Console) -> int:
             settled = await decide(record.run_id, revision=args.revision, path=path, hunks=args.hunk, by=BY)
             return _report(record.run_id, settled, console)
         if args.verify is not None:
-            await _verify(engine, record, args.verify)
+            await _verify(engine, record, args.verify, trust_once=args.trust)
             record = engine.store.run(record.run_id)
         if console.json:
             console.value(with_diffs(review_json(engine.store, record, found), found))
@@ -174,12 +174,12 @@ def pending_changes(found: Review) -> tuple[FileChange, ...]:
     )
 
 
-async def _verify(engine: Engine, record: RunRecord, given: str) -> None:
+async def _verify(engine: Engine, record: RunRecord, given: str, *, trust_once: bool) -> None:
     """Verify what is pending, and wait for the verdict. Raises RunRefused."""
     root = Path(record.root)
     settings = (await asyncio.to_thread(engine.workspace(root).settings)).settings
     argv = await asyncio.to_thread(checks.asked_for, given, settings.execution.verify_command, root)
-    await engine.verify(record.run_id, argv)
+    await engine.verify(record.run_id, argv, trust_once=trust_once)
     await engine.verifications.ended(record.run_id)
 
 

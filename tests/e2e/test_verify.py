@@ -115,11 +115,13 @@ def test_a_review_is_verified_again_and_shows_the_verdict_on_top(
 ) -> None:
     assert main([*RUN, "--json"]) == 0
     run_id = lines(capsys)[0]["runId"]
-    assert main(["review", run_id, "--verify", "echo 7 passed in 0.10s"]) == 0
+    assert main(["review", run_id, "--verify", "echo 7 passed in 0.10s", "--json"]) == 1
+    assert one(capsys)["refused"]["code"] == "untrusted"
+    assert main(["review", run_id, "--verify", "echo 7 passed in 0.10s", "--trust"]) == 0
     shown = capsys.readouterr().out
     assert shown.splitlines()[0].startswith("✓ verified: echo 7 passed in 0.10s, ")
     assert "greet.py" in shown
-    assert main(["review", run_id, "--verify", "false", "--json"]) == 0
+    assert main(["review", run_id, "--verify", "false", "--trust", "--json"]) == 0
     assert one(capsys)["verify"]["ok"] is False
     assert main(["review", run_id, "--repair", "--trust"]) == 1, "a recording cannot be told anything"
 

@@ -34,12 +34,19 @@ class Place:
     folder: Path
     server: AnthropicServer
 
-    async def runs(self, engine: Engine, values: Sequence[int | Fault], *, by_hand: bool = False) -> list[RunRecord]:
+    async def runs(
+        self,
+        engine: Engine,
+        values: Sequence[int | Fault],
+        *,
+        by_hand: bool = False,
+        verify: Sequence[str] | None = None,
+    ) -> list[RunRecord]:
         """One run after the other, in which the model writes these values, until nobody starts another one."""
         found: list[RunRecord] = []
         left = list(values)
         self.script(left)
-        start = StartRun(self.root, TASK_FILE, "1", "claude", trust="once", confirmed=True)
+        start = StartRun(self.root, TASK_FILE, "1", "claude", trust="once", confirmed=True, verify=verify)
         run_id: str | None = await engine.start(start)
         while run_id is not None:
             job = engine.handles[run_id].job
@@ -130,9 +137,10 @@ async def test_a_repair_is_told_what_failed_and_goes_on_from_the_change(place: P
         assert refused.value.code == "superseded"
 
 
-async def test_what_a_person_asks_for_is_not_counted(place: Place, store: Store) -> None:
-    async with engine_of(place, store, "verify_repairs = 0") as engine:
-        first, second = await place.runs(engine, [1, 3], by_hand=True)
+async def test_what_a_person_asks_for_is_not_counted_and_verified_alike(place: Place, store: Store) -> None:
+    async with engine_of(place, store, "verify_repairs = 0", ()) as engine:
+        first, second = await place.runs(engine, [1, 3], by_hand=True, verify=VERIFY)
+        assert verdict_of(engine, second.run_id).command == tuple(VERIFY)
         assert second.continues == first.run_id
         with pytest.raises(RunRefused, match="Nothing that was verified"):
             await repairs.asked_for(engine, second.run_id, by="test")

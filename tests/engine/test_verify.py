@@ -22,6 +22,7 @@ from kiro_lsp.engine.wire import review_json
 from kiro_lsp.errors import RunRefused
 from kiro_lsp.store import Store
 from tests.support import planted, procs, tree
+from tests.support.acp_run import LEVELS
 
 TASK_FILE = ".kiro/specs/greet/tasks.md"
 TASKS = "- [ ] 1. Greet by name\n- [ ] 2. Say goodbye\n"
@@ -227,6 +228,42 @@ async def test_no_secret_is_in_a_verdict(project: Project) -> None:
         assert not verdict.ok
         assert verdict.summary
         assert key not in verdict.summary
+
+
+@pytest.mark.parametrize("level", ["bubblewrap", "overlay", "copy"])
+async def test_at_every_level_the_change_is_there_and_the_tree_is_left_alone(project: Project, level: str) -> None:
+    project.verify = [*PYTHON, "-c", "import greet, fresh; print(greet.bye()); open('made.txt', 'w').write('x')"]
+    before = tree.snapshot(project.root)
+    async with project.engine() as engine:
+        engine.verifications.levels = LEVELS[level]
+        run_id, verdict = await reported(engine, project)
+        assert (verdict.ok, verdict.summary) == (True, "goodbye")
+        isolation = [event for event in told(engine, run_id) if isinstance(event, events.Isolation)][-1]
+        assert isolation.level == level
+        assert ("not sandboxed" in isolation.network) is (level == "copy")
+    assert tree.differences(before, tree.snapshot(project.root)) == []
+
+
+async def test_without_a_sandbox_what_is_written_to_the_tree_is_named(project: Project) -> None:
+    project.verify = [*PYTHON, "-c", f"open({str(project.root / 'greet.py')!r}, 'w').write('spoilt')"]
+    async with project.engine() as engine:
+        engine.verifications.levels = LEVELS["copy"]
+        run_id, verdict = await reported(engine, project)
+        assert not verdict.ok
+        assert "greet.py" in verdict.summary
+        assert "must not touch" in verdict.summary
+        assert engine.store.run(run_id).state == "review"
+        assert len(engine.review(run_id).changes.files) == 2, "the change was made before, and stays"
+
+
+async def test_in_a_project_that_is_not_trusted_nothing_is_verified(project: Project) -> None:
+    async with project.engine() as engine:
+        run_id, _ = await reported(engine, project)
+    async with project.engine() as engine:
+        with pytest.raises(RunRefused) as refused:
+            await engine.verify(run_id, ["true"])
+        assert refused.value.code == "untrusted"
+        assert engine.store.run(run_id).state == "review"
 
 
 # Commands that do not behave
