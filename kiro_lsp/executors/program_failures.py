@@ -25,14 +25,19 @@ class Program:
     label: str
     command: str
     login: tuple[str, ...] = ()
+    key: str = ""
+    """The variable of the key that it was given, where it is paid by use."""
     redact: Callable[[str], str] = str
 
     @classmethod
     def of(cls, agent: AgentSettings, redact: Callable[[str], str] | None = None) -> Program:
-        return cls(agent.label or agent.name, agent.command or "", agent.login or (), redact or str)
+        key = agent.api_key_env or "" if agent.billing == "metered" else ""
+        return cls(agent.label or agent.name, agent.command or "", agent.login or (), key, redact or str)
 
     @property
     def how_to_log_in(self) -> str:
+        if self.key:
+            return f"Check {self.key}, which it was given because it is paid by use, then retry."
         if self.login:
             return f"Run `{shlex.join(self.login)}` in a terminal, then retry."
         return f"Log in with {self.command} in a terminal, then retry."
@@ -77,7 +82,8 @@ def kind_of(said: str) -> ErrorKind:
 
 def not_logged_in(program: Program, said: str = "") -> ExecutorError:
     more = f" It said: {shown}" if (shown := program.shown(said)) else ""
-    return ExecutorError("auth", f"{program.label} is not logged in.{more}", hint=program.how_to_log_in)
+    what = "was refused" if program.key else "is not logged in"
+    return ExecutorError("auth", f"{program.label} {what}.{more}", hint=program.how_to_log_in)
 
 
 def failed(program: Program, what: str, said: str = "", *, kind: ErrorKind | None = None) -> ExecutorError:

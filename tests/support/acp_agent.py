@@ -9,6 +9,7 @@ through the client. What it was told and answered is written, one JSON value a l
     {"run": argv, "ask": true}   a command in a terminal of the client, {"shell": line} one of its own
     {"ask": kind, "title": text, "path": path, "options": [[id, name, kind]…]}
     {"update": {…}}  any other update as it is,  {"raw": text}  a line on its output that no SDK would write
+    {"flood": n, "with": text}  that text n times and nothing else
     {"stop": reason}  {"fail": [code, message, data]}  {"exit": code, "says": text}  {"wait": "cancel"|"for ever"}
     {"deaf": true}  ignore cancel and SIGTERM
 
@@ -145,8 +146,10 @@ class Agent(acp.Agent):
             case {"update": update}:
                 await self.client._conn.send_notification("session/update", {"sessionId": session, "update": update})
             case {"raw": text}:
-                sys.stdout.write(text + "\n")
-                sys.stdout.flush()
+                _write(text + "\n")
+            case {"flood": times}:
+                for _ in range(times):
+                    _write(step["with"])
             case _:
                 await self._end(step)
 
@@ -270,6 +273,14 @@ class Agent(acp.Agent):
     def _call_id(self) -> str:
         self.calls += 1
         return f"call-{self.calls}"
+
+
+def _write(text: str) -> None:
+    """To the output past the SDK, which has made it non-blocking."""
+    os.set_blocking(1, True)
+    data = text.encode()
+    while data:
+        data = data[os.write(1, data) :]
 
 
 def main() -> None:
