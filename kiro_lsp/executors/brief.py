@@ -63,9 +63,11 @@ def resumed_text(request: ExecutorRequest, *, in_session: bool = False) -> str:
     resume = request.resume
     if resume is None:
         return ""
-    parts = [_went_before(resume, in_session=in_session)]
+    parts = ["You have worked on this before." if in_session else "Work on this task was begun before."]
     if resume.transcript and not in_session:
+        # First, because it only grows from run to run: caches that go by the beginning of a request find it again.
         parts.append(f"What was said and done then:\n<transcript>\n{resume.transcript}\n</transcript>")
+    parts.append(_as_left(resume))
     if resume.comment:
         about = f"`{resume.path}`" if resume.path else "these changes"
         excerpt = "\n" + _fenced(resume.excerpt) if resume.excerpt else ""
@@ -79,14 +81,10 @@ def resumed_text(request: ExecutorRequest, *, in_session: bool = False) -> str:
     return "\n\n".join(unicode.strip(part) for part in parts)
 
 
-def _went_before(resume: Resume, *, in_session: bool) -> str:
-    before = "You have worked on this before" if in_session else "Work on this task was begun before"
-    text = f"{before}. {resume.ended}"
-    if resume.staged:
-        text += "\n" + _listed("These files are as they were left then, changed already:", resume.staged)
-    else:
-        text += " No file was changed."
-    return text
+def _as_left(resume: Resume) -> str:
+    if not resume.staged:
+        return f"{resume.ended} No file was changed."
+    return f"{resume.ended}\n" + _listed("These files are as they were left then, changed already:", resume.staged)
 
 
 def _fenced(diff: str) -> str:

@@ -149,7 +149,7 @@ def test_a_comment_goes_to_the_agents_own_session_and_says_only_what_is_new(proj
     assert done.returncode == 0, done.stdout + done.stderr
     told = asked(project, newest(project)["runId"])
     assert told.startswith("['-p', '--resume', 'c0ffee00-1111-4222-8333-444455556666']")
-    assert "You have worked on this before. It came to its end;" in told
+    assert "You have worked on this before.\n\nIt came to its end;" in told
     assert "- asked.txt\n- begun.txt" in told
     assert "says of these changes:\nShorter." in told
     assert "Do it" not in told
