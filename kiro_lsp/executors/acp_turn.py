@@ -50,7 +50,9 @@ class Turn:
         environ = {**environ, **self.meter.environ}
         async with acp_session.opened(run, self.place, program, argv, environ, patience=self.patience) as session:
             resume = request.resume.session_id if request.resume is not None else None
-            await session.begin(resume=resume, model=agent.model or "", mode=agent.sandbox_mode)
+            await session.begin(
+                resume=resume, model=agent.model or "", mode=agent.sandbox_mode, auth_method=agent.auth_method
+            )
             if session.resumed:
                 texts = (brief.resumed_text(request, in_session=True),)
             return await carried_out(session, agent, request, texts, self.meter)
@@ -76,7 +78,7 @@ async def carried_out(
         logs=logs,
         stop_reason=_stopped(ended, session.program, denied=session.permissions.denied),
         usage=ended.usage,
-        summary=_last_paragraph(ended.said) or "The agent ended without a closing word.",
+        summary=last_paragraph(ended.said) or "The agent ended without a closing word.",
     )
 
 
@@ -100,6 +102,7 @@ def _stopped(ended: Ended, program: Program, *, denied: bool) -> StopReason:
     return "end_turn"
 
 
-def _last_paragraph(text: str) -> str:
+def last_paragraph(text: str) -> str:
+    """What an agent said last, as the summary of its work."""
     paragraphs = [part.strip() for part in text.split("\n\n") if part.strip()]
     return paragraphs[-1][:_SUMMARY] if paragraphs else ""

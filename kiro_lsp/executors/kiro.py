@@ -146,13 +146,14 @@ class _Chat:
         self._hear("\n" if self._rest else "")
         changed = {change.to or change.path for change in await self.place.absorb()}
         self._judge(program, ended)
-        said = "\n".join(self._said).strip()
+        # Its last answer begins with `> `; before that stands what it did.
+        said = "\n".join(["", *self._said]).rpartition("\n> ")[2]
         return ExecutorResult(
             success=True,
             changed_files=tuple(sorted(changed)),
             logs=tuple(line for line in self._said[-_LOG_LINES:] if line.strip()),
             stop_reason="end_turn",
-            summary=_last_paragraph(said) or f"{program.label} ended without a closing word.",
+            summary=acp_turn.last_paragraph(said) or f"{program.label} ended without a closing word.",
         )
 
     def _arguments(self, prompt: str) -> list[str]:
@@ -225,10 +226,3 @@ class _Clocked:
             yield
         finally:
             self._timeout.reschedule(None if deadline is None else deadline + loop.time() - before)
-
-
-def _last_paragraph(text: str) -> str:
-    """Of its last answer, which begins with `> `; before that stands what it did."""
-    text = f"\n{text}".rpartition("\n> ")[2]
-    paragraphs = [part.strip() for part in re.split(r"\n\s*\n", text) if part.strip()]
-    return paragraphs[-1][:_SAID] if paragraphs else ""

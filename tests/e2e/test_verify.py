@@ -7,17 +7,19 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from kiro_lsp.cli import main
+from kiro_lsp.demo.editor import Editor
 from tests.cli.recorded import NEW, OLD, TASKS, Record, lines, one, project_fixture, record_fixture, tree
 from tests.e2e.test_processes import person
 from tests.engine.test_verify import WAITS, alive, running, script
 from tests.support import procs
-from tests.support.anthropic_server import AnthropicServer
+from tests.support.anthropic_server import AnthropicServer, Step
 from tests.support.program import TASK_FILE, Project, nobody_left
 from tests.support.terminal import AtTerminal
 
@@ -219,4 +221,33 @@ async def test_an_editor_reviews_and_decides_while_the_command_goes_on(
         settled = await editor.execute("accept", runId=run_id)
         assert settled["ok"] is True
         assert "not verified" in settled["message"]
+    nobody_left(project)
+
+
+async def test_the_menu_above_a_task_offers_the_check_that_is_found(provider: AnthropicServer, tmp_path: Path) -> None:
+    project = Project(tmp_path, provider)
+    (project.root / "Makefile").write_text("check:\n\techo 5 passed in 0.10s\n", "utf-8")
+    provider.steps = [Step(text="Nothing to do.")]
+    told: list[dict[str, Any]] = []
+
+    def heard(method: str, params: dict[str, Any]) -> None:
+        if method == "kiro/runEvent":
+            told.append(params["event"])
+
+    async def choose(_message: str, titles: Sequence[str]) -> str | None:
+        return next((title for title in titles if title in ("Run, then verify: make check", "Run")), None)
+
+    editor = await Editor.start(
+        [sys.executable, "-m", "kiro_lsp", "--stdio"], project.environ, tmp_path / "log", heard, choose
+    )
+    try:
+        await editor.initialize(project.root, ("kiro/review", "kiro/runEvent"))
+        uri = (project.root / TASK_FILE).as_uri()
+        assert (await editor.execute("kiroLsp.pickAgent", {"uri": uri, "task": "1"}))["ok"] is True
+        while not (found := [event for event in told if event["type"] == "verify"]):
+            await editor.request("kiro/runs", {})
+        assert (found[0]["command"], found[0]["ok"]) == (["make", "check"], True)
+        assert found[0]["summary"] == "5 passed in 0.10s"
+    finally:
+        await editor.close()
     nobody_left(project)

@@ -7,23 +7,22 @@ import json
 import logging
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from kiro_lsp import events
 from kiro_lsp.errors import ExecutorError
 from kiro_lsp.executors import kiro, registry
 from kiro_lsp.executors.kiro import ARGUMENT_BYTES, KiroExecutor, prompt_of
-from kiro_lsp.executors.protocol import ExecutorRequest, ExecutorResult, Question
+from kiro_lsp.executors.protocol import ExecutorRequest, Question
 from kiro_lsp.executors.ways import settings_for
 from kiro_lsp.settings import ExecutionSettings, Settings
 from kiro_lsp.spec.intent import IntentContract
 from kiro_lsp.spec.prompt import Prompt, PromptDocument
 from tests.support import kiro_cli, planted, procs
-from tests.support.acp_run import LEVELS, box
+from tests.support.acp_run import LEVELS, Played, box
 from tests.support.claude import CountingRun
 from tests.support.tree import differences, snapshot
 
@@ -37,27 +36,6 @@ STEPS = [
     {"say": "I look.\n\nIt is two now."},
 ]
 STAGED = {"README.md": None, "new/ü.txt": "naïve 🦊\n".encode(), "src/number.py": b"NUMBER = 2\n"}
-
-
-@dataclass
-class Played:
-    run: CountingRun
-    log: Path
-    result: ExecutorResult | None = None
-    error: ExecutorError | None = None
-    questions: list[Question] = field(default_factory=list)
-
-    def told(self, name: str) -> list[Any]:
-        lines = self.log.read_text("utf-8").splitlines() if self.log.exists() else []
-        return [value for noted, value in map(json.loads, lines) if noted == name]
-
-    @property
-    def text(self) -> str:
-        return "".join(event.text for event in self.run.events if isinstance(event, events.Chunk))
-
-    @property
-    def staged(self) -> dict[str, bytes | None]:
-        return {change.path: change.proposed for change in self.run.changes().files}
 
 
 async def play(
@@ -85,13 +63,8 @@ async def play(
         network="none",
         model=request.pop("model", ""),
     )
-    played = Played(None, folder / "log")  # type: ignore[arg-type]
-
-    def answered(question: Question) -> Any:
-        played.questions.append(question)
-        return answer(question) if answer is not None else ""
-
-    played.run = run = CountingRun(root, answer=answered, levels=LEVELS[level], billing="subscription")
+    run = CountingRun(root, answer=answer or (lambda _question: ""), levels=LEVELS[level], billing="subscription")
+    played = Played(run, folder / "log")
     settings = Settings(execution=ExecutionSettings(kiro_session_timeout=seconds))
     asked = ExecutorRequest(**{"root_dir": root, "ticket_markdown": "Make it two.", "settings": settings, **request})
     async with run:
