@@ -1,0 +1,64 @@
+"""The real agent programs go on in their own session: a comment on a change is all that they are told, the copy is as it was left.
+
+What they answer is found by the turns that the conversation already has: one that was not opened again would start at the
+first step, and its edit would not fit any more.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+if sys.platform != "linux":
+    pytest.skip("the programs are installed for Linux", allow_module_level=True)
+
+from tests.e2e.test_command_agents import AFTER, BEFORE, EDIT, LOOK, Person, of, person
+from tests.support import logins
+from tests.support.provider_server import Step
+from tests.support.tree import differences, snapshot
+
+WRITE = Step(tools=[("@write", {"path": "docs/greeting.md", "text": "# Greeting\n"})])
+COMMENT = "Write the greeting down in docs/greeting.md as well, please."
+
+
+def reviewed(somebody: Person, run: str) -> dict[str, str]:
+    code, (review,), err = somebody.call("review", run, "--json")
+    assert code == 0, err
+    return {file["path"]: file["diff"] for file in review["files"]}
+
+
+@pytest.mark.parametrize("name", sorted(logins.SERVERS))
+def test_a_comment_is_carried_out_in_the_agents_own_session(name: str, tmp_path: Path) -> None:
+    with person(tmp_path, name, [LOOK, EDIT, Step(text="The greeting is polite now.")]) as somebody:
+        before = snapshot(somebody.root)
+        code, stream, err = somebody.run()
+        assert code == 0, (stream[-1:], err)
+        first = stream[-1]["runId"]
+        (session,) = {event["sessionId"] for event in of(stream, "session")}
+        staged = reviewed(somebody, first)
+        assert set(staged) == {"greeter.py"}
+
+        somebody.server.steps = [LOOK, EDIT, WRITE, Step(text="It is written down.")]
+        somebody.server.requests.clear()
+        code, stream, err = somebody.call("review", first, "--comment", COMMENT, "--trust", "--json")
+        assert code == 0, (stream[-1:], err)
+        second = stream[-1]["runId"]
+        (start,) = of(stream, "start")
+        assert (start["continues"], start["comment"]) == (first, COMMENT)
+        assert of(stream, "session")[-1]["sessionId"] == session
+        asked = next(body for body in map(json.dumps, somebody.server.requests) if COMMENT in body)
+        assert "The greeting is polite now." in asked, "the conversation goes on"
+        assert "<transcript>" not in asked
+        assert set(reviewed(somebody, second)) == {"greeter.py", "docs/greeting.md"}
+        assert reviewed(somebody, second)["greeter.py"] == staged["greeter.py"]
+        assert not differences(before, snapshot(somebody.root))
+        assert not somebody.still_alive()
+
+        code, (settled,), err = somebody.call("review", second, "--accept", "--json")
+        assert (code, settled["state"]) == (0, "applied"), err
+        left = {path: (somebody.root / path).read_text("utf-8") for path in AFTER}
+        assert left == AFTER
+        assert (somebody.root / "old.txt").read_text("utf-8") == BEFORE["old.txt"]
