@@ -141,11 +141,11 @@ class Anthropic(Wire):
     free = re.compile(r"/v1/messages/count_tokens/?$")
 
     def bounded(self, target: str, body: dict[str, Any], most: int) -> int:  # noqa: ARG002
+        """Every request must name a bound, so programs name the model's largest: that alone could pass a usual cap."""
         body.pop("speed", None)  # a dearer rate than the list's
         _keep_tools(body, lambda tool: str(tool.get("type", "")))
-        tokens = count(body.get("max_tokens"))
-        if tokens is None:
-            body["max_tokens"] = tokens = most
+        thought = count(_dict(body.get("thinking")).get("budget_tokens")) or 0
+        tokens = body["max_tokens"] = max(min(count(body.get("max_tokens")) or most, most), thought + 1)
         return tokens
 
     def pieces(self, body: Mapping[str, Any]) -> list[bytes]:

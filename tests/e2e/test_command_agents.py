@@ -12,7 +12,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +62,7 @@ class Person:
     name: str
     root: Path
     home: Path
-    environ: Mapping[str, str]
+    environ: Mapping[str, str] = field(repr=False)
     server: ProviderServer
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
@@ -95,7 +95,10 @@ class Person:
 
 
 @contextmanager
-def person(tmp_path: Path, name: str, steps: list[Step], faults: list[Fault] | None = None) -> Iterator[Person]:
+def person(
+    tmp_path: Path, name: str, steps: list[Step], faults: list[Fault] | None = None, cap: str = ""
+) -> Iterator[Person]:
+    """With a cap in dollars, the program is paid by use."""
     programs_npm.program(name)
     root, home = tmp_path / "project", tmp_path / "home"
     home.mkdir()
@@ -106,7 +109,7 @@ def person(tmp_path: Path, name: str, steps: list[Step], faults: list[Fault] | N
     with logins.SERVERS[name](steps, faults or ()) as server:
         variables = logins.laid_out(home, name, server.url, TOKEN)
         config = tmp_path / "config.toml"
-        config.write_text(_config(name, server.url, variables), "utf-8")
+        config.write_text(_config(name, server.url, variables, cap), "utf-8")
         config.chmod(0o600)
         environ = {
             "PATH": programs_npm.search_path(),
@@ -115,15 +118,17 @@ def person(tmp_path: Path, name: str, steps: list[Step], faults: list[Fault] | N
             "KIRO_LSP_CONFIG": str(config),
             "PYTHONPATH": str(Path(__file__).parents[2]),
             **planted.ENVIRON,
-            **({"GEMINI_API_KEY": planted.KEYS["google"]} if name == "gemini" else {}),
+            "ANTHROPIC_API_KEY": planted.KEYS["anthropic"],
+            "GEMINI_API_KEY": planted.KEYS["google"],
         }
         yield Person(name, root, home, environ, server)
 
 
-def _config(name: str, url: str, variables: Mapping[str, str]) -> str:
-    paid = 'billing = "metered"\n' if name == "gemini" else ""
+def _config(name: str, url: str, variables: Mapping[str, str], cap: str) -> str:
+    paid = 'billing = "metered"\n' if name == "gemini" or cap else ""
+    limit = f"[kiro.cost]\nmax_cost_per_run = {cap}\n" if cap else ""
     env = ", ".join(f'{key} = "{value}"' for key, value in variables.items())
-    return f'[agents.{name}]\ntype = "cli"\nnetwork = "hosts"\nhosts = ["{logins.host_of(url)}"]\nenv = {{ {env} }}\n{paid}'
+    return f'[agents.{name}]\ntype = "cli"\nnetwork = "hosts"\nhosts = ["{logins.host_of(url)}"]\nenv = {{ {env} }}\n{paid}{limit}'
 
 
 def _commit(root: Path) -> None:
@@ -164,11 +169,34 @@ def test_a_task_of_several_files_is_done_in_the_sandbox_and_reviewed(name: str, 
         assert usage["outputTokens"] == 20 * len(WORK)
         assert usage["billing"] == ("metered" if name == "gemini" else "subscription")
         assert not somebody.still_alive()
+        assert ("planted" if name == "gemini" else TOKEN) in _shown_keys(somebody.server)
         accepted, _stream, err = somebody.call("review", "--accept", "--json")
         assert accepted == 0, err
         files = (path for path in somebody.root.rglob("*") if path.is_file() and ".git" not in path.parts)
         found = {path.relative_to(somebody.root).as_posix(): path.read_text("utf-8") for path in files}
         assert found == {**AFTER, "staged.txt": "staged, and not committed\n"}
+
+
+def _shown_keys(server: ProviderServer) -> str:
+    """What the provider was shown of who asks, with planted keys named and not told."""
+    values = [value for headers in server.headers for value in headers.values()]
+    return " ".join("planted" if planted.found_in(value) else value for value in values)
+
+
+def test_a_program_that_is_paid_by_use_is_stopped_at_the_cap(tmp_path: Path) -> None:
+    """Its requests go through the proxy on this machine: two fit under the cap, the third is never sent."""
+    dear = [replace(step, usage={"output_tokens": 16_000}) for step in WORK]
+    with person(tmp_path, "claude", dear, cap="1.00") as somebody:
+        code, stream, err = somebody.run()
+        end = stream[-1]
+        assert (code, end["type"], end["kind"]) == (1, "error", "budget"), (stream, err)
+        assert "max_cost_per_run" in end["hint"]
+        assert len(somebody.server.requests) == 2
+        assert TOKEN not in _shown_keys(somebody.server)
+        usage = of(stream, "usage")[-1]
+        assert (usage["billing"], usage["turns"]) == ("metered", 2)
+        assert 0.6 < float(usage["cost"]) < 1
+        assert [event["path"] for event in of(stream, "file")] == ["greeter.py"]
 
 
 @pytest.mark.parametrize("name", ["claude", "codex"])

@@ -19,6 +19,7 @@ from kiro_lsp.budget import NANO, Usage, cost_nano
 from kiro_lsp.errors import BudgetExceeded
 from kiro_lsp.executors import metering
 from kiro_lsp.executors.metering import Meter, metered
+from kiro_lsp.executors.metering_wires import WIRES
 from kiro_lsp.executors.protocol import Needs
 from kiro_lsp.executors.ways import can_cap
 from kiro_lsp.settings import AgentSettings, CostSettings
@@ -170,6 +171,20 @@ async def test_every_request_has_a_bound_for_its_answer(
     assert [bound for bound in bounds if bound is not None] == [500]
     if wire == "chat":
         assert sent["stream_options"] == {"include_usage": True}
+
+
+@pytest.mark.parametrize(
+    ("body", "bound"),
+    [
+        ({}, 500),
+        ({"max_tokens": 100}, 100),
+        ({"max_tokens": 128_000}, 500),
+        ({"max_tokens": 128_000, "thinking": {"type": "enabled", "budget_tokens": 2000}}, 2001),
+    ],
+)
+def test_a_program_that_names_its_models_largest_answer_is_held_to_the_agents(body: Json, bound: int) -> None:
+    assert WIRES["anthropic"].bounded("/v1/messages", body, 500) == bound
+    assert body["max_tokens"] == bound
 
 
 ENDS: dict[str, tuple[list[Step], list[Fault], bool]] = {
