@@ -75,13 +75,14 @@ async def opened(
     loading = asyncio.create_task(asyncio.to_thread(acp_wire.load))
     try:
         async with contextlib.AsyncExitStack() as stack:
-            pipes = await stack.enter_async_context(place.talk(argv, extra_env=environ))
+            try:
+                pipes = await stack.enter_async_context(place.talk(argv, extra_env=environ))
+            except (FileNotFoundError, PermissionError, NotImplementedError) as error:
+                raise _not_started(program, error) from error
             await asyncio.shield(loading)
             session = AcpSession(run, place, program, pipes, patience or Patience())
             await stack.enter_async_context(session.connected())
             yield session
-    except (FileNotFoundError, PermissionError, NotImplementedError) as error:
-        raise failed(program, f"{program.label} cannot be started", str(error), kind="agent") from error
     finally:
         with contextlib.suppress(Exception):
             await asyncio.shield(loading)
@@ -149,10 +150,13 @@ class AcpSession:
 
     # The conversation
 
-    async def begin(self, *, resume: str | None = None, model: str = "", mode: str | None = None) -> None:
+    async def begin(
+        self, *, resume: str | None = None, model: str = "", mode: str | None = None, auth_method: str | None = None
+    ) -> None:
         """Agree on the protocol and open a session, an earlier one (`resume`) where that can be; `resumed` says whether.
 
-        Raises ExecutorError, with the kind "auth" and how to log in when the person has to.
+        `auth_method` is what the agent is told to log in by, if it opens no session without. Raises ExecutorError, with the
+        kind "auth" and how to log in when the person has to.
         """
         method, params = acp_wire.initialize(__version__)
         answer = await self._start(method, params)
@@ -167,7 +171,7 @@ class AcpSession:
         self.agent = " ".join(str(info[key])[:80] for key in ("name", "version") if isinstance(info.get(key), str))
         self._able = _of(answer, "agentCapabilities")
         if resume is None or not await self._open_again(resume):
-            self._options = await self._start("session/new", {"cwd": str(self._place.path), "mcpServers": []})
+            self._options = await self._open(auth_method, _ids(answer.get("authMethods"), "id"))
             self.session_id = str(self._options.get("sessionId") or "")
         if not self.session_id:
             raise failed(self.program, f"{self.program.label} opened no session", kind="agent")
@@ -188,9 +192,23 @@ class AcpSession:
             raise
         finally:
             turn.cancel()
+        self._dirty = True  # not every agent announces what it writes
         await self._absorbed()
+        if self._broken.done():
+            self._broken.result()
         stop = answer.get("stopReason")
         return Ended(stop if isinstance(stop, str) else "", usage_of(answer), self.updates.said.strip())
+
+    async def _open(self, auth_method: str | None, offered: Sequence[str]) -> dict[str, Any]:
+        """A new session. Some agents change their settings when they are told to authenticate: only where they insist."""
+        order = "session/new", {"cwd": str(self._place.path), "mcpServers": []}
+        try:
+            return await self._start(*order)
+        except ExecutorError as error:
+            if error.kind != "auth" or auth_method not in offered:
+                raise
+        await self._start("authenticate", {"methodId": auth_method})
+        return await self._start(*order)
 
     async def _open_again(self, session_id: str) -> bool:
         """Whether the agent's own session of an earlier run is open again. What it tells of its past is not shown."""
@@ -267,7 +285,6 @@ class AcpSession:
                     self._broken.result()
                 if asked.done():
                     return asked.result()
-                self._check_cost()
                 if seconds is None and (self.permissions.waiting or self.terminals.busy):
                     since = loop.time()
                 elif loop.time() >= begun + limit and (seconds is not None or self._frames.heard <= begun):
@@ -286,10 +303,18 @@ class AcpSession:
     def _check_cost(self) -> None:
         spent = self.updates.cost
         if self.cost_cap is not None and spent is not None and spent > self.cost_cap:
-            raise BudgetExceeded(
-                f"{self.program.label} says that it has spent ${spent:.2f}, more than ${self.cost_cap:.2f}.",
-                hint="Staged work is kept. max_cost_per_run of [kiro.cost] in your own configuration is the limit.",
+            self._break(
+                BudgetExceeded(
+                    f"{self.program.label} says that it has spent ${spent:.2f}, more than ${self.cost_cap:.2f}.",
+                    hint="Staged work is kept. max_cost_per_run of [kiro.cost] in your own configuration is the limit.",
+                )
             )
+
+    def _break(self, error: KiroError) -> None:
+        """End what is waited for with this error."""
+        if not self._broken.done():
+            self._broken.set_exception(error)
+            self._broken.exception()  # there may be nobody any more who waits
 
     async def _stop(self, turn: asyncio.Task[dict[str, Any]]) -> None:
         """Tell the agent to end its turn and wait a moment; whoever cancels again does not wait."""
@@ -314,9 +339,13 @@ class AcpSession:
         if self._frames.fault is not None:
             return failed(self.program, f"{label} was stopped: {self._frames.fault}", self._frames.said, kind="agent")
         code: int | None = None
-        with contextlib.suppress(TimeoutError):
+        try:
             async with asyncio.timeout(_END_SECONDS):
                 code = await self._pipes.ended()
+        except TimeoutError:
+            pass
+        except FileNotFoundError as error:
+            return _not_started(self.program, error)
         said = self._pipes.errors().strip()[-600:] or self._frames.said
         how = "" if code is None else f" (exit code {code})"
         return failed(self.program, f"{label} ended before it was done{how}", said)
@@ -328,6 +357,7 @@ class AcpSession:
             update = params.get("update")
             if isinstance(update, Mapping):
                 self.updates.take(update)
+                self._check_cost()
             return None
         handler = self._handlers.get(method)
         if handler is None:
@@ -410,9 +440,11 @@ class AcpSession:
             try:
                 self.changed_files.update(change.path for change in await self._place.absorb())
             except KiroError as error:
-                if not self._broken.done():
-                    self._broken.set_exception(error)
-                    self._broken.exception()  # whoever waits for the turn raises it; there may be nobody any more
+                self._break(error)
+
+
+def _not_started(program: Program, error: Exception) -> ExecutorError:
+    return failed(program, f"{program.label} cannot be started", str(error), kind="agent")
 
 
 class _Turned(Exception):

@@ -302,6 +302,14 @@ DEFINITIONS: tuple[Definition, ...] = (
         example='"ANTHROPIC_BASE_URL"',
     ),
     _define(
+        "agents.NAME.auth_method",
+        "text",
+        "X",
+        'For type "acp": how the agent is told to log in, by its own name for it, where it insists on being told.',
+        maximum=100,
+        example='"api-key"',
+    ),
+    _define(
         "agents.NAME.sandbox_mode",
         "text",
         "X",

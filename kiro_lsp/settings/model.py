@@ -90,6 +90,8 @@ class AgentSettings:
     """The variable by which the program is told to call the proxy."""
     base_url_args: tuple[str, ...] | None = None
     """Arguments for the same, with `{url}` in them."""
+    auth_method: str | None = None
+    """For type "acp": how the agent is told to log in where it opens no session without."""
     recording: str | None = None
     """For type "replay": the recorded run file."""
     server: str | None = None

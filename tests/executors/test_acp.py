@@ -276,6 +276,26 @@ async def test_a_session_is_opened_again_where_that_can_be(
 
 
 @pytest.mark.parametrize(
+    ("script", "method", "told", "done"),
+    [
+        ({"logins": ["key"]}, "key", [], True),  # it opens a session as it is
+        ({"logins": ["browser", "key"], "login": "key"}, "key", ["key"], True),
+        ({"logins": ["browser"], "login": "browser"}, "key", [], False),
+        ({"logins": ["browser"], "login": "browser"}, None, [], False),
+        ({"logins": ["key"], "login": "other"}, "key", ["key"], False),
+    ],
+)
+async def test_an_agent_is_told_to_log_in_only_where_it_insists(
+    root: Path, own_homes: Path, script: dict[str, Any], method: str | None, told: list[str], done: bool
+) -> None:
+    played = await play(root, own_homes, {**script, "steps": [EDIT]}, auth_method=method)
+    assert played.told("authenticate") == told
+    assert (played.error is None) is done
+    if played.error is not None:
+        assert (played.error.kind, "`script login`" in played.error.hint) == ("auth", True)
+
+
+@pytest.mark.parametrize(
     ("level", "mode", "set_"), [("bubblewrap", "free", ["free"]), ("bubblewrap", "unknown", []), ("copy", "free", [])]
 )
 async def test_only_our_sandbox_loosens_an_agents_own(

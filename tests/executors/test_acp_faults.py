@@ -184,7 +184,6 @@ async def test_a_turn_that_costs_more_than_the_cap_by_the_agents_own_word_is_sto
         steps,
         billing="metered",
         request={"settings": Settings()},
-        patience=Patience(idle=5),
     )
     assert played.error is not None
     assert played.error.kind == "budget", played.error

@@ -44,7 +44,7 @@ def test_every_setting_has_a_trust_class_and_a_sentence(definition: Definition) 
 TRUST_CLASSES = {
     "X": {
         "agents.NAME.api_key", "diagnostics.invisible-characters", "agents.NAME.login_files", "agents.NAME.network",
-        "agents.NAME.hosts", "agents.NAME.homes", "agents.NAME.guarded", "agents.NAME.sandbox_mode",
+        "agents.NAME.hosts", "agents.NAME.homes", "agents.NAME.guarded", "agents.NAME.sandbox_mode", "agents.NAME.auth_method",
         *(f"agents.NAME.{name}" for name in ("sandbox_args", "copy_args", "model_args", "resume_args", "copy_env")),
         "agents.NAME.continue_command",
         *(f"agents.NAME.{name}" for name in ("meter", "base_url_env", "base_url_args")),

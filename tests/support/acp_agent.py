@@ -13,7 +13,8 @@ through the client. What it was told and answered is written, one JSON value a l
     {"stop": reason}  {"fail": [code, message, data]}  {"exit": code, "says": text}  {"wait": "cancel"|"for ever"}
     {"deaf": true}  ignore cancel and SIGTERM
 
-The keys "initialize", "new", "load" of the script (a dict then, with "steps") change how those are answered.
+"login" is the way to log in that opens sessions, of those in "logins". The keys "initialize", "new", "load" of the script (a
+dict then, with "steps") change how those are answered.
 """
 
 from __future__ import annotations
@@ -47,6 +48,7 @@ class Agent(acp.Agent):
         self.cwd = Path()
         self.cancelled = asyncio.Event()
         self.deaf = False
+        self.logged_in = False
         self.calls = 0
 
     def on_connect(self, conn: Any) -> None:
@@ -64,11 +66,16 @@ class Agent(acp.Agent):
         able = schema.AgentCapabilities(load_session=bool(self.script.get("loads")))
         version = self.script.get("version", acp.PROTOCOL_VERSION)
         info = schema.Implementation(name="script", version="1.0")
-        return acp.InitializeResponse(protocol_version=version, agent_capabilities=able, agent_info=info)
+        offered = [schema.AuthMethodAgent(id=name, name=name) for name in self.script.get("logins", ())]
+        return acp.InitializeResponse(
+            protocol_version=version, agent_capabilities=able, agent_info=info, auth_methods=offered
+        )
 
     async def new_session(self, cwd: str, **more: Any) -> Any:
         self.note("new", {"cwd": cwd})
         self.cwd = Path(cwd)
+        if "login" in self.script and not self.logged_in:
+            raise acp.RequestError.auth_required()
         await self._as_told("new")
         options = self.script.get("modes")
         modes = None
@@ -94,6 +101,7 @@ class Agent(acp.Agent):
 
     async def authenticate(self, method_id: str, **more: Any) -> Any:
         self.note("authenticate", method_id)
+        self.logged_in = method_id == self.script.get("login")
         return schema.AuthenticateResponse()
 
     async def cancel(self, session_id: str, **more: Any) -> None:
