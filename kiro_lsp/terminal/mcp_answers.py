@@ -154,7 +154,7 @@ class Answers:
                 with closing(self.engine.follow(run_id)) as stream:
                     async for envelope in stream:
                         event = envelope.event
-                        if isinstance(event, events.ENDED | events.Permission):
+                        if isinstance(event, (*events.ENDED, events.Permission)):
                             return
                         if isinstance(event, events.Phase):
                             await told(f"{event.phase} {event.detail}" if event.detail else event.phase)
