@@ -23,7 +23,7 @@ if sys.platform != "linux":
 
 @pytest.mark.parametrize("name", sorted(logins.SERVERS))
 def test_a_task_of_several_files_is_done_in_the_sandbox_and_reviewed(name: str, tmp_path: Path) -> None:
-    with person(tmp_path, name, "acp", WORK) as somebody:
+    with person(tmp_path, name, WORK, kind="acp") as somebody:
         before = snapshot(somebody.root)
         code, stream, err = somebody.run()
         assert code == 0, (stream, err)
@@ -49,7 +49,8 @@ def test_a_task_of_several_files_is_done_in_the_sandbox_and_reviewed(name: str, 
 
 @pytest.mark.parametrize("name", sorted(logins.SERVERS))
 def test_a_cancelled_program_is_gone_and_what_it_did_is_kept_aside(name: str, tmp_path: Path) -> None:
-    with person(tmp_path, name, "acp", [LOOK, EDIT, Step(text="I think about it for long.", hold=True)]) as somebody:
+    steps = [LOOK, EDIT, Step(text="I think about it for long.", hold=True)]
+    with person(tmp_path, name, steps, kind="acp") as somebody:
         before = snapshot(somebody.root)
         with somebody.start(*somebody.order) as process:
             assert process.stdout is not None
@@ -71,7 +72,7 @@ def test_a_cancelled_program_is_gone_and_what_it_did_is_kept_aside(name: str, tm
 )
 def test_a_login_that_is_not_accepted_says_how_to_log_in(name: str, hint: str, tmp_path: Path) -> None:
     faults = [Fault(401, "authentication_error", "the token is not valid")]
-    with person(tmp_path, name, "acp", WORK, faults) as somebody:
+    with person(tmp_path, name, WORK, faults, kind="acp") as somebody:
         code, stream, _err = somebody.run()
     end = stream[-1]
     assert (code, end["type"], end["kind"]) == (1, "error", "auth"), end

@@ -7,145 +7,19 @@ carries out a task of several files in the sandbox; until the review, the person
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from tests.support import logins, planted, procs, programs_npm
+from tests.support import logins, planted
+from tests.support.agent_person import AFTER, EDIT, LOOK, TOKEN, WORK, of, person
 from tests.support.provider_server import Fault, ProviderServer, Step
 from tests.support.tree import differences, snapshot
 
 if sys.platform != "linux":
     pytest.skip("the programs are installed for Linux", allow_module_level=True)
-
-TASK_FILE = ".kiro/specs/greeter/tasks.md"
-BEFORE = {
-    "greeter.py": "def greet(name):\n    return 'Hey ' + name\n",
-    "old.txt": "old\n",
-    TASK_FILE: "# Plan\n\n- [ ] 1. Greet politely\n- [ ] 2. Say goodbye\n",
-}
-AFTER = {
-    "greeter.py": "def greet(name):\n    return 'Good day ' + name\n",
-    "docs/greeting.md": "# Greeting\n",
-    TASK_FILE: BEFORE[TASK_FILE].replace("- [ ] 1.", "- [x] 1."),
-}
-LOOK = Step(text="I look first.", tools=[("@read", {"path": "greeter.py"})])
-EDIT = Step(
-    tools=[
-        (
-            "@edit",
-            {"path": "greeter.py", "old": "    return 'Hey ' + name", "new": "    return 'Good day ' + name"},
-        )
-    ]
-)
-WORK = [
-    LOOK,
-    EDIT,
-    Step(tools=[("@write", {"path": "docs/greeting.md", "text": "# Greeting\n"})]),
-    Step(tools=[("@run", {"command": "rm old.txt && cat docs/greeting.md"})]),
-    Step(text="Greets politely now."),
-]
-TOKEN = "local-login-" + "t" * 24
-
-
-@dataclass
-class Person:
-    """Somebody with a project, a home in which a program is logged in, and its provider."""
-
-    name: str
-    root: Path
-    home: Path
-    environ: Mapping[str, str] = field(repr=False)
-    server: ProviderServer
-
-    def start(self, *arguments: str) -> subprocess.Popen[str]:
-        return subprocess.Popen(
-            [sys.executable, "-m", "kiro_lsp", *arguments],
-            cwd=self.root,
-            env=dict(self.environ),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-
-    def call(self, *arguments: str) -> tuple[int, list[Any], str]:
-        """Exit code, the lines of JSON, and what was said besides."""
-        with self.start(*arguments) as process:
-            out, err = process.communicate(timeout=170)
-        return process.returncode, [json.loads(line) for line in out.splitlines()], err
-
-    def run(self) -> tuple[int, list[Any], str]:
-        return self.call(*self.order)
-
-    @property
-    def order(self) -> tuple[str, ...]:
-        return ("run", TASK_FILE, "1", "--agent", self.name, "--trust", "--json")
-
-    def still_alive(self) -> set[int]:
-        """What of the program lives two seconds later; all that it starts has its home."""
-        return procs.gone_within(procs.marked(str(self.home), "HOME"), 2)
-
-
-@contextmanager
-def person(
-    tmp_path: Path, name: str, steps: list[Step], faults: list[Fault] | None = None, cap: str = ""
-) -> Iterator[Person]:
-    """With a cap in dollars, the program is paid by use."""
-    programs_npm.program(name)
-    root, home = tmp_path / "project", tmp_path / "home"
-    home.mkdir()
-    for path, text in BEFORE.items():
-        (root / path).parent.mkdir(parents=True, exist_ok=True)
-        (root / path).write_text(text, "utf-8")
-    _commit(root)
-    with logins.SERVERS[name](steps, faults or ()) as server:
-        variables = logins.laid_out(home, name, server.url, TOKEN)
-        config = tmp_path / "config.toml"
-        config.write_text(_config(name, server.url, variables, cap), "utf-8")
-        config.chmod(0o600)
-        environ = {
-            "PATH": programs_npm.search_path(),
-            "HOME": str(home),
-            "KIRO_LSP_STATE_DIR": str(tmp_path / "state"),
-            "KIRO_LSP_CONFIG": str(config),
-            "PYTHONPATH": str(Path(__file__).parents[2]),
-            **planted.ENVIRON,
-            "ANTHROPIC_API_KEY": planted.KEYS["anthropic"],
-            "GEMINI_API_KEY": planted.KEYS["google"],
-        }
-        yield Person(name, root, home, environ, server)
-
-
-def _config(name: str, url: str, variables: Mapping[str, str], cap: str) -> str:
-    paid = 'billing = "metered"\n' if name == "gemini" or cap else ""
-    limit = f"[kiro.cost]\nmax_cost_per_run = {cap}\n" if cap else ""
-    env = ", ".join(f'{key} = "{value}"' for key, value in variables.items())
-    return f'[agents.{name}]\ntype = "cli"\nnetwork = "hosts"\nhosts = ["{logins.host_of(url)}"]\nenv = {{ {env} }}\n{paid}{limit}'
-
-
-def _commit(root: Path) -> None:
-    """A repository with a commit and something staged beside it."""
-    git = ["git", "-c", "user.name=n", "-c", "user.email=e@example.com"]
-    (root / "staged.txt").write_text("staged, and not committed\n", "utf-8")
-    for command in (
-        ["init", "-q"],
-        ["add", "greeter.py", "old.txt"],
-        ["commit", "-qm", "first"],
-        ["add", "staged.txt"],
-    ):
-        subprocess.run([*git, *command], cwd=root, check=True, env={"PATH": os.environ["PATH"], "HOME": str(root)})
-
-
-def of(stream: list[Any], kind: str) -> list[Any]:
-    return [event for event in stream if event["type"] == kind]
 
 
 @pytest.mark.parametrize("name", sorted(logins.SERVERS))
@@ -172,9 +46,7 @@ def test_a_task_of_several_files_is_done_in_the_sandbox_and_reviewed(name: str, 
         assert ("planted" if name == "gemini" else TOKEN) in _shown_keys(somebody.server)
         accepted, _stream, err = somebody.call("review", "--accept", "--json")
         assert accepted == 0, err
-        files = (path for path in somebody.root.rglob("*") if path.is_file() and ".git" not in path.parts)
-        found = {path.relative_to(somebody.root).as_posix(): path.read_text("utf-8") for path in files}
-        assert found == {**AFTER, "staged.txt": "staged, and not committed\n"}
+        assert somebody.tree() == AFTER
 
 
 def _shown_keys(server: ProviderServer) -> str:

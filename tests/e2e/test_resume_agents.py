@@ -15,9 +15,10 @@ import pytest
 if sys.platform != "linux":
     pytest.skip("the programs are installed for Linux", allow_module_level=True)
 
-from tests.e2e.test_command_agents import AFTER, BEFORE, EDIT, LOOK, Person, of, person
 from tests.support import logins
+from tests.support.agent_person import AFTER, BEFORE, EDIT, LOOK, Person, of, person
 from tests.support.provider_server import Step
+from tests.support.terminal import AtTerminal
 from tests.support.tree import differences, snapshot
 
 WRITE = Step(tools=[("@write", {"path": "docs/greeting.md", "text": "# Greeting\n"})])
@@ -62,3 +63,33 @@ def test_a_comment_is_carried_out_in_the_agents_own_session(name: str, tmp_path:
         left = {path: (somebody.root / path).read_text("utf-8") for path in AFTER}
         assert left == AFTER
         assert (somebody.root / "old.txt").read_text("utf-8") == BEFORE["old.txt"]
+
+
+def test_claude_code_is_continued_in_the_terminal_and_what_it_did_there_is_reviewed(tmp_path: Path) -> None:
+    with person(tmp_path, "claude", [LOOK, EDIT, Step(text="Polite.")]) as somebody:
+        before = snapshot(somebody.root)
+        _code, stream, err = somebody.run()
+        first = stream[-1]["runId"]
+        somebody.server.steps = [LOOK, EDIT, WRITE, Step(text="Written.")]
+        arguments = ("continue", first, "--trust")
+        with AtTerminal(*arguments, cwd=somebody.root, environ=somebody.environ) as terminal:
+            terminal.expect("confirm")  # whether it trusts the folder, which it asks a person once
+            terminal.type("\x1b[B")
+            terminal.expect("❯")
+            terminal.type("\r")
+            terminal.expect("Polite.")
+            terminal.type("document")  # a word without a blank: the screen may have moves of the cursor in between
+            terminal.expect("document")
+            terminal.type("\r")
+            terminal.expect("Written.")
+            terminal.type("/exit")
+            terminal.expect("Exit")
+            terminal.type("\r")
+            terminal.expect("create docs/greeting.md")
+            terminal.expect("What shall become of it?")
+            assert not differences(before, snapshot(somebody.root))
+            terminal.type("accept everything\n")
+            terminal.expect("The task is ticked")
+            assert terminal.end() == 0, err
+        assert {path: (somebody.root / path).read_text("utf-8") for path in AFTER} == AFTER
+        assert not somebody.still_alive()

@@ -1,6 +1,6 @@
 """Somebody with a project, a home in which a real agent program is logged in, and a provider on this machine.
 
-    with person(tmp_path, "claude", "acp", WORK) as somebody:
+    with person(tmp_path, "claude", WORK, kind="acp") as somebody:
         code, stream, err = somebody.run()
 
 The task is one of several files: an edit, a new file, a command that deletes one.
@@ -14,7 +14,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -59,7 +59,7 @@ class Person:
     name: str
     root: Path
     home: Path
-    environ: Mapping[str, str]
+    environ: Mapping[str, str] = field(repr=False)
     server: ProviderServer
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
@@ -97,9 +97,15 @@ class Person:
 
 @contextmanager
 def person(
-    tmp_path: Path, name: str, kind: str, steps: list[Step], faults: list[Fault] | None = None, *, more: str = ""
+    tmp_path: Path,
+    name: str,
+    steps: list[Step],
+    faults: list[Fault] | None = None,
+    cap: str = "",
+    *,
+    kind: str = "cli",
 ) -> Iterator[Person]:
-    """`kind` is the way to the program; `more` is added to the person's configuration of the agent."""
+    """`kind` is the way to the program. With a cap in dollars, the program is paid by use."""
     programs_npm.program(ADAPTERS.get(name, name) if kind == "acp" else name)
     root, home = tmp_path / "project", tmp_path / "home"
     home.mkdir()
@@ -109,11 +115,11 @@ def person(
     _commit(root)
     with logins.SERVERS[name](steps, faults or ()) as server:
         variables = logins.laid_out(home, name, server.url, TOKEN)
-        if name == "codex":
+        if (name, kind) == ("codex", "acp"):
             # As its first start leaves it: it unpacks skills there, which a run of ours must not.
             (home / ".codex" / "skills").mkdir(exist_ok=True)
         config = tmp_path / "config.toml"
-        config.write_text(_config(name, kind, server.url, variables) + more, "utf-8")
+        config.write_text(_config(name, kind, server.url, variables, cap), "utf-8")
         config.chmod(0o600)
         environ = {
             "PATH": programs_npm.search_path(),
@@ -122,7 +128,8 @@ def person(
             "KIRO_LSP_CONFIG": str(config),
             "PYTHONPATH": str(Path(__file__).parents[2]),
             **planted.ENVIRON,
-            **({"GEMINI_API_KEY": planted.KEYS["google"]} if name == "gemini" else {}),
+            "ANTHROPIC_API_KEY": planted.KEYS["anthropic"],
+            "GEMINI_API_KEY": planted.KEYS["google"],
         }
         yield Person(name, root, home, environ, server)
 
@@ -131,11 +138,13 @@ def of(stream: list[Any], kind: str) -> list[Any]:
     return [event for event in stream if event["type"] == kind]
 
 
-def _config(name: str, kind: str, url: str, variables: Mapping[str, str]) -> str:
-    paid = 'billing = "metered"\n' if name == "gemini" else ""
+def _config(name: str, kind: str, url: str, variables: Mapping[str, str], cap: str) -> str:
+    paid = 'billing = "metered"\n' if name == "gemini" or cap else ""
+    limit = f"[kiro.cost]\nmax_cost_per_run = {cap}\n" if cap else ""
     env = ", ".join(f'{key} = "{value}"' for key, value in variables.items())
     host = logins.host_of(url)
-    return f'[agents.{name}]\ntype = "{kind}"\nnetwork = "hosts"\nhosts = ["{host}"]\nenv = {{ {env} }}\n{paid}'
+    place = f'network = "hosts"\nhosts = ["{host}"]\nenv = {{ {env} }}\n'
+    return f'[agents.{name}]\ntype = "{kind}"\n{place}{paid}{limit}'
 
 
 def _commit(root: Path) -> None:
