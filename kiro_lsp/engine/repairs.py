@@ -28,7 +28,7 @@ def comment_of(verdict: Verify) -> str:
     )
 
 
-async def begin(engine: Engine, run_id: str, verdict: Verify, at_most: int) -> str | None:
+async def begin(engine: Engine, run_id: str, verdict: Verify, argv: Sequence[str], at_most: int) -> str | None:
     """Start the next repair of a run whose change failed; None where there shall be none. Raises RunRefused."""
     record = engine.store.run(run_id)
     earlier = _repaired(engine.store, record)
@@ -44,7 +44,7 @@ async def begin(engine: Engine, run_id: str, verdict: Verify, at_most: int) -> s
         confirmed=True,
         trust="refuse",
         reason=_reason(len(earlier) + 1, at_most),
-        verify=verdict.command,
+        verify=argv,
     )
 
 

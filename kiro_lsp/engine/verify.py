@@ -87,7 +87,8 @@ class Verifications:
             await asyncio.to_thread(lambda: workspace.grant(workspace.digest(), once=True))
         if await asyncio.to_thread(workspace.trust) == "untrusted":
             raise refuse_untrusted(workspace)
-        begun = [State("review", "verifying"), *verdicts.opening(argv)]
+        redact = (await asyncio.to_thread(workspace.settings)).secrets.redactor().redact
+        begun = [State("review", "verifying"), *verdicts.opening([redact(part) for part in argv])]
         kept = await asyncio.wrap_future(store.append_while(run_id, ["review"], begun, at=now()))
         if not kept:
             state = store.run(run_id).state
@@ -130,7 +131,12 @@ class Verifications:
         self, run_id: str, argv: tuple[str, ...], work: asyncio.Task[Found], then: Settings | None
     ) -> None:
         found: Found | None = None
-        await asyncio.wait([work])
+        try:
+            await asyncio.wait([work])
+        except asyncio.CancelledError:  # the engine itself gives up
+            work.cancel()
+            await asyncio.wait([work])
+            raise
         try:
             found = work.result()
         except asyncio.CancelledError:
@@ -144,7 +150,7 @@ class Verifications:
         why = self._jobs.pop(run_id).why_stopped
         is_open = await self._report(run_id, found, None if found is not None else why)
         if found is not None and is_open and then is not None:
-            await self._go_on(run_id, found.verdict, then)
+            await self._go_on(run_id, argv, found.verdict, then)
 
     async def _report(self, run_id: str, found: Found | None, reason: str | None) -> bool:
         """The verdict, and the run in `review`, in one transaction; after a decision the verdict alone, and False."""
@@ -158,7 +164,7 @@ class Verifications:
         self.engine.publish_foreign(kept)
         return is_open
 
-    async def _go_on(self, run_id: str, found: Verify, settings: Settings) -> None:
+    async def _go_on(self, run_id: str, argv: tuple[str, ...], found: Verify, settings: Settings) -> None:
         """What nobody has to decide: a verified change is applied without a review, and a failure repaired, if so configured."""
         record = self.engine.store.run(run_id)
         if self.engine.review(run_id).revision != found.revision or superseding(self.engine.store, record) is not None:
@@ -167,7 +173,7 @@ class Verifications:
             if found.ok and not settings.safety.review_changes:
                 await self.engine.accept(run_id, by=BY_CONFIGURATION)
             elif not found.ok:
-                repair = await repairs.begin(self.engine, run_id, found, settings.execution.verify_repairs)
+                repair = await repairs.begin(self.engine, run_id, found, argv, settings.execution.verify_repairs)
                 if repair is not None:
                     self._repairs[run_id] = repair
         except KiroError as refusal:
@@ -216,7 +222,7 @@ def _said(ended: Finished, argv: tuple[str, ...], redact: Callable[[str], str], 
         result = f"exit code {ended.exit_code}, no output"
     failing = "" if ok else failing_part(output)
     summary = "\n".join(part for part in (result, failing) if part and (part is result or part != result))
-    return Verify(argv, ok, round(ended.seconds, 3), summary, revision, contents)
+    return Verify(tuple(map(redact, argv)), ok, round(ended.seconds, 3), summary, revision, contents)
 
 
 @dataclass(slots=True)

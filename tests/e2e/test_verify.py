@@ -155,8 +155,11 @@ def test_a_verdict_comes_to_the_person_who_looks(project: Path, record: Record) 
 # When a process dies, and across processes
 
 
-def test_a_killed_process_leaves_no_command_and_an_open_review(
-    project: Path, record: Record, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGKILL, -signal.SIGKILL), (signal.SIGINT, 130), (signal.SIGTERM, 130)]
+)
+def test_a_process_that_is_stopped_leaves_no_command_and_an_open_review(
+    project: Path, record: Record, capsys: pytest.CaptureFixture[str], number: signal.Signals, code: int
 ) -> None:
     command = script("import signal; signal.signal(15, signal.SIG_IGN); signal.pause()")
     record(*STEPS, **configured(command))
@@ -175,8 +178,9 @@ def test_a_killed_process_leaves_no_command_and_an_open_review(
             break
     while not running(command):
         assert process.poll() is None
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    process.send_signal(number)
+    process.stdout.read()
+    assert process.wait() == code
     process.stdout.close()
     assert procs.gone_within(running(command), 2) == set()
     run_id = stream[0]["runId"]
@@ -185,6 +189,28 @@ def test_a_killed_process_leaves_no_command_and_an_open_review(
     assert (told["state"], told["verify"]["ok"], told["verify"]["running"]) == ("review", None, False)
     assert main(["review", run_id, "--accept", "--json"]) == 0
     assert one(capsys)["ticked"] is True
+
+
+def test_a_verification_is_cancelled_from_another_terminal(
+    project: Path, record: Record, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = script("import signal; signal.pause()")
+    record(*STEPS, **configured(command))
+    process = subprocess.Popen(
+        [sys.executable, "-m", "kiro_lsp", *RUN, "--json"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    stream = []
+    for line in process.stdout:
+        stream.append(json.loads(line))
+        if stream[-1]["type"] == "complete":
+            assert main(["cancel", stream[-1]["runId"], "--json"]) == 0
+            assert "stays open" in str(one(capsys))
+    assert process.wait() == 0, "the review is pending"
+    process.stdout.close()
+    assert stream[-2]["type"] == "state"
+    assert stream[-2]["reason"] == "stopped by terminal"
+    assert procs.gone_within(running(command), 2) == set()
 
 
 async def test_an_editor_reviews_and_decides_while_the_command_goes_on(
