@@ -135,6 +135,8 @@ class Copy:
     _made_links: set[str] = field(default_factory=set)
     """Those of them that commands made: nobody misses one that is deleted again."""
     _staged: set[str] = field(default_factory=set)
+    _seen: dict[str, Stamp] = field(default_factory=dict)
+    """Of the files that the last `absorb` read, from before it did."""
     _exact_clock: bool = True
     _begun: int = 0
     """By the clock of the file system, before the first file was copied."""
@@ -293,16 +295,23 @@ class Copy:
             self._modes[path] = mode
         return True
 
-    def _settle(self, touched: Iterable[str]) -> None:
+    def _settle(self, touched: Iterable[str], seen: Mapping[str, Stamp] | None = None) -> None:
         """Bring the manifest up to date for what was touched, and let the clock of the file system move on.
+
+        `seen` are stamps from before a file was read: what a command writes while it is read is found the next time.
 
         A write in the same tick of the clock as the manifest would leave the times as they are; a system whose clock is
         too coarse to wait for has its files compared by content instead.
         """
         for path in touched:
             self._manifest.pop(path, None)
+            if seen is not None and path in seen:
+                self._manifest[path] = seen[path]
+                continue
             with suppress(OSError):
-                self._manifest[path] = Stamp.of(os.lstat(self.path / path))
+                status = os.lstat(self.path / path)
+                if not stat.S_ISDIR(status.st_mode):  # a folder stands there now: the file is gone
+                    self._manifest[path] = Stamp.of(status)
         newest = max((stamp.changed for stamp in self._manifest.values()), default=0)
         deadline = time.monotonic() + _CLOCK_SECONDS
         while True:
@@ -324,6 +333,7 @@ class Copy:
         there.
         """
         self.refused, self.stale = [], []
+        self._seen.clear()
         folders = {"": True}
         changes = [change for path in sorted(self._manifest) if (change := self._changed(path, folders)) is not None]
         unusable: list[tuple[str, str]] = []
@@ -350,7 +360,7 @@ class Copy:
             each.path for each in self.refused if each.path in self._manifest
         }
         if touched or self.refused:
-            self._settle(touched | (self._links - self._manifest.keys()))
+            self._settle(touched | (self._links - self._manifest.keys()), self._seen)
         return sorted(changes, key=lambda change: change.path)
 
     def _changed(self, path: str, folders: dict[str, bool]) -> FileChange | None:
@@ -362,15 +372,17 @@ class Copy:
         if now == before and (self._exact_clock or stat.S_ISLNK(before.mode)):
             return None
         if stat.S_ISLNK(before.mode) and path in self._links:
-            if now is None and path in self._made_links:
-                del self._manifest[path]
-                self._links.discard(path)
-                self._made_links.discard(path)
+            if path in self._made_links:  # it was named when it was made; what stands there instead now is new
+                if now is None or not stat.S_ISLNK(now.mode):
+                    del self._manifest[path]
+                    self._links.discard(path)
+                    self._made_links.discard(path)
                 return None
             self.refused.append(LeftOut(path, "a command changed a symbolic link, which cannot be part of a change"))
             return None
         if now is None or stat.S_ISDIR(now.mode):
             return self._deleted(path)
+        self._seen[path] = now
         data = self._content(path)
         if data is None:
             return None
@@ -401,10 +413,12 @@ class Copy:
         return FileChange(path, "delete", base, None, self._modes.get(path), None)
 
     def _created(self, path: str) -> FileChange | None:
+        now = Stamp.of(os.lstat(self.path / path))
         data = self._content(path)
         if data is None:
             return None
-        mode = with_execution(0o644, os.lstat(self.path / path).st_mode)
+        self._seen[path] = now
+        mode = with_execution(0o644, now.mode)
         return FileChange(path, "create", None, data, None, mode)
 
     def _content(self, path: str) -> bytes | None:

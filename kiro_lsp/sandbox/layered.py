@@ -222,11 +222,10 @@ class Layered:
                 continue
             if stat.S_ISDIR(status.st_mode):
                 yield from self._differing(path, replaced=replaced)
-                if not replaced and stat.S_ISREG(_mode_of(os.path.join(below, entry.name))):
+                if stat.S_ISREG(_mode_of(os.path.join(below, entry.name))):
                     yield path, "gone"
                 continue
-            if not replaced:
-                yield from ((each, "gone") for each in self._files_below(path))
+            yield from ((each, "gone") for each in self._files_below(path))
             if not _is_whiteout(status):
                 yield path, _kind(status.st_mode)
             elif not replaced and stat.S_IFMT(_mode_of(os.path.join(below, entry.name))) in (

@@ -289,3 +289,26 @@ def test_an_overlay_and_a_copy_tell_the_same(
             copy.close()
     assert [each[1:] for each in told[:2]] == [each[1:] for each in told[2:]]
     assert tree.differences(before, tree.snapshot(root)) == []
+
+
+LATER = [
+    ("rm -r d; mkdir -p d/a", ["d/a", "d/b"]),
+    ("rm -r d; mkdir d; touch d/e", ["d/a", "d/b", "d/e", "d/e/a"]),
+    ("rm d/a; mkdir d/a; touch d/a/x", ["d/a", "d/a/x"]),
+]
+
+
+@each_level
+@pytest.mark.parametrize(("script", "paths"), LATER)
+async def test_what_folders_and_files_became_of_each_other_is_told_once(
+    level: str, script: str, paths: list[str], root: Path, opened: Open
+) -> None:
+    for path in ("d/a", "d/b", "d/e/a"):
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).write_text("x")
+    copy = opened(level)
+    await sh(copy, script)
+    assert [change.path for change in copy.changes() if change.path in paths] == paths
+    await sh(copy, "mkdir -p other; touch other/file")
+    assert brief(copy.changes()) == [("create", "other/file")]
+    assert copy.refused == []
