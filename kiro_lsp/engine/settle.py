@@ -17,6 +17,7 @@ from kiro_lsp.changes.review import Review
 from kiro_lsp.engine import commit, faults, verdicts
 from kiro_lsp.engine.apply import Applier, Buffers, Outcome
 from kiro_lsp.engine.history import history_of
+from kiro_lsp.engine.implementation_log import logged
 from kiro_lsp.engine.resume import review_of, superseding
 from kiro_lsp.engine.run import now
 from kiro_lsp.engine.workspace import Workspace
@@ -251,6 +252,8 @@ class Settlement:
         if verified is False:
             notes.append("It is not verified.")
         notes += await self._saved(outcome.files)
+        if ticked:
+            notes += await logged(self.workspace, self.store, record, review)
         committed = await self._auto_commit(record.run_id, notes)
         told = " ".join(notes)
         return Settled(True, "applied", told, outcome.files, ticked=ticked, commit=committed, merged=outcome.merged)
