@@ -71,12 +71,9 @@ def test_claude_code_is_continued_in_the_terminal_and_what_it_did_there_is_revie
         _code, stream, err = somebody.run()
         first = stream[-1]["runId"]
         somebody.server.steps = [LOOK, EDIT, WRITE, Step(text="Written.")]
+        _trust_folder(somebody)
         arguments = ("continue", first, "--trust")
         with AtTerminal(*arguments, cwd=somebody.root, environ=somebody.environ) as terminal:
-            terminal.expect("confirm")  # whether it trusts the folder, which it asks a person once
-            terminal.type("\x1b[B")
-            terminal.expect("❯")
-            terminal.type("\r")
             terminal.expect("Polite.")
             terminal.type("document")  # a word without a blank: the screen may have moves of the cursor in between
             terminal.expect("document")
@@ -93,3 +90,11 @@ def test_claude_code_is_continued_in_the_terminal_and_what_it_did_there_is_revie
             assert terminal.end() == 0, err
         assert {path: (somebody.root / path).read_text("utf-8") for path in AFTER} == AFTER
         assert not somebody.still_alive()
+
+
+def _trust_folder(somebody: Person) -> None:
+    """What Claude Code would ask a person once for each folder."""
+    file = somebody.home / ".claude.json"
+    kept = json.loads(file.read_text("utf-8"))
+    kept.setdefault("projects", {}).setdefault(str(somebody.root), {})["hasTrustDialogAccepted"] = True
+    file.write_text(json.dumps(kept), "utf-8")
