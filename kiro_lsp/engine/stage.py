@@ -7,6 +7,8 @@ is only read here. It knows nothing of agents, events or reviews beyond the `Fil
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -124,6 +126,7 @@ class Stage:
                 self.trusted,
                 hidden=(str(self.store.directory),),
                 levels=self.levels,
+                kept=self.store.directory / COPIES / f"kept-{_digest(self.root)}",
                 copied=lambda: faults.point("run.copied"),
                 worked=lambda: faults.point("run.commanded"),
             )
@@ -207,3 +210,7 @@ class Stage:
 
     def _mode(self, path: str) -> int | None:
         return files.mode_of(self.root, path)
+
+
+def _digest(root: Path) -> str:
+    return hashlib.sha256(os.fsencode(os.path.realpath(root))).hexdigest()[:16]

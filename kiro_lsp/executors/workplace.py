@@ -67,6 +67,8 @@ class RunCopy:
     trusted: bool
     hidden: tuple[str, ...] = ()
     levels: frozenset[Level] = ALL_LEVELS
+    kept: Path | None = None
+    """Where the files of a copy may stay for the next run of the project, if they have to be copied."""
     copied: Callable[[], None] = lambda: None
     worked: Callable[[], None] = lambda: None
     """These are called before and after each program's work, so that tests can stop the run there."""
@@ -211,6 +213,7 @@ class RunCopy:
                 self.folder(),
                 buffers=self.staging.buffers(),
                 staged=list(self.staging.staged()),
+                kept=self.kept,
             )
         except OSError as error:
             raise RunRefused(

@@ -42,6 +42,7 @@ _BY_TESTS: Final = frozenset(
 
 _CLOCK_SECONDS: Final = 0.1
 _THREADS: Final = 2
+_KEPT_SECONDS: Final = 7 * 24 * 3600
 _MEMORY: Final = "copy.json"
 """Beside the copy: what of it the next run may keep."""
 
@@ -98,10 +99,12 @@ def materialise(
 
 
 def clean_leftovers(folder: Path | str) -> int:
-    """Remove the copies below `folder` whose process is gone; returns how many."""
+    """Remove the copies below `folder` whose process is gone; returns how many. Those that were put away stay for a week."""
     removed = 0
     with suppress(OSError):
         for entry in sorted(os.listdir(folder)):
+            if stamps.is_younger(Path(folder) / entry / _MEMORY, _KEPT_SECONDS):
+                continue
             owned = OwnedFolder.abandoned(Path(folder) / entry)
             if owned is not None:
                 owned.remove()

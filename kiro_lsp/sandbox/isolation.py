@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final, Literal
@@ -80,6 +80,8 @@ class IsolatedCopy:
     _before: trespass.Seen
     """What the person's tree was like, where only looking can tell whether it was left alone."""
     _guarded: trespass.Seen
+    _is_kept: bool = False
+    """Its files stay for the next run."""
     unreached: set[str] = field(default_factory=set)
     """Hosts (host:port) that commands asked for and that the policy does not name."""
     _saved: set[str] = field(default_factory=set)
@@ -241,7 +243,7 @@ class IsolatedCopy:
 
     def close(self) -> None:
         """Unmount, and delete the copy, or leave its files for the next run if the policy says so."""
-        if isinstance(self._tree, Copy) and self.policy.reuse:
+        if isinstance(self._tree, Copy) and self._is_kept:
             self._tree.put_away()
         else:
             self._tree.remove()
@@ -254,10 +256,12 @@ def open_copy(
     *,
     buffers: Mapping[str, bytes] | None = None,
     staged: Iterable[FileChange] = (),
+    kept: Path | None = None,
 ) -> IsolatedCopy:
     """A copy of the project below `folder`, which is made for it (0700), as isolated as system and policy allow.
 
     `buffers` are the bytes of open documents, `staged` the run's changes; they win over the disk in that order. Blocking.
+    Where files must be copied and nobody else uses `kept`, they go there and stay for the next run of the project.
     Raises RunRefused when there is no room, ExecutorError when the policy allows nothing that works, OSError when
     `folder` cannot be made.
     """
@@ -270,13 +274,14 @@ def open_copy(
     elif not wrapper.processes:
         missing.append("this container forbids processes of one's own: the command sees those of others")
     contents = (buffers or {}, list(staged))
-    tree = _tree(real, policy, Path(folder), contents, missing, wrapped=wrapped is not None)
+    tree = _tree(real, policy, (Path(folder), kept), contents, missing, wrapped=wrapped is not None)
     level: Level = "bubblewrap" if wrapped else "overlay" if isinstance(tree, Layered) else "copy"
     network = f"only {', '.join(policy.hosts)}" if policy.network == "hosts" else policy.network
     if wrapped is None and policy.network != "open":
         network = "open: it cannot be switched off or limited without bubblewrap"
     before = trespass.look(real, trusted=policy.trusted) if level == "copy" else {}
-    return IsolatedCopy(real, policy, level, network, tuple(missing), tree, wrapped, before, _guarded(policy))
+    is_kept = policy.reuse or (isinstance(tree, Copy) and tree.path.parent == kept)
+    return IsolatedCopy(real, policy, level, network, tuple(missing), tree, wrapped, before, _guarded(policy), is_kept)
 
 
 def sandboxed(root: Path | str, levels: frozenset[Level]) -> bool:
@@ -288,14 +293,16 @@ def sandboxed(root: Path | str, levels: frozenset[Level]) -> bool:
 def _tree(
     root: Path,
     policy: Policy,
-    folder: Path,
+    places: tuple[Path, Path | None],
     contents: tuple[Mapping[str, bytes], Sequence[FileChange]],
     missing: list[str],
     *,
     wrapped: bool,
 ) -> Copy | Layered:
-    """An overlay where that works, else files; `missing` gets the reason. `contents` are documents and staged changes."""
-    buffers, staged = contents
+    """An overlay where that works, else files; `missing` gets the reason. `contents` are documents and staged changes,
+    `places` the copy's folder and one where files may be kept.
+    """
+    (buffers, staged), (folder, kept) = contents, places
     objects = bubblewrap.OBJECTS if wrapped else None
     if "overlay" in policy.levels:
         try:
@@ -317,6 +324,9 @@ def _tree(
     repository = gitdir.find(root)
     if objects is None and repository is not None:
         objects = repository.common / "objects"
+    if kept is not None:
+        with suppress(FileExistsError):  # somebody living has it
+            return materialise(root, staged, buffers, kept, trusted=policy.trusted, reuse=True, objects=objects)
     return materialise(root, staged, buffers, folder, trusted=policy.trusted, reuse=policy.reuse, objects=objects)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -72,3 +73,11 @@ def clear(folder: Path, wanted: Mapping[str, Remembered]) -> Iterator[tuple[str,
                 yield path, stamp
             else:
                 delete(Path(entry.path))
+
+
+def is_younger(path: Path, seconds: float) -> bool:
+    """Whether a file is there that was written in the last `seconds`."""
+    try:
+        return time.time() - path.stat().st_mtime < seconds
+    except OSError:
+        return False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import stat
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +15,7 @@ from kiro_lsp import events
 from kiro_lsp.engine.stage import COPIES
 from kiro_lsp.errors import ExecutorError, PathRefused
 from kiro_lsp.executors.protocol import Needs
+from kiro_lsp.sandbox.copy import clean_leftovers
 from kiro_lsp.sandbox.isolation import Level
 from kiro_lsp.store import Store
 from tests.conftest import missing
@@ -106,7 +108,7 @@ async def test_what_a_program_changed_is_staged_for_good_and_the_tree_is_equal(
     phases = [event.phase for event in await run.happened(events.Phase) if isinstance(event, events.Phase)]
     assert phases == ["copying"]
     await run.handle.stage.close()
-    assert list((store.directory / COPIES).iterdir()) == []
+    assert [place.name[:5] for place in (store.directory / COPIES).iterdir()] == ["kept-"] * (level.startswith("files"))
     assert tree.differences(before, tree.snapshot(root)) == []
 
 
@@ -240,3 +242,29 @@ async def test_files_that_the_person_saves_meanwhile_are_no_trespass(live: Live,
         await place.run(["sh", "-c", "echo good > good.txt"])
     assert [change.path for change in store.changes("run-1").files] == ["good.txt"]
     await run.handle.stage.close()
+
+
+async def test_the_files_of_a_plain_copy_stay_for_the_next_run_and_say_nothing_of_the_last(
+    live: Live, root: Path, store: Store
+) -> None:
+    inodes = []
+    for number in range(2):
+        run = live("files", run_id=f"run-{number}")
+        async with run.handle.workplace(Needs()) as place:
+            inodes.append((place.path / "src/old.py").stat().st_ino)
+            said = await place.run(["sh", "-c", "cat src/app.py; ls left.txt; echo x > left.txt; echo y > src/app.py"])
+            assert said.output.startswith("print(1)\n")
+            assert "No such file" in said.output
+            # One that works at the same time has a copy of its own.
+            other = live("files", run_id=f"other-{number}")
+            async with other.handle.workplace(Needs()) as second:
+                assert second.path != place.path
+            await other.handle.stage.close()
+        await run.handle.stage.close()
+        assert [change.path for change in store.changes(f"run-{number}").files] == ["left.txt", "src/app.py"]
+        assert clean_leftovers(store.directory / COPIES) == 0
+    assert inodes[0] == inodes[1]
+    (kept,) = (store.directory / COPIES).iterdir()
+    os.utime(kept / "copy.json", (0, 0))
+    assert clean_leftovers(store.directory / COPIES) == 1
+    assert list((store.directory / COPIES).iterdir()) == []
