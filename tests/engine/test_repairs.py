@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 
 from kiro_lsp import events
-from kiro_lsp.engine import repairs
+from kiro_lsp.engine import followup, repairs
 from kiro_lsp.engine.engine import Engine, StartRun
 from kiro_lsp.errors import RunRefused
 from kiro_lsp.store import RunRecord, Store
-from tests.engine.test_verify import WAITS, alive, script, verdict_of
+from tests.engine.test_verify import WAITS, alive, running, script, verdict_of
 from tests.support import planted
 from tests.support.anthropic_server import AnthropicServer, Fault, Step
 
@@ -160,6 +160,27 @@ async def test_nothing_is_repaired_that_a_person_has_begun_to_decide_on(place: P
         os.kill(pid, signal.SIGUSR1)
         assert await engine.verifications.ended(run_id) is None
         assert not verdict_of(engine, run_id).ok
+
+
+async def test_a_comment_ends_the_verification_of_what_it_is_about(place: Place, store: Store) -> None:
+    command = script(FAILS)
+    async with engine_of(place, store, "verify_repairs = 3", command) as engine:
+        place.script([1])
+        first = await engine.start(StartRun(place.root, TASK_FILE, "1", "claude", trust="once", confirmed=True))
+        job = engine.handles[first].job
+        assert job is not None
+        await job
+        await alive(command)
+        place.script([3])
+        second = await followup.follow_up(engine, first, "Make it three.", by="test", confirmed=True, verify=())
+        assert await engine.verifications.ended(first) is None
+        assert running(command) == set()
+        assert store.last_event(first, "verify") is None
+        assert second in store.events(first)[-2].event.reason  # type: ignore[operator, union-attr]
+        job = engine.handles[second].job
+        assert job is not None
+        await job
+        assert store.run(second).state == "review"
 
 
 def test_a_repair_is_told_in_words_that_end_where_they_should() -> None:

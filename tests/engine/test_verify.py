@@ -440,6 +440,19 @@ async def test_a_rejected_change_is_not_verified_any_longer(project: Project) ->
         assert engine.store.run(run_id).state == "rejected"
 
 
+async def test_another_process_decides_by_itself_while_one_verifies(project: Project) -> None:
+    project.verify = script("import signal; signal.pause()")
+    async with project.engine() as engine:
+        run_id = await completed(engine, project)
+        await alive(project.verify)
+        async with project.engine() as other:
+            assert engine.owner != other.owner
+            hunk = other.review(run_id).hunks("greet.py")[1].id
+            assert (await other.accept(run_id, hunks=[hunk], by="other")).state == "review", "it does not verify"
+            record = other.store.run(run_id)
+            assert (record.owner, record.state) == (other.owner, "review")
+
+
 async def test_the_task_of_a_run_that_is_verified_can_be_run_again(project: Project) -> None:
     project.verify = script("import signal; signal.pause()")
     async with project.engine() as engine:

@@ -14,6 +14,7 @@ from kiro_lsp.executors.protocol import AgentInfo
 from kiro_lsp.lsp.command_ids import COMMAND_IDS
 from kiro_lsp.lsp.commands import COMMANDS
 from kiro_lsp.lsp.lenses import Lens, Offer, lenses, to_wire
+from kiro_lsp.settings import KiroSettings, Settings
 from kiro_lsp.spec import tasks
 
 NOW = datetime(2026, 1, 2, 3, 4, 42, tzinfo=UTC)
@@ -170,6 +171,16 @@ def test_a_verdict_stands_beside_what_can_be_decided(state: str, verified: bool 
     commands = {lens.title: lens.command for lens in found}
     assert commands.get("● verifying… — Stop", "kiroLsp.cancelRun") == "kiroLsp.cancelRun"
     assert commands.get("Repair", "kiroLsp.repairRun") == "kiroLsp.repairRun"
+
+
+def test_where_kiro_edits_code_it_is_kiro_that_is_to_be_set_up() -> None:
+    kiro = replace(agent("kiro", "Kiro", available=False), type="kiro")
+    settings = Settings(kiro=KiroSettings(coder_mode="kiro"))
+    setup, _trial = check(
+        ["▶ Run with Kiro (set up)", "▶ Try it (recorded)"],
+        Offer((CLAUDE, kiro, RECORDED), CLAUDE, "recommended", True, "", settings),
+    )
+    assert setup.command == "kiroLsp.doctor"
 
 
 def test_lenses_are_complete_and_their_commands_announced() -> None:
