@@ -73,7 +73,7 @@ class McpExecutor:
         values = _values(request)
         async with run.workplace(needs_of_agent(agent, server)) as place:
             async with connected(server, run, place, connect_seconds=self._connect_seconds) as session:
-                offer = _named(await session.offers(), agent, server)
+                offer = _named(await session.offers(seconds=self._connect_seconds), agent, server)
                 args = _arguments(offer, agent, {**values, "path": str(place.path)})
                 said = await self._called(session, offer, args, run)
             changed = await place.absorb()

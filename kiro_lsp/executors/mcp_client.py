@@ -26,6 +26,7 @@ from kiro_lsp.errors import ErrorKind, ExecutorError
 from kiro_lsp.events import Thought
 from kiro_lsp.executors.mcp_questions import Questions
 from kiro_lsp.executors.protocol import RunContext, Workplace
+from kiro_lsp.executors.unhurried import to_its_end
 from kiro_lsp.sandbox.processes import Conversation
 from kiro_lsp.spec import unicode
 
@@ -118,13 +119,13 @@ async def connected(
             if handshake == _HANDSHAKES[-1]:
                 raise ExecutorError(failed.kind, failed.message, hint=failed.hint) from failed
         except BaseException:
-            await session.close()
+            await to_its_end(session.close())
             raise
     assert session is not None
     try:
         yield session
     finally:
-        await session.close()
+        await to_its_end(session.close())
 
 
 def _import_sdk() -> None:
@@ -175,11 +176,7 @@ class Session:
             error = self._task.exception()
             raise await self._failure(error or EOFError(), "before it had greeted")
         await self.close()
-        raise ExecutorError(
-            "timeout",
-            f"The MCP server {self.server.name} has not answered within {seconds:g} seconds.{self._last_words()}",
-            hint=f"Try it by hand: {self.server.where}",
-        )
+        raise self._silent(f"has not answered within {seconds:g} seconds")
 
     async def close(self) -> None:
         """End the session and the server. Safe to call twice; never raises what the server did."""
@@ -196,22 +193,25 @@ class Session:
         if self._ready.done() and not self._ready.cancelled():
             self._ready.exception()
 
-    async def offers(self) -> tuple[Offer, ...]:
+    async def offers(self, *, seconds: float = CONNECT_SECONDS) -> tuple[Offer, ...]:
         """Its tools in its own order. Raises ExecutorError."""
-        client = self._ready.result()
         found: list[Offer] = []
         cursor: str | None = None
-        async with asyncio.timeout(CONNECT_SECONDS):
-            for _page in range(_PAGES):
-                try:
-                    listed = await client.list_tools(cursor=cursor)
-                except Exception as error:
-                    raise await self._failure(error, "when it was asked for its tools") from error
-                self._answered()
-                found += [Offer(tool.name, _clean(tool.description or ""), tool.input_schema) for tool in listed.tools]
-                cursor = listed.next_cursor
-                if not cursor:
-                    break
+        try:
+            async with asyncio.timeout(seconds):
+                for _page in range(_PAGES):
+                    listed = await self._ready.result().list_tools(cursor=cursor)
+                    self._answered()
+                    found += [
+                        Offer(tool.name, _clean(tool.description or ""), tool.input_schema) for tool in listed.tools
+                    ]
+                    cursor = listed.next_cursor
+                    if not cursor:
+                        break
+        except TimeoutError:
+            raise self._silent(f"has not said within {seconds:g} seconds which tools it has") from None
+        except Exception as error:
+            raise await self._failure(error, "when it was asked for its tools") from error
         return tuple(found)
 
     async def call(
@@ -351,6 +351,13 @@ class Session:
             self.run.emit(Thought(f"{self.server.name}: {text}\n"))
 
     # Failures
+
+    def _silent(self, what: str) -> ExecutorError:
+        return ExecutorError(
+            "timeout",
+            f"The MCP server {self.server.name} {what}.{self._last_words()}",
+            hint=f"Try it by hand: {self.server.where}",
+        )
 
     async def _failure(self, error: BaseException, when: str) -> ExecutorError:
         """What went wrong, for a person. An ExecutorError of ours is what it is."""

@@ -133,6 +133,7 @@ def _project(given: str | None) -> Iterator[Check]:
             yield _verify(workspace)
             yield from _task_files(workspace.root)
             yield from _agents(workspace)
+            yield from _mcp_servers(workspace)
     except StoreError:
         return  # said by the check of the state folder
     except KiroError as error:
@@ -183,6 +184,25 @@ def _verify(workspace: Workspace) -> Check:
         return Check("verify", "note", "no verify command is set, and no check of this project was found")
     hint = "Set execution.verify_command in kiro.toml, or ask for it in a run: kiro-lsp run PATH TASK --verify"
     return Check("verify", "note", f"no verify command is set; found here: {', '.join(found)}", hint)
+
+
+def _mcp_servers(workspace: Workspace) -> Iterator[Check]:
+    """Where the configured servers are. None is started or connected to."""
+    for server in workspace.settings().settings.mcp_servers.values():
+        name = f"MCP server {server.name}"
+        hint = f"Set command, or url, of [mcp.servers.{server.name}]."
+        if not server.enabled:
+            yield Check(name, "note", "switched off")
+        elif (server.command is None) == (server.url is None):
+            yield Check(
+                name, "error", "it has neither a command nor a url" if server.url is None else "it has both", hint
+            )
+        elif server.command is None:
+            yield Check(name, "ok", f"{server.url}, outside of every sandbox")
+        else:
+            path = programs.find_program(server.command, os.environ, [workspace.root])
+            said = f"{path}, started in the copy of a run" if path else f"{server.command} was not found on the PATH"
+            yield Check(name, "ok" if path else "error", said, "" if path else hint)
 
 
 def _task_files(root: Path) -> Iterator[Check]:

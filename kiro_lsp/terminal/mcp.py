@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
-import sys
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
@@ -140,8 +139,6 @@ def mcp(args: argparse.Namespace, console: Console) -> int:  # noqa: ARG001  # s
     """Serve one MCP client until its end of our input is closed."""
     from kiro_lsp.terminal.logfile import keep_log
 
-    if sys.platform == "win32":
-        raise UsageError("The MCP server does not run on Windows yet.", hint="Use it in WSL.")
     keep_log(None, "info")
     root = project_root(args.root)
     return with_engine(lambda engine: _serve(Answers(engine, root)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -233,3 +234,26 @@ def test_agents_shows_the_ways_behind_a_name_and_asks_for_versions_after_trust_o
     after = capsys.readouterr()
     assert "claude 2.1.329 is at" in after.out
     assert "not trusted:" not in after.err
+
+
+def test_doctor_says_where_mcp_servers_are_and_starts_none(
+    project: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    config = tmp_path / "config.toml"
+    tables = {
+        "here": f"command = '{sys.executable}'",
+        "gone": "command = 'no-such-server'",
+        "web": "url = 'https://mcp.example/x'",
+        "empty": "",
+        "off": "enabled = false",
+    }
+    config.write_text("".join(f"[mcp.servers.{name}]\n{line}\n" for name, line in tables.items()), "utf-8")
+    config.chmod(0o600)
+    monkeypatch.setenv("KIRO_LSP_CONFIG", str(config))
+    checks = run_json(capsys, "doctor", code=1)["checks"]
+    found = {check["name"].removeprefix("MCP server "): check for check in checks if "MCP" in check["name"]}
+    states = {name: check["status"] for name, check in found.items()}
+    assert states == {"here": "ok", "gone": "error", "web": "ok", "empty": "error", "off": "note"}
+    assert sys.executable in found["here"]["message"]
+    assert "outside of every sandbox" in found["web"]["message"]
+    assert "[mcp.servers.gone]" in found["gone"]["hint"]

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from mcp.types import ElicitRequestFormParams
 
 from kiro_lsp import events
 from kiro_lsp.errors import ErrorKind, ExecutorError
@@ -16,6 +17,7 @@ from kiro_lsp.events import RunEvent
 from kiro_lsp.executors.local import LocalRun
 from kiro_lsp.executors.mcp import McpExecutor, _arguments
 from kiro_lsp.executors.mcp_client import Offer
+from kiro_lsp.executors.mcp_questions import Questions
 from kiro_lsp.executors.protocol import ExecutorRequest, ExecutorResult, Question, Reply
 from kiro_lsp.settings import AgentSettings
 from tests.support import planted, procs
@@ -146,6 +148,7 @@ def test_an_argument_that_nothing_fills_is_named() -> None:
         (own_agent("hang"), {"call_seconds": 1.0}, "timeout", "said nothing for 1 seconds", {"begun.txt": b"begun\n"}),
         (own_agent("run_task", "dies"), {}, "agent", "exit code 7). It said: out of memory", {}),
         (own_agent("run_task", "silent"), {"connect_seconds": 1.0}, "timeout", "not answered within 1 s", {}),
+        (own_agent("run_task", "mute"), {"connect_seconds": 3.0}, "timeout", "which tools it has", {}),
         (own_agent("run_task", "flood"), {}, "agent", "without an answer", {}),
         (own_agent("no_such_tool"), {}, "agent", "has no tool 'no_such_tool'. There are: run_task, fail", {}),
         (own_agent(None), {}, "agent", "has several tools", {}),
@@ -153,7 +156,7 @@ def test_an_argument_that_nothing_fills_is_named() -> None:
         (own_agent("x", command=None, args=None), {}, "agent", "does not say which MCP server", {}),
         (own_agent("x", command=None, endpoint="http://127.0.0.1:9/mcp"), {}, "network", "http://127.0.0.1:9", {}),
     ],
-    ids=["fails", "hangs", "dies", "silent", "floods", "unknown", "several", "missing", "nowhere", "refused"],
+    ids=["fails", "hangs", "dies", "silent", "mute", "floods", "unknown", "several", "missing", "nowhere", "refused"],
 )
 async def test_what_goes_wrong_has_a_kind_and_words_and_keeps_what_was_changed(
     root: Path,
@@ -212,6 +215,30 @@ async def test_what_a_server_asks_is_asked_of_the_person(root: Path, replies: di
         first = run.questions[0]
         assert (first.kind, first.title) == ("elicitation", "The MCP server own asks: How shall it greet?\nPolite")
         assert [label for _, label, _ in first.options] == ["Yes", "No", "Decline"]
+
+
+class Thinking(Watched):
+    """The person looks at the clock and says yes."""
+
+    clock: asyncio.Timeout
+
+    async def ask_in_words(self, question: Question) -> Reply:
+        assert self.clock.when() is None, "no time passes while they think"
+        return Reply("choice-0")
+
+
+async def test_a_call_has_all_its_time_while_the_person_thinks(root: Path) -> None:
+    asked = {"properties": {"sure": {"type": "boolean"}}, "required": ["sure"]}
+    params = ElicitRequestFormParams(message="?", requested_schema=asked)
+    async with Thinking(root) as run, asyncio.timeout(1000) as run.clock:
+        questions, before = Questions(run, "own"), run.clock.when()
+        with questions.stopping(run.clock):
+            answer = await questions.answer(None, params)  # type: ignore[arg-type]
+        after = run.clock.when()
+    assert (answer.action, answer.content) == ("accept", {"sure": True})
+    assert before is not None
+    assert after is not None
+    assert after >= before
 
 
 async def test_a_server_is_told_of_the_copy_and_sees_no_key(root: Path) -> None:

@@ -3,8 +3,8 @@
     python mcp_own_server.py stdio|http [HOW]
 
 Its tools work on the folder that they are given, or on the one that it was started in. HOW is how it misbehaves: `silent`
-never answers, `flood` writes without end, `dies` ends at the first call, `newest` knows only the newest handshake,
-`noise` writes what is no message before its own.
+never answers, `mute` only greets, `flood` writes without end, `dies` ends at the first call, `newest` knows only the newest
+handshake, `noise` writes what is no message before its own.
 """
 
 from __future__ import annotations
@@ -19,6 +19,19 @@ from typing import Any
 HOW = sys.argv[2] if len(sys.argv) > 2 else ""
 
 if HOW == "silent":
+    while sys.stdin.readline():
+        pass
+    sys.exit(0)
+if HOW == "mute":
+    import json
+
+    asked = json.loads(sys.stdin.readline())
+    hello = {
+        "protocolVersion": "2025-11-25",
+        "capabilities": {"tools": {}},
+        "serverInfo": {"name": "m", "version": "1"},
+    }
+    os.write(1, json.dumps({"jsonrpc": "2.0", "id": asked["id"], "result": hello}).encode() + b"\n")
     while sys.stdin.readline():
         pass
     sys.exit(0)
