@@ -99,6 +99,7 @@ class _Turn:
     _changed: set[str] = field(default_factory=set)
     _touches: asyncio.Event = field(default_factory=asyncio.Event)
     _session: str | None = None
+    _waits: str = ""
     _deadline: float | None = None
 
     def __post_init__(self) -> None:
@@ -154,13 +155,14 @@ class _Turn:
         try:
             while not listening.done():
                 limit = None if self._deadline is None else max(self._deadline - loop.time(), 0.01)
-                # Every second, for what a deadline may have become.
+                # Every second, for what a deadline may have become, and for what it says besides.
                 await asyncio.wait(
                     {listening, absorbing}, timeout=min(limit or 1.0, 1.0), return_when="FIRST_COMPLETED"
                 )
+                self._look_at_errors(pipes.errors())
                 if absorbing.done():
                     absorbing.result()
-                if self._deadline is not None and loop.time() >= self._deadline:
+                if self._deadline is not None and loop.time() >= self._deadline and not listening.done():
                     self._give_up()
                     return None
             listening.result()
@@ -181,7 +183,7 @@ class _Turn:
             for line in lines.feed(data):
                 for shown in self.told.read(line):
                     if isinstance(shown, Phase):
-                        self.run.emit(shown)
+                        self._updates.doing(shown)
                     else:
                         self._updates.take(shown)
                 self._look_at_state()
@@ -198,6 +200,12 @@ class _Turn:
             self._deadline = None
         elif self._deadline is None:
             self._deadline = asyncio.get_running_loop().time() + patience
+
+    def _look_at_errors(self, errors: str) -> None:
+        waits = self.told.waiting(errors)
+        if waits and waits != self._waits:
+            self._waits = waits
+            self._updates.doing(Phase("waiting", waits))
 
     def _give_up(self) -> None:
         """It waits for a network for ever; or it is done and does not end, which costs nobody anything."""

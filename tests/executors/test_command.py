@@ -234,6 +234,11 @@ ENDS: dict[str, tuple[list[Any], ErrorKind, str]] = {
         "Scripted ended before it was done (exit code 3): Traceback: it broke",
     ),
     "says nothing at all": ([{"exit": 0}], "agent", "Scripted ended before it was done (exit code 0)."),
+    "ends with a code that says something": (
+        [{"errors": "no words"}, {"exit": 41}],
+        "auth",
+        "Scripted is not logged in. It said: no words",
+    ),
     "says on its error output that nobody is logged in": (
         [{"errors": "Please log in first: not logged in"}, {"exit": 1}],
         "auth",
@@ -245,7 +250,8 @@ ENDS: dict[str, tuple[list[Any], ErrorKind, str]] = {
 @pytest.mark.parametrize("case", ENDS)
 async def test_it_failed_when_it(root: Path, case: str) -> None:
     orders, kind, message = ENDS[case]
-    ended = await play(root, agent([{"write": ["a.py", "number = 3\n"]}, *orders]))
+    stream = "gemini" if "code that says" in case else "codex"
+    ended = await play(root, agent([{"write": ["a.py", "number = 3\n"]}, *orders], stream=stream))
     assert ended.error is not None
     assert (ended.error.kind, message in ended.error.message) == (kind, True), ended.error.message
     assert ended.error.hint
@@ -271,6 +277,28 @@ async def test_one_that_waits_for_a_network_for_ever_is_stopped(root: Path) -> N
     assert ended.error is not None
     assert ended.error.kind == "network"
     assert Phase("waiting", "Reconnecting... waiting for network") in ended.of(Phase)
+
+
+async def test_what_it_waits_for_is_shown_also_when_it_says_so_on_its_error_output(root: Path) -> None:
+    line = {"line": {"type": "result", "status": "success"}}
+    orders = [{"errors": "Attempt 1 failed with status 429. Retrying\n"}, line, {"wait": True}]
+    ended = await play(root, agent(orders, stream="gemini"), patience=Patience(end=2.5))
+    assert ended.error is None
+    assert Phase("waiting", "Attempt 1 failed with status 429") in ended.of(Phase)
+
+
+async def test_what_it_was_not_allowed_to_do_is_named(root: Path) -> None:
+    denied = [{"tool_name": "Bash", "tool_use_id": "t", "tool_input": {"command": "make"}}] * 2
+    line = {"line": {"type": "result", "subtype": "success", "result": "Tried.", "permission_denials": denied}}
+    ended = await play(root, agent([line], stream="claude"), level="copy")
+    assert ended.text == "\n[not allowed here, and left out: Bash make]\n"
+
+
+async def test_a_known_secret_is_not_told(root: Path) -> None:
+    orders = [{"tell": "prompt"}, DONE]
+    ended = await play(root, agent(orders), redact=lambda text: text.replace("number", "[secret]"))
+    (prompt,) = ended.told("prompt")
+    assert "Make the [secret] two." in prompt
 
 
 async def test_long_lines_broken_text_and_words_between_do_not_matter(root: Path) -> None:

@@ -463,6 +463,15 @@ def test_a_try_again_is_a_phase_and_waiting_for_a_network_is_known() -> None:
     assert not told.offline
 
 
+def test_what_gemini_waits_for_stands_on_its_error_output() -> None:
+    said = (
+        "Warning: x\nAttempt 1 failed with status 429. Retrying\n    at y\nAttempt 2 failed with status 503. Retrying\n"
+    )
+    assert reader_of("gemini").waiting(said) == "Attempt 2 failed with status 503"
+    assert reader_of("gemini").waiting("Warning: x") == ""
+    assert reader_of("codex").waiting(said) == ""
+
+
 def test_an_exit_code_counts_where_nothing_else_was_said() -> None:
     assert [reader_of("gemini").exited(code) for code in (41, 53, 1)] == ["auth", "loop", None]
     assert [reader_of(name).exited(1) for name in ("claude", "codex", "opencode")] == [None, None, None]

@@ -83,7 +83,8 @@ def _opencode(home: Path, url: str, key: str) -> Mapping[str, str]:
         "models": {"served": {"name": "served"}},
     }
     _write(
-        home / ".config" / "opencode" / "opencode.json", {"provider": {"local": provider}, "model": MODELS["opencode"]}
+        home / ".config" / "opencode" / "opencode.json",
+        {"$schema": "https://opencode.ai/config.json", "provider": {"local": provider}, "model": MODELS["opencode"]},
     )
     _write(home / ".local" / "share" / "opencode" / "auth.json", {"local": {"type": "api", "key": key}})
     for folder in (".local/state/opencode", ".cache/opencode"):

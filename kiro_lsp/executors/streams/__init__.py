@@ -72,6 +72,10 @@ class Told:
     def read(self, line: Json) -> Iterator[Shown]:
         raise NotImplementedError
 
+    def waiting(self, errors: str) -> str:  # noqa: ARG002  # for the programs that say it only there
+        """What its error output, as far as it is kept, says that it waits for; "" for nothing."""
+        return ""
+
     def exited(self, code: int) -> ErrorKind | None:  # noqa: ARG002  # for the formats whose codes say something
         """What the exit code of a program that never said how it ended tells."""
         return None

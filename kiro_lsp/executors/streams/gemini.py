@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
@@ -33,6 +34,7 @@ _TYPES: Final[Mapping[str, ErrorKind]] = {
     "FatalTurnLimitedError": "loop",
     "MAX_TURNS_EXCEEDED": "loop",
 }
+_TRIES: Final = re.compile(r"^Attempt \d+ failed with status \d+", re.MULTILINE)
 _REFUSED: Final = (
     "denied by policy",
     "denied by user",
@@ -65,6 +67,9 @@ class Reader(Told):
                     self.failure = Failure(text(line, "message"))
             case "result":
                 self._end(line)
+
+    def waiting(self, errors: str) -> str:
+        return next(iter(_TRIES.findall(errors)[-1:]), "")
 
     def exited(self, code: int) -> ErrorKind | None:
         return _EXITS.get(code)
