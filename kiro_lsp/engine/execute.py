@@ -25,6 +25,7 @@ from kiro_lsp.events import Phase, RunState
 from kiro_lsp.executors import registry
 from kiro_lsp.executors.protocol import AgentInfo, Executor, ExecutorRequest, ExecutorResult, Question
 from kiro_lsp.executors.worker import WorkerPool
+from kiro_lsp.sandbox import masks
 from kiro_lsp.settings import LoadedSettings
 from kiro_lsp.spec.intent import IntentContract
 from kiro_lsp.spec.model import Task
@@ -320,6 +321,11 @@ def consent_sheet(
         lines.append(f"Cost: at most ${cost.max_cost_per_run} for this run, ${cost.max_cost_per_day} a day.")
     else:
         lines.append(f"Cost: {agent.billing} use; no ceiling in dollars can be enforced.")
+    configured = [name for name in agent.traces if masks.configures_agents(name)]
+    if configured and agent.way not in ("api", "replay"):
+        lines.append(
+            f"The project configures this agent: {', '.join(configured)}. From now on that applies in its copy."
+        )
     if agent.way != "replay":
         lines.append("Leaves this machine: the task, its spec documents and the files that the agent reads.")
     lines.append("Your files change only after you accept the review.")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import shlex
 from pathlib import Path
 
+from dataclasses import replace
+
 import pytest
 
 from kiro_lsp.engine.checks import checks_of, offered
@@ -89,3 +91,14 @@ def test_a_program_whose_spending_cannot_be_limited_is_labelled(toml: str, cappe
     assert ("not capped" in paid.reason) is not capped
     assert ("Cost: not capped." in sheet) is not capped
     assert ("Cost: at most $2" in sheet) is capped
+
+
+@pytest.mark.parametrize(
+    ("traces", "said"), [((".claude", "CLAUDE.md"), ": .claude."), (("CLAUDE.md", "AGENTS.md"), "")]
+)
+def test_what_of_the_project_configures_the_agent_is_named(traces: tuple[str, ...], said: str) -> None:
+    loaded = load_settings(Sources(user_toml=PROGRAM), trusted=True)
+    paid = replace(registry.named(registry.agents(loaded.settings, loaded.secrets), "paid"), traces=traces)
+    sheet = consent_sheet(paid, "Greet", loaded, with_values=False)
+    assert ("The project configures this agent" in sheet) is bool(said)
+    assert said in sheet
