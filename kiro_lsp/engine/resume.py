@@ -114,19 +114,12 @@ def _in_conflict(state: RunState, recorded: Sequence[events.Envelope]) -> tuple[
 
 
 def superseding(store: Store, record: RunRecord) -> RunRecord | None:
-    """The run whose review counts instead of this one's; None while this one's does."""
-    following = [
-        envelope.event.by for envelope in store.events(record.run_id) if isinstance(envelope.event, events.Superseded)
-    ]
-    for run_id in reversed(following):
-        try:
-            newer = store.run(run_id)
-        except UnknownRun:
-            continue
-        given_back = newer.state == "rejected" or (newer.state in _LEFT and not newer.files)
-        if not given_back:
-            return newer
-    return None
+    """The run whose review counts instead of this one's; None while this one's does.
+
+    A newer one that was rejected, or that ended without anything staged, has given the review back.
+    """
+    newer = store.continuing(record.run_id)
+    return next((run for run in newer if not (run.state == "rejected" or (run.state in _LEFT and not run.files))), None)
 
 
 # What the next one is told

@@ -188,14 +188,14 @@ class Runs(Database):
         )
         return [_record(row) for row in rows]
 
-    def continued_by(self, run_id: str) -> RunRecord | None:
-        """The newest run that goes on from this one."""
-        row = self.read(
+    def continuing(self, run_id: str) -> list[RunRecord]:
+        """The runs that go on from this one, newest first."""
+        rows = self.read(
             lambda db: db.execute(
-                f"SELECT {_COLUMNS} FROM runs WHERE continues=? ORDER BY started_at DESC, rowid DESC LIMIT 1", (run_id,)
-            ).fetchone()
+                f"SELECT {_COLUMNS} FROM runs WHERE continues=? ORDER BY started_at DESC, rowid DESC", (run_id,)
+            ).fetchall()
         )
-        return None if row is None else _record(row)
+        return [_record(row) for row in rows]
 
     def live_runs(self) -> list[RunRecord]:
         """Runs in a state that needs a living owner."""
