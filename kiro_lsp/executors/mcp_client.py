@@ -28,6 +28,7 @@ from kiro_lsp.executors.mcp_questions import Questions
 from kiro_lsp.executors.protocol import RunContext, Workplace
 from kiro_lsp.executors.unhurried import to_its_end
 from kiro_lsp.sandbox.processes import Conversation
+from kiro_lsp.settings.redact import Redactor, is_secret
 from kiro_lsp.spec import unicode
 
 if TYPE_CHECKING:
@@ -67,8 +68,8 @@ class Server:
 
     @property
     def where(self) -> str:
-        """For people."""
-        return self.url or " ".join(self.argv)
+        """For people; the arguments of a program may hold a key."""
+        return self.url or self.argv[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +148,7 @@ class Session:
     place: Workplace | None
     handshake: str
     _questions: Questions = field(init=False)
+    _redactor: Redactor = field(init=False)
     _task: asyncio.Task[None] | None = None
     _ready: asyncio.Future[Client] = field(init=False)
     _stop: asyncio.Event = field(default_factory=asyncio.Event)
@@ -158,6 +160,7 @@ class Session:
 
     def __post_init__(self) -> None:
         self._questions = Questions(self.run, self.server.name)
+        self._redactor = Redactor(value for name, value in self.server.env.items() if is_secret(name, value))
         self._ready = asyncio.get_running_loop().create_future()
 
     @property
@@ -203,7 +206,8 @@ class Session:
                     listed = await self._ready.result().list_tools(cursor=cursor)
                     self._answered()
                     found += [
-                        Offer(tool.name, _clean(tool.description or ""), tool.input_schema) for tool in listed.tools
+                        Offer(tool.name, self._shown(tool.description or ""), tool.input_schema)
+                        for tool in listed.tools
                     ]
                     cursor = listed.next_cursor
                     if not cursor:
@@ -228,7 +232,7 @@ class Session:
         async def progressed(progress: float, total: float | None, message: str | None) -> None:
             if timeout.when() is not None and not timeout.expired():
                 timeout.reschedule(loop.time() + seconds)
-            text = _clean(message or "")[:2000]
+            text = self._shown(message or "")[:2000]
             self._said += len(text) + 8
             if self._said <= _SAID_BYTES:
                 on_progress(Progress(progress, total, text))
@@ -246,7 +250,7 @@ class Session:
         except Exception as error:
             raise await self._failure(error, f"while its tool {name} was at work") from error
         self._answered()
-        return Answer(_text_of(result), result.is_error)
+        return Answer(self._shown(_text_of(result)), result.is_error)
 
     # The server's own task
 
@@ -345,7 +349,7 @@ class Session:
 
     async def _log(self, params: LoggingMessageNotificationParams) -> None:
         data = params.data
-        text = _clean(data if isinstance(data, str) else orjson.dumps(data, default=str).decode())[:2000]
+        text = self._shown(data if isinstance(data, str) else orjson.dumps(data, default=str).decode())[:2000]
         self._said += len(text) + 8
         if self._said <= _SAID_BYTES:
             self.run.emit(Thought(f"{self.server.name}: {text}\n"))
@@ -378,7 +382,9 @@ class Session:
         failure = ExecutorError if self._ready.done() else _NotGreeted
         code = await self._exit_code()
         if code is None:
-            return failure("agent", f"The MCP server {name} failed {when}: {_said(cause)}", hint=_configured(name))
+            return failure(
+                "agent", f"The MCP server {name} failed {when}: {self._shown(_said(cause))}", hint=_configured(name)
+            )
         return failure(
             "agent",
             f"The MCP server {name} ended {when} (exit code {code}).{self._last_words()}",
@@ -386,7 +392,7 @@ class Session:
         )
 
     def _unreached(self, cause: BaseException, when: str) -> ExecutorError:
-        said = _said(cause)
+        said = self._shown(_said(cause))
         status = getattr(getattr(cause, "response", None), "status_code", None)
         kind: ErrorKind = "auth" if status in (401, 403) else "agent"
         if type(cause).__module__.partition(".")[0] in ("httpx2", "httpcore2"):
@@ -398,6 +404,10 @@ class Session:
             hint="Check that it runs and that the address is the one of its MCP endpoint.",
         )
 
+    def _shown(self, text: str) -> str:
+        """A text of the server's without what a person cannot see in it, and without the keys that it was given."""
+        return self._redactor.redact(_clean(text))
+
     async def _exit_code(self) -> int | None:
         """How the program ended; None while it runs."""
         if self._conversation is None:
@@ -407,7 +417,7 @@ class Session:
         return None
 
     def _last_words(self) -> str:
-        said = "" if self._conversation is None else _clean(self._conversation.errors()).strip()
+        said = "" if self._conversation is None else self._shown(self._conversation.errors()).strip()
         return f" It said: {said[-1000:]}" if said else ""
 
 

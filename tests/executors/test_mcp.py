@@ -102,6 +102,17 @@ async def test_a_server_by_http_works_on_a_plain_copy_that_it_can_see(root: Path
     assert not differences(before, snapshot(root))
 
 
+async def test_a_server_by_http_that_writes_to_the_persons_files_is_found_out(root: Path) -> None:
+    with by_http() as url:
+        away = {"instructions": "{prompt}", "project_path": str(root)}
+        agent = own_agent("run_task", command=None, args=None, endpoint=url, arguments=away)
+        async with Watched(root) as run:
+            with pytest.raises(ExecutorError, match="files were changed that it must not touch") as caught:
+                await carry_out(run, agent)
+            assert "greeter.py" in caught.value.message
+            assert run.proposed == {}
+
+
 @pytest.mark.parametrize(
     ("properties", "configured", "expected"),
     [
@@ -243,7 +254,12 @@ async def test_a_call_has_all_its_time_while_the_person_thinks(root: Path) -> No
 
 async def test_a_server_is_told_of_the_copy_and_sees_no_key(root: Path) -> None:
     environ = {"ANTHROPIC_API_KEY": planted.KEYS["anthropic"], **planted.ENVIRON, "PATH": "/usr/bin:/bin"}
+    token = planted.KEYS["bearer"]
     async with Watched(root, environ=environ) as run:
-        seen = (await carry_out(run, own_agent("environment"))).summary or ""
+        seen = (
+            await carry_out(run, own_agent("environment", env={"TICKET_TOKEN": token, "TONE": "polite"}))
+        ).summary or ""
         assert "PATH=" in seen
+        assert "TONE=polite" in seen
+        assert "TICKET_TOKEN=[redacted]" in seen, "it has its own, and shows it to nobody"
         assert not [name for name, value in environ.items() if name != "PATH" and value in seen]

@@ -35,6 +35,7 @@ ExecutorRequest(root_dir=".", intent=None, ticket_markdown="x", summary="y", tar
 ALL_MODULES = """
 import kiro_lsp.executors.anthropic, kiro_lsp.executors.openai, kiro_lsp.executors.replay
 import kiro_lsp.executors.google, kiro_lsp.executors.ollama
+import kiro_lsp.executors.mcp, kiro_lsp.executors.tools.mcp, kiro_lsp.executors.mcp_log
 import kiro_lsp.executors.registry, kiro_lsp.executors.toolloop
 from kiro_lsp.executors import registry
 from kiro_lsp.settings import Sources, load_settings
