@@ -78,6 +78,7 @@ class RunCopy:
     _needs: Needs | None = None
     _places: int = 0
     _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _opening: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def needs_no_question(self) -> bool:
         """Whether a command in the copy is in a real sandbox without network."""
@@ -108,7 +109,7 @@ class RunCopy:
         on_output: Callable[[str], None] | None = None,
     ) -> Finished:
         """Run a command without network, and stage what it changed, also when it was stopped. As `processes.run`."""
-        copy = await self._open(self._needs or Needs())
+        copy = await self._open(None)
         self.staging.emit(Phase("running", " ".join(argv)))
         async with self._absorbing():
             return await copy.run(argv, cwd=cwd, timeout=timeout, on_output=on_output, alone=True)
@@ -184,16 +185,21 @@ class RunCopy:
 
     # The copy
 
-    async def _open(self, needs: Needs) -> IsolatedCopy:
+    async def _open(self, needs: Needs | None) -> IsolatedCopy:
+        """The run's copy, made, or made again where it does not fit the needs. None: any copy will do."""
+        async with self._opening:
+            return await self._opened(needs)
+
+    async def _opened(self, needs: Needs | None) -> IsolatedCopy:
         self.must_be_clean()
-        if self._copy is not None and self._needs != needs:
+        if self._copy is not None and needs not in (None, self._needs):
             if self._places:
                 raise ExecutorError("internal", "An agent's program asked for two different places at once.")
             await self.absorb()
             await self._remove()
         if self._copy is None:
             self.staging.emit(Phase("copying"))
-            self._copy = await to_its_end(self._make(needs))
+            self._copy = await to_its_end(self._make(needs or Needs()))
             said = self._copy.network if self._copy.level != "copy" else f"{self._copy.network}; not sandboxed"
             self.staging.emit(Isolation(self._copy.level, said))
         return self._copy

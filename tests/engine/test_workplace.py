@@ -186,6 +186,25 @@ async def test_commands_and_a_program_share_one_copy_and_a_command_in_a_sandbox_
     await run.handle.stage.close()
 
 
+async def test_commands_at_the_same_time_share_the_copy_and_a_program_with_other_needs_gets_another(
+    live: Live, root: Path, store: Store
+) -> None:
+    run = live("overlay in bubblewrap")
+    commands = [run.handle.run_command(["sh", "-c", f"echo {number} > {number}.txt"]) for number in range(3)]
+    assert [ended.exit_code for ended in await asyncio.gather(*commands)] == [0, 0, 0]
+    await isolated(run, "overlay in bubblewrap")
+    async with run.handle.workplace(Needs("hosts", ("127.0.0.1:1",))) as place:
+        assert place.network == "only 127.0.0.1:1"
+        assert (await place.run(["cat", "0.txt", "1.txt", "2.txt"])).output == "0\n1\n2\n"
+        before = len(await run.happened(events.Isolation))
+        await run.handle.run_command(["true"])
+        with pytest.raises(ExecutorError, match="two different places"):
+            await run.handle.workplace(Needs("open")).__aenter__()
+    assert (before, len(await run.happened(events.Isolation))) == (2, 2)
+    assert [change.path for change in store.changes("run-1").files] == ["0.txt", "1.txt", "2.txt"]
+    await run.handle.stage.close()
+
+
 @pytest.mark.parametrize("level", ["overlay", "files"])
 async def test_without_a_sandbox_every_command_asks_and_says_so(level: str, live: Live, store: Store) -> None:
     run = live(level)
