@@ -84,7 +84,7 @@ def _opencode(home: Path, url: str, key: str) -> Mapping[str, str]:
     }
     _write(
         home / ".config" / "opencode" / "opencode.json",
-        {"$schema": "https://opencode.ai/config.json", "provider": {"local": provider}, "model": MODELS["opencode"]},
+        {"$schema": "…", "provider": {"local": provider}, "model": MODELS["opencode"]},
     )
     _write(home / ".local" / "share" / "opencode" / "auth.json", {"local": {"type": "api", "key": key}})
     for folder in (".local/state/opencode", ".cache/opencode"):
