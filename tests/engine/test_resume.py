@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from kiro_lsp import events
@@ -16,8 +18,12 @@ from kiro_lsp.changes.model import ChangeSet, FileChange
 from kiro_lsp.changes.review import Review
 from kiro_lsp.cli import main
 from kiro_lsp.engine import resume
+from kiro_lsp.engine.run import new_run_id
+from kiro_lsp.engine.stage import Stage
 from kiro_lsp.errors import RunRefused
 from kiro_lsp.events import RunState
+from kiro_lsp.store import Store
+from tests.store.rows import add_run
 from tests.support import planted
 from tests.support.anthropic_server import AnthropicServer, Fault, Step
 
@@ -185,6 +191,27 @@ def test_what_was_accepted_before_is_not_proposed_again(place: Place) -> None:
     assert set(place.review(second)) == {"notes.md"}
 
 
+def test_after_a_conflict_the_persons_version_is_what_the_next_run_works_on(place: Place) -> None:
+    first = place.run(WRITE, EDIT, Step(text="Done."))
+    theirs = ABOUT.replace('"hello"', '"good morning"')
+    (place.root / "greet.py").write_text(theirs, "utf-8")
+    place("review", first, "--accept", code=1)
+    assert place.record(first)["state"] == "conflict"
+    look = Step(tools=[("read_file", {"path": "greet.py"})])
+    second = place.run(look, Step(text="I see."), verb=("retry", first))
+    assert "good morning" in place.seen(1)
+    assert set(place.review(second)) == {"notes.md"}
+
+
+def test_what_was_undone_is_gone_on_from_as_it_had_been(place: Place) -> None:
+    first = place.run(WRITE, Step(text="Done."))
+    place("review", first, "--accept")
+    place("undo", first)
+    second = place.run(READ, Step(text="As it was."), verb=("retry", first))
+    assert "half done" in place.seen(1)
+    assert set(place.review(second)) == {"notes.md"}
+
+
 # Follow-up
 
 
@@ -316,6 +343,38 @@ def test_the_bytes_that_were_staged_are_the_bytes_that_are_laid_out(
     assert {file.path: file for file in resume.left_by(Review(ChangeSet(files)), "failed")} == {
         file.path: file for file in files
     }
+
+
+WRITES = st.lists(
+    st.tuples(st.sampled_from(["kept.txt", "new.txt", "sub/new.bin"]), st.one_of(st.none(), st.binary(max_size=60))),
+    max_size=6,
+)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25, deadline=None)
+@given(writes=WRITES)
+def test_the_next_run_reads_the_bytes_that_the_one_before_had_staged(
+    store: Store, root: Path, writes: list[tuple[str, bytes | None]]
+) -> None:
+    (root / "kept.txt").write_bytes(b"kept\n")
+
+    def stage(run_id: str) -> Stage:
+        return Stage(run_id, root, store, lambda _path: None, tuple, lambda _event: None, "tasks.md", False)
+
+    async def view(stage: Stage) -> dict[str, bytes]:
+        return {path: await stage.read(path) for path in await stage.list()}
+
+    async def work() -> None:
+        ids = [add_run(store, f"{new_run_id()}-{number}").run_id for number in range(2)]
+        first, second = stage(ids[0]), stage(ids[1])
+        for path, data in writes:
+            with suppress(FileNotFoundError):
+                await (first.delete(path) if data is None else first.write(path, data))
+        await second.lay(resume.left_by(resume.review_of(store, ids[0]), "failed"))
+        assert await view(second) == await view(first)
+        assert store.changes(ids[1]) == store.changes(ids[0])
+
+    asyncio.run(work())
 
 
 # What is told
