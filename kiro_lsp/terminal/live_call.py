@@ -48,7 +48,8 @@ def make(name: str, root: str | None, *, confirmed: bool, console: Console) -> i
             else 0
         )
         price = f"at most ${from_nano(ceiling)}" if info.billing == "metered" else f"{info.billing} use"
-        _confirm(f"One call to {info.label} by {info.way}, model {info.model}: {price}.", confirmed, console)
+        model = f"model {info.model}" if info.model else "with the program's own model"
+        _confirm(f"One call to {info.label} by {info.way}, {model}: {price}.", confirmed, console)
         run = _BookedRun(project.store, loaded, info, ceiling)
         return _report(info, run, asyncio.run(_call(info, loaded, run)), console)
 
