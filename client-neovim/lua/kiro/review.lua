@@ -134,14 +134,23 @@ function M.open(run)
   end, 0)
 end
 
+--- The review that is open, and its run or else the newest that waits for one; says so when there is none.
+---@return kiro.Review? review
+---@return string? run
+local function at_hand()
+  local run = M.current and M.current.run or client.reviewable
+  if not run then
+    vim.notify("There is nothing to review", vim.log.levels.WARN)
+  end
+  return M.current, run
+end
+
 --- Accept or reject everything, or the file of the current tab.
 ---@param verb "accept"|"reject"
 ---@param this_file boolean
 function M.decide(verb, this_file)
-  local review = M.current
-  local run = review and review.run or client.reviewable
+  local review, run = at_hand()
   if not run then
-    vim.notify("There is nothing to review", vim.log.levels.WARN)
     return
   end
   local arguments =
@@ -173,10 +182,8 @@ end
 ---@param text? string without it the server asks for it
 ---@param this_file boolean
 function M.comment(text, this_file)
-  local review = M.current
-  local run = review and review.run or client.reviewable
+  local review, run = at_hand()
   if not run then
-    vim.notify("There is nothing to review", vim.log.levels.WARN)
     return
   end
   local hunk = review and not this_file and hunk_here(review) or nil
