@@ -195,11 +195,14 @@ async def play(
 
 
 def _cancel_at(run: CountingRun, words: str, working: asyncio.Task[Any]) -> None:
+    """Cancel when the agent has said that, or all that it edits is staged: it does nothing more then."""
     emit = run.emit
 
     def emitting(event: events.RunEvent) -> None:
         emit(event)
-        if words in "".join(said.text for said in run.events if isinstance(said, events.Chunk)):
+        staged = {file.path for file in run.events if isinstance(file, events.File)}
+        said = "".join(chunk.text for chunk in run.events if isinstance(chunk, events.Chunk))
+        if words in said or staged == set(STAGED):
             working.cancel()
 
     run.emit = emitting  # type: ignore[method-assign]
