@@ -132,7 +132,8 @@ async def connected(
 def _import_sdk() -> None:
     for name in _LOGGERS:
         logging.getLogger(name).setLevel(logging.CRITICAL)
-    importlib.import_module("mcp")
+    for name in ("mcp", "jsonschema"):
+        importlib.import_module(name)
 
 
 class _NotGreeted(ExecutorError):

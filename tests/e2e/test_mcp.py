@@ -196,3 +196,23 @@ def test_always_means_the_tool_as_it_was_described(project: Project, provider: A
 def project_runs(project: Project) -> list[str]:
     """Ids, newest first."""
     return [run["runId"] for run in json.loads(project.call("runs", "--json").stdout)]
+
+
+def test_a_projects_server_is_started_only_when_the_project_is_trusted(
+    project: Project, provider: AnthropicServer
+) -> None:
+    provider.steps = [Step(text="Done.")]
+    config = project.root / ".spec-workflow" / "kiro.toml"
+    config.parent.mkdir()
+    config.write_text(
+        f"[mcp.servers.own]\ncommand = {json.dumps(sys.executable)}\nargs = [{json.dumps(SCRIPT)}, 'stdio']\n"
+    )
+    refused = project.call("run", TASK_FILE, "1", "--agent", "claude", "--json")
+    assert refused.returncode == 1
+    assert "MCP server" not in refused.stdout
+    assert provider.requests == []
+    started = project.start("claude")
+    assert started.returncode == 0, started.stderr
+    assert "MCP server own" in started.stdout
+    assert "mcp__own__note" in json.dumps(provider.requests[0]["tools"])
+    nobody_left(project)

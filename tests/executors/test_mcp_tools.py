@@ -253,6 +253,16 @@ async def test_what_is_offered_is_bounded() -> None:
     huge = Offer("huge", "", {"properties": {"p": {"description": "x" * 30_000}}})
     found = _usable([long, huge, *(Offer(f"t{n}", "", {}) for n in range(200))])
     assert "huge" not in found
+    odd = [
+        Offer("no schema", "", {"properties": {"p": {"type": "str"}}}),
+        Offer("no name", "", {"properties": {"a b": {}}}),
+        Offer(
+            "either", "", {"anyOf": [{"required": ["a"]}], "type": "object", "properties": {"a": {"type": "string"}}}
+        ),
+    ]
+    assert {name: dict(offer.schema) for name, offer in _usable(odd).items()} == {
+        "either": {"type": "object", "properties": {"a": {"type": "string"}}}
+    }
     assert len(found) < 65
     assert (len(found["long"].description), found["long"].schema) == (4000, {"properties": {}, "type": "object"})
 

@@ -36,6 +36,11 @@ _TOOLS: Final = 64
 _DESCRIPTION: Final = 4000
 _SCHEMA_BYTES: Final = 20_000
 _NAME: Final = 64
+_MOST: Final = 100
+"""Of all servers together; providers take 128, ours among them."""
+_AT_NO_TOP: Final = frozenset({"$schema", "anyOf", "oneOf", "allOf", "not", "enum"})
+"""What providers refuse at the top of a schema. It only narrows what the server checks by itself."""
+_PROPERTY: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _KEPT_SECONDS: Final = 24 * 3600
 """A server that is not called for longer is looked at again: it may offer more by now."""
 _SHOWN_CHANGES: Final = 5
@@ -67,7 +72,7 @@ async def offered(
             except ExecutorError as problem:
                 run.emit(Thought(f"{problem.message} Its tools are left out.\n"))
                 continue
-            for offer in served.offers.values():
+            for offer in list(served.offers.values())[: _MOST - len(tools)]:
                 tool = served.tool(offer, tools, redact)
                 tools[tool.name] = tool
         yield Toolbox(run, foreign=tools.values())
@@ -224,11 +229,23 @@ def _usable(offers: Sequence[Offer]) -> dict[str, Offer]:
     """What can be offered, bounded; the first of a name counts."""
     found: dict[str, Offer] = {}
     for offer in offers[:_TOOLS]:
-        schema = {name: value for name, value in offer.schema.items() if name != "$schema"}
-        schema = {"type": "object", "properties": {}, **schema}
-        if len(orjson.dumps(schema)) <= _SCHEMA_BYTES:
+        schema = {name: value for name, value in offer.schema.items() if name not in _AT_NO_TOP}
+        schema = {"properties": {}, **schema, "type": "object"}
+        if len(orjson.dumps(schema)) <= _SCHEMA_BYTES and _is_taken(schema):
             found.setdefault(offer.name, Offer(offer.name, offer.description[:_DESCRIPTION], schema))
     return found
+
+
+def _is_taken(schema: Mapping[str, Any]) -> bool:
+    """Whether providers take a schema: with one that they do not, they refuse the whole request."""
+    from jsonschema import Draft202012Validator, SchemaError  # type: ignore[import-untyped]
+
+    properties = schema["properties"]
+    try:
+        Draft202012Validator.check_schema(schema)
+    except (SchemaError, RecursionError):
+        return False
+    return all(_PROPERTY.fullmatch(name) for name in properties)
 
 
 def _read(text: str) -> tuple[str, dict[str, Offer]] | None:
