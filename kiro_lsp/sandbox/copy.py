@@ -131,6 +131,8 @@ class Copy:
     _manifest: dict[str, Stamp] = field(default_factory=dict)
     _laid: dict[str, bytes | None] = field(default_factory=dict)
     """Contents that did not come from the disk: documents, staged and absorbed changes. None: deleted."""
+    _shown: dict[str, bytes] = field(default_factory=dict)
+    """Of documents."""
     _modes: dict[str, int] = field(default_factory=dict)
     """Permission bits of the originals; the copy's own are writable always."""
     _links: set[str] = field(default_factory=set)
@@ -171,13 +173,14 @@ class Copy:
         for path, data in buffers.items():
             mode = files.mode_of(self.root, path)
             # An open document that is ignored on disk stays out like any ignored file; a new one is in.
-            if (path in counted or mode is None) and not paths.holds_secrets(path):
+            if (path in counted or mode is None) and not masks.hidden(path, trusted=self.trusted):
                 self._put(path, data, mode)
+                self._shown[path] = data
         self._settle([*self._laid, *self._links])
 
     def update(self, staged: Iterable[FileChange]) -> None:
-        """Bring the copy to what is staged now; what is staged no longer is as on disk again."""
-        wanted, self._staged = contents_of(staged, self._staged, self.root)
+        """Bring the copy to what is staged now; what is staged no longer is as it was laid out."""
+        wanted, self._staged = contents_of(staged, self._staged, self.root, self._shown)
         changed = False
         for path, (data, mode) in wanted.items():
             try:
@@ -464,11 +467,11 @@ class Copy:
 
 
 def contents_of(
-    staged: Iterable[FileChange], before: set[str], root: Path
+    staged: Iterable[FileChange], before: set[str], root: Path, shown: Mapping[str, bytes]
 ) -> tuple[dict[str, tuple[bytes | None, int | None]], set[str]]:
     """(content, mode) by path as a copy should have them, deletions first, and the paths that are staged.
 
-    What was staged `before` and is not any more is as in the root.
+    What was staged `before` and is not any more is as in the root, or in a document that is `shown`.
     """
     wanted: dict[str, tuple[bytes | None, int | None]] = {}
     for change in staged:
@@ -477,7 +480,8 @@ def contents_of(
             wanted[change.to] = (change.proposed, change.mode)
     paths_of_staged = set(wanted)
     for path in before - paths_of_staged:
-        wanted[path] = (files.safe_read(root, path, CHANGED_FILE_LIMIT), files.mode_of(root, path))
+        data = shown[path] if path in shown else files.safe_read(root, path, CHANGED_FILE_LIMIT)
+        wanted[path] = (data, files.mode_of(root, path))
     in_order = sorted(wanted, key=lambda path: (wanted[path][0] is not None, path))
     return {path: wanted[path] for path in in_order}, paths_of_staged
 

@@ -131,6 +131,8 @@ class Layered:
     """Paths of the last `absorb` whose original changed on disk since the run could see it."""
     _laid: dict[str, bytes | None] = field(default_factory=dict)
     """Contents that are not the disk's: documents, staged and absorbed changes. None: deleted."""
+    _shown: dict[str, bytes] = field(default_factory=dict)
+    """Of documents."""
     _modes: dict[str, int | None] = field(default_factory=dict)
     _staged: set[str] = field(default_factory=set)
     _erased: frozenset[str] = frozenset()
@@ -159,12 +161,13 @@ class Layered:
                     continue
                 if files.safe_read(self.root, plain, CHANGED_FILE_LIMIT) != data:
                     self._put(plain, data, files.mode_of(self.root, plain))
+                    self._shown[plain] = data
             except (PathRefused, UnreadableFile) as problem:
                 self.skipped.append(LeftOut(path, problem.message))
 
     def update(self, staged: Iterable[FileChange]) -> None:
-        """Bring the tree to what is staged now; what is staged no longer is as on disk again."""
-        wanted, self._staged = contents_of(staged, self._staged, self.root)
+        """Bring the tree to what is staged now; what is staged no longer is as it was laid out."""
+        wanted, self._staged = contents_of(staged, self._staged, self.root, self._shown)
         for path, (data, mode) in wanted.items():
             try:
                 self._put(path, data, mode)

@@ -186,6 +186,21 @@ async def test_commands_and_a_program_share_one_copy_and_a_command_in_a_sandbox_
     await run.handle.stage.close()
 
 
+@each_level
+async def test_what_a_program_takes_back_is_again_what_the_person_has_not_saved(
+    level: str, live: Live, store: Store
+) -> None:
+    run = live(level, buffers={"src/app.py": b"not saved\n"})
+    async with run.handle.workplace(Needs()) as place:
+        for script, staged in (("echo more >> src/app.py", ["src/app.py"]), ("echo not saved > src/app.py", [])):
+            await place.run(["sh", "-c", script])
+            await place.absorb()
+            await place.refresh()
+            assert [change.path for change in store.changes("run-1").files] == staged
+        assert (await place.run(["cat", "src/app.py"])).output == "not saved\n"
+    await run.handle.stage.close()
+
+
 async def test_commands_at_the_same_time_share_the_copy_and_a_program_with_other_needs_gets_another(
     live: Live, root: Path, store: Store
 ) -> None:
