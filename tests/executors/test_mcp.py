@@ -188,6 +188,12 @@ async def test_what_goes_wrong_has_a_kind_and_words_and_keeps_what_was_changed(
     assert not differences(before, snapshot(root))
 
 
+async def test_the_persons_model_is_lent_to_no_server(root: Path) -> None:
+    async with Watched(root) as run:
+        assert "refused: " in ((await carry_out(run, own_agent("sample"))).summary or "")
+        assert run.questions == []
+
+
 @pytest.mark.parametrize(
     ("tool", "how", "summary"), [("run_task", "noise", "Greets politely now."), ("only", "newest", "the newest")]
 )

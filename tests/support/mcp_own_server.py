@@ -63,8 +63,10 @@ if HOW == "newest":
 if HOW == "noise":
     os.write(1, b"Loading model...\n\xff\xfe not text\n[]\n{}\n")
 
+from mcp import MCPError  # noqa: E402  # the misbehaving ones need no SDK
 from mcp.server.mcpserver import Context, MCPServer  # noqa: E402  # the misbehaving ones need no SDK
 from mcp.server.mcpserver.exceptions import ToolError  # noqa: E402
+from mcp.types import SamplingMessage, TextContent  # noqa: E402
 from pydantic import BaseModel  # noqa: E402
 
 server = MCPServer("own")
@@ -124,6 +126,15 @@ async def ask(task: str, ctx: Context[Any]) -> str:
 async def roots(ctx: Context[Any]) -> str:
     listed = await ctx.session.list_roots()
     return f"roots: {' '.join(str(root.uri) for root in listed.roots)}"
+
+
+@server.tool(description="Wants to use the client's model.")
+async def sample(ctx: Context[Any]) -> str:
+    message = SamplingMessage(role="user", content=TextContent(text="hello"))
+    try:
+        return str(await ctx.session.create_message([message], max_tokens=10))
+    except MCPError as refused:
+        return f"refused: {refused}"
 
 
 @server.tool(description="Adds a line to a file of the project and says what it holds.")
