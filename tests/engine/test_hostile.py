@@ -148,6 +148,23 @@ async def test_what_a_hostile_agent_did_in_a_plain_copy_is_named_and_can_never_b
         assert here.engine.store.run(run_id).state == "failed"
 
 
+async def test_what_the_person_saves_while_an_agent_works_in_a_plain_copy_is_theirs(tmp_path: Path) -> None:
+    theirs = tmp_path / "outer/ws/src/lib.py"
+    body = f"while 'saved' not in open({str(theirs)!r}).read(): pass\nopen('good.txt', 'w').write('good')"
+    async with bench(tmp_path, "files", body) as here:
+        run_id = await here.start()
+        async with asyncio.timeout(60):
+            async for item in here.engine.follow(run_id):
+                if isinstance(item.event, events.Session):
+                    break
+        theirs.write_text("saved\n")
+        here.engine.saved([theirs])
+        record = await here.ended(run_id)
+        here.isolated(run_id)
+        assert (record.state, record.files) == ("review", 1)
+        assert here.engine.review(run_id).proposed("good.txt") == b"good"
+
+
 async def test_an_agent_that_says_that_it_is_not_logged_in_is_told_how_to(tmp_path: Path) -> None:
     body = "end('Invalid API key · Please run /login', is_error=True)"
     async with bench(tmp_path, "overlay in bubblewrap", body) as here:
