@@ -87,8 +87,7 @@ def _opencode(home: Path, url: str, key: str) -> Mapping[str, str]:
         {"$schema": "…", "provider": {"local": provider}, "model": MODELS["opencode"]},
     )
     _write(home / ".local" / "share" / "opencode" / "auth.json", {"local": {"type": "api", "key": key}})
-    for folder in (".local/state/opencode", ".cache/opencode"):
-        (home / folder).mkdir(parents=True)
+    (home / ".local" / "state" / "opencode").mkdir(parents=True)
     return {"OPENCODE_DISABLE_MODELS_FETCH": "1"}
 
 
