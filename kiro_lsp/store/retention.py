@@ -15,11 +15,13 @@ _AT_A_TIME: Final = 200
 _PAGES_AT_A_TIME: Final = 20_000
 
 # A run is pending as long as somebody may still decide on it: its changes wait for a review, or it waits for its tick.
-# Ends without a change (failed, cancelled, …) leave nothing to decide.
+# Ends without a change (failed, cancelled, …) leave nothing to decide, nor does what a later run took over that was applied.
 _SETTLED: Final = (
     "(state IN ('applied', 'rejected', 'undone')"
     " OR state IN ('failed', 'cancelled', 'budget', 'interrupted')"
-    " AND NOT EXISTS (SELECT 1 FROM changes WHERE changes.run_id = runs.run_id))"
+    " AND NOT EXISTS (SELECT 1 FROM changes WHERE changes.run_id = runs.run_id)"
+    " OR state IN ('review', 'conflict', 'failed', 'cancelled', 'budget', 'interrupted')"
+    " AND EXISTS (SELECT 1 FROM runs AS newer WHERE newer.continues = runs.run_id AND newer.state = 'applied'))"
     " AND NOT EXISTS (SELECT 1 FROM journals WHERE journals.run_id = runs.run_id AND journals.state IN ('PREPARED', 'APPLYING'))"
 )
 

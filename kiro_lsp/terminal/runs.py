@@ -67,6 +67,8 @@ def _one(store: Store, record: RunRecord, args: argparse.Namespace, console: Con
         )
     else:
         console.line("  agent     none: a pasted answer, without a task")
+    if record.continues:
+        console.line(f"  goes on from {record.continues}")
     console.line(f"  started   {record.started_at}" + (f", ended {record.ended_at}" if record.ended_at else ""))
     console.line(f"  cost      {_cost(record)}")
     for change in changes.files:

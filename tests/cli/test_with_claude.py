@@ -124,6 +124,28 @@ def test_with_json_the_command_is_shown_in_full_and_end_of_input_denies_it(
 
 
 @pytest.mark.usefixtures("unsandboxed")
+@pytest.mark.parametrize("way", ["on standard input", "from elsewhere"])
+@pytest.mark.parametrize("provider", [(COMMAND, ())], indirect=True)
+def test_words_decline_a_command_and_reach_the_agent(project: Path, provider: AnthropicServer, way: str) -> None:
+    argv = [sys.executable, "-m", "kiro_lsp", "run", TASKS, "1", "--trust", "--json"]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as running:
+        assert running.stdin is not None
+        assert running.stdout is not None
+        events = (json.loads(line) for line in running.stdout)
+        asked = next(event for event in events if event["type"] == "permission")
+        if way == "from elsewhere":
+            answered = program("answer", asked["runId"], asked["requestId"], "--text", "use tox instead")
+            assert answered.returncode == 0, answered.stderr
+        else:
+            running.stdin.write(json.dumps({"requestId": asked["requestId"], "text": "use tox instead"}) + "\n")
+            running.stdin.flush()
+        answer = next(event for event in events if event["type"] == "answer")
+        assert (answer["option"], answer["text"]) == ("deny", "use tox instead")
+        running.communicate()
+    assert "They said: use tox instead" in json.dumps(provider.requests[1])
+
+
+@pytest.mark.usefixtures("unsandboxed")
 @pytest.mark.parametrize(("typed", "option"), [("1\n", "once"), ("\n", "deny")])
 @pytest.mark.parametrize("provider", [(COMMAND, ())], indirect=True)
 def test_at_a_terminal_the_command_is_asked_for_and_the_diff_decided_on(

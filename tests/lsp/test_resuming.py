@@ -151,6 +151,13 @@ async def test_a_comment_that_is_refused_says_why(desk: Desk) -> None:
     assert (answer["runId"], answer["refused"]["code"]) == (None, "unknown-file")
 
 
+async def test_an_agent_without_a_session_cannot_be_continued_in_a_terminal_and_it_says_why(desk: Desk) -> None:
+    first = await failed(desk)
+    answer = await desk.command("kiroLsp.continueInTerminal", runId=first["runId"])
+    assert answer["ok"] is False
+    assert "Claude by api has no session that a terminal can open" in answer["message"]
+
+
 async def test_a_task_can_be_run_with_a_note(desk: Desk) -> None:
     desk.speaker.answers["window/showMessageRequest"] = {"title": "Run with note…"}
     desk.speaker.answers["kiro/input"] = {"text": "in Spanish"}

@@ -37,6 +37,15 @@ def test_what_may_still_be_decided_is_never_forgotten(store: Store) -> None:
     assert len(pending) == 14
 
 
+def test_what_a_later_run_took_over_goes_once_that_was_applied(store: Store) -> None:
+    older = settled_run(store, 1, "failed")
+    add_run(store, "newer", continues=older)
+    store.append("newer", [State("running", "review")], durable=True, at=AT).result()
+    assert store.prune(runs=0).result() == 0
+    store.append("newer", [State("review", "applied")], durable=True, at=AT).result()
+    assert store.prune(runs=0).result() == 2
+
+
 def test_a_run_whose_apply_was_cut_off_is_kept(store: Store) -> None:
     run_id = settled_run(store, 1, "applied")
     identifier = store.journal_prepare(Journal(run_id, "undo", (JournalFile("a.py", "disk", b"x", None),))).result()
