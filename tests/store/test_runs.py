@@ -232,9 +232,11 @@ def test_events_that_are_bound_to_a_state_are_kept_in_that_state_only(store: Sto
 
 
 def test_a_run_that_is_being_verified_does_not_keep_its_task_busy(store: Store) -> None:
-    owner = store.register_owner().owner
-    add_run(store, "run-1", task_key="1", state="verifying", owner=owner)
-    assert store.create_run(run_record("run-2", task_key="1", owner=owner)).result() is True
+    lock = store.register_owner()
+    add_run(store, "run-1", task_key="1", state="verifying", owner=lock.owner)
+    assert store.create_run(run_record("run-2", task_key="1", owner=lock.owner)).result() is True
+    assert store.create_run(run_record("run-3", task_key="1", owner=lock.owner)).result() is False, "the second one works"
+    lock.release()
 
 
 def test_a_transition_needs_the_state_and_the_revision(store: Store) -> None:
