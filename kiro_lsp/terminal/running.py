@@ -369,5 +369,9 @@ def flag_for(question: Permission) -> str:
         return f"To allow exactly this command: --allow-command {shlex.quote(shlex.join(question.detail.argv))}"
     if question.kind == "tool":
         name = question.title.partition(":")[0]
-        return f"To allow this tool: --allow-command {shlex.quote(name)}" if name.startswith("mcp__") else "Look at it where somebody can be asked."
+        return (
+            f"To allow this tool: --allow-command {shlex.quote(name)}"
+            if name.startswith("mcp__")
+            else "Look at it where somebody can be asked."
+        )
     return f"It can be answered from elsewhere while it is open: kiro-lsp answer RUN {question.request_id} OPTION"

@@ -235,7 +235,9 @@ def test_a_run_that_is_being_verified_does_not_keep_its_task_busy(store: Store) 
     lock = store.register_owner()
     add_run(store, "run-1", task_key="1", state="verifying", owner=lock.owner)
     assert store.create_run(run_record("run-2", task_key="1", owner=lock.owner)).result() is True
-    assert store.create_run(run_record("run-3", task_key="1", owner=lock.owner)).result() is False, "the second one works"
+    assert store.create_run(run_record("run-3", task_key="1", owner=lock.owner)).result() is False, (
+        "the second one works"
+    )
     lock.release()
 
 
