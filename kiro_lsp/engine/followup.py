@@ -135,7 +135,8 @@ def session_of(engine: Engine, record: RunRecord) -> str:
 
 
 def _ended_or_refuse(record: RunRecord) -> None:
-    if record.state in events.LIVE_STATES:
+    """What is still being verified can be commented on as it can be accepted."""
+    if record.state in events.LIVE_STATES - {"verifying"}:
         raise RunRefused(
             f"Run {record.run_id} is still {record.state}.", code="busy", hint="Wait for it, or cancel it first."
         )

@@ -151,6 +151,17 @@ async def test_a_comment_that_is_refused_says_why(desk: Desk) -> None:
     assert (answer["runId"], answer["refused"]["code"]) == (None, "unknown-file")
 
 
+@pytest.mark.parametrize("command", ["kiroLsp.followUp", "kiroLsp.retryRun"])
+async def test_a_run_that_works_is_left_alone(desk: Desk, command: str) -> None:
+    desk.script(Step(text="Slowly.", hold=True))
+    run = (await desk.command("kiroLsp.runTask", uri=desk.uri, task="1"))["runId"]
+    await asyncio.to_thread(desk.provider.holding.wait, SECONDS)
+    answer = await desk.command(command, runId=run, text="Faster.")
+    assert (answer["runId"], answer["refused"]["code"]) == (None, "busy")
+    desk.provider.release()
+    await desk.ended(1)
+
+
 async def test_an_agent_without_a_session_cannot_be_continued_in_a_terminal_and_it_says_why(desk: Desk) -> None:
     first = await failed(desk)
     answer = await desk.command("kiroLsp.continueInTerminal", runId=first["runId"])
