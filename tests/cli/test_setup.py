@@ -225,7 +225,7 @@ def test_agents_shows_the_ways_behind_a_name_and_asks_for_versions_after_trust_o
     monkeypatch.setattr("kiro_lsp.executors.detection.VERSION_SECONDS", 60.0)
     assert main(["agents"]) == 0
     before = capsys.readouterr()
-    assert f"not supported yet: this version of kiro-lsp does not speak 'cli'; claude is at {programs}" in before.out
+    assert f"claude is at {programs}" in before.out
     assert "> api" in before.out
     assert "This project is not trusted" in before.err
     digest = run_json(capsys, "trust", "--show")["digest"]

@@ -11,7 +11,7 @@ import pytest
 
 from kiro_lsp.changes.edits.answer import Failure, Outcome
 from kiro_lsp.changes.model import FileChange
-from kiro_lsp.engine import pasted
+from kiro_lsp.engine import followup, pasted
 from kiro_lsp.engine.engine import Engine
 from kiro_lsp.errors import RunRefused
 from kiro_lsp.store import Store
@@ -134,7 +134,7 @@ async def test_a_run_of_an_answer_is_told_like_every_run(root: Path, engine: Eng
     assert record.ended_at
     assert engine.live(root) == []  # no task shows it
     with pytest.raises(RunRefused):
-        await engine.retry(run_id)
+        await followup.retry(engine, run_id)
     assert (root / "a.py").read_text("utf-8") == "a\n"
 
 
