@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
+import sys
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -80,6 +82,7 @@ async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
             "HOME": str(tmp_path),
             "PATH": os.environ["PATH"],
             "KIRO_LSP_STATE_DIR": str(tmp_path / "state"),
+            "KIRO_LSP_CONFIG": str(tmp_path / "config.toml"),
             "ANTHROPIC_API_KEY": planted.KEYS["anthropic"],
             "ANTHROPIC_BASE_URL": provider.url,
         }
@@ -160,6 +163,20 @@ async def test_a_run_that_works_is_left_alone(desk: Desk, command: str) -> None:
     assert (answer["runId"], answer["refused"]["code"]) == (None, "busy")
     desk.provider.release()
     await desk.ended(1)
+
+
+async def test_a_change_that_is_still_verified_can_be_commented_on(desk: Desk, tmp_path: Path) -> None:
+    waits = json.dumps([sys.executable, "-c", "import signal; signal.pause()"])
+    config = tmp_path / "config.toml"
+    config.write_text(f"[execution]\nverify_command = {waits}\n", "utf-8")
+    config.chmod(0o600)
+    desk.script(WRITE, Step(text="Done."))
+    first = (await desk.command("kiroLsp.runTask", uri=desk.uri, task="1"))["runId"]
+    await desk.until(lambda runs: runs[0]["state"] == "verifying")
+    desk.script(READ, Step(text="Done."))
+    second = (await desk.command("kiroLsp.followUp", runId=first, text="Shorter."))["runId"]
+    await desk.until(lambda runs: runs[0]["runId"] == second and runs[0]["state"] == "verifying")
+    assert "half done" in str(desk.provider.requests[1]["messages"][-1])
 
 
 async def test_an_agent_without_a_session_cannot_be_continued_in_a_terminal_and_it_says_why(desk: Desk) -> None:
