@@ -8,6 +8,7 @@ the newer was rejected. Nothing of the older run is changed or forgotten.
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
@@ -132,7 +133,7 @@ def how_it_ended(recorded: Sequence[RunEvent], state: RunState) -> str:
             case events.Complete():
                 return "It came to its end; the person has not taken all of it over."
             case events.Error(_, message, _):
-                return f"It failed: {message}"
+                return f"It failed: {_one_line(message)}"
             case events.Cancelled():
                 return "The person stopped it."
             case _:
@@ -141,7 +142,10 @@ def how_it_ended(recorded: Sequence[RunEvent], state: RunState) -> str:
 
 
 def transcript_of(recorded: Iterable[RunEvent]) -> str:
-    """What was said and done in a run, a line or more for each event that says so. Thoughts are left out."""
+    """What was said and done in a run, a line or more for each event that says so. Thoughts are left out.
+
+    What an agent or a command wrote cannot look like such a line: only those begin with `[`.
+    """
     parts: list[str] = []
     text: list[str] = []
     for event in recorded:
@@ -150,12 +154,18 @@ def transcript_of(recorded: Iterable[RunEvent]) -> str:
             continue
         line = _line_of(event)
         if line is not None:
-            if text:
-                parts.append("".join(text).strip())
-                text.clear()
-            parts.append(line)
-    parts.append("".join(text).strip())
+            parts += [_quoted("".join(text)), line]
+            text.clear()
+    parts.append(_quoted("".join(text)))
     return "\n".join(part for part in parts if part)
+
+
+def _quoted(text: str) -> str:
+    return re.sub(r"(?m)^(\s*)\[", r" \1[", text.strip())
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
 
 
 def _line_of(event: RunEvent) -> str | None:
@@ -163,17 +173,17 @@ def _line_of(event: RunEvent) -> str | None:
         case events.Start(comment=str(comment)):
             return f"[the person] {comment}"
         case events.Tool(_, kind, title, "completed" | "failed" as status):
-            return f"[{kind}] {title}" + (": failed" if status == "failed" else "")
+            return f"[{kind}] {_one_line(title)}" + (": failed" if status == "failed" else "")
         case events.File(action, path):
-            return f"[changed] {action} {path}"
+            return f"[changed] {action} {_one_line(path)}"
         case events.Permission(_, _, title):
-            return f"[asked] {title}"
+            return f"[asked] {_one_line(title)}"
         case events.Answer(_, option, _, said):
             return f"[the person] {option}" + (f": {said}" if said else "")
         case events.Verify(command, ok, _, summary):
-            return f"[verify] {' '.join(command)}: {'ok' if ok else 'failed'}. {summary}"
+            return f"[verify] {' '.join(command)}: {'ok' if ok else 'failed'}. {_one_line(summary)}"
         case events.Error(_, message, _):
-            return f"[failed] {message}"
+            return f"[failed] {_one_line(message)}"
         case events.Cancelled():
             return "[stopped by the person]"
         case _:
