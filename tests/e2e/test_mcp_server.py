@@ -140,6 +140,18 @@ async def test_a_run_waits_for_the_person_and_ends_in_a_review_that_only_they_ac
     assert project.tree() == AFTER
 
 
+async def test_runs_of_other_projects_are_not_shown_or_touched(project: Project, tmp_path: Path) -> None:
+    assert (await asyncio.to_thread(project.start, "recorded")).returncode == 0
+    run_id = project.run_record()["runId"]
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "tasks.md").write_text(TASKS, "utf-8")
+    project.root = tmp_path / "other"
+    async with client(project) as connected:
+        assert (await called(connected, "list_runs"))["runs"] == []
+        for name in ("run_status", "run_diff", "cancel_run"):
+            assert "belongs to another project" in await refused(connected, name, run=run_id)
+
+
 async def test_no_run_starts_whose_change_nobody_would_review(project: Project) -> None:
     path = Path(project.environ["KIRO_LSP_CONFIG"])
     path.write_text(path.read_text("utf-8") + "\n[safety]\nreview_changes = false\n", "utf-8")
