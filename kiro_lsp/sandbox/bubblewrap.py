@@ -47,6 +47,7 @@ class Bubblewrap:
         hidden: Iterable[str] = (),
         readable: Mapping[str, str] | None = None,
         writable: Iterable[str] = (),
+        copied: Mapping[str, str] | None = None,
         guarded: Iterable[str] = (),
         inside_root: Iterable[str] = (),
         home: str | None = None,
@@ -54,8 +55,8 @@ class Bubblewrap:
         """What goes in front of a command: `tree` is shown at `root`, writable.
 
         `inside_root` are folders of the root that the tree does not hold: they are shown read-only. `hidden` folders are
-        empty inside; `readable` (place inside → source) and `writable` paths are as outside,
-        `guarded` ones read-only although a writable folder holds them.
+        empty inside; `readable` (place inside → source) and `writable` paths are as outside, `copied` ones (place inside →
+        copy) can be written to without an effect outside, `guarded` ones are read-only although a writable folder holds them.
         """
         arguments = [self.program, *self._basis(network=network)]
         covered = [*_FRESH, *hidden, *([home] if home is not None and not inside(home, [root]) else [])]
@@ -68,6 +69,8 @@ class Bubblewrap:
         for option, places in (("--bind", writable), ("--ro-bind", guarded)):
             for place in places:
                 arguments += [option, place, place]
+        for place, copy in (copied or {}).items():
+            arguments += ["--bind", copy, place]
         arguments += ["--bind", tree, root]
         for place in inside_root:
             # Bubblewrap makes an empty folder to mount on, which stays; what has files in it is the project's own.

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
 class Home:
-    """A folder of the person's that an agent needs, for its login above all: `~/.claude`, by the agent's TOML.
+    """A folder or file of the person's that an agent needs, for its login above all: `~/.claude`, by the agent's TOML.
 
-    It can be written to. `guarded` are names in it that make some program run something (settings, hooks): those that
-    are there are read-only, where there is bubblewrap, and any that were changed or made fail the run.
+    It can be written to. A file is shown as a copy where there is bubblewrap: what a program makes of it is lost, since such
+    files often name programs to start. `guarded` are names in a folder that make some program run something (settings,
+    hooks): those that are there are read-only, where there is bubblewrap, and any that were changed or made fail the run.
     """
 
     path: str
@@ -38,3 +42,22 @@ def found(homes: Iterable[Home], environ: Mapping[str, str]) -> list[tuple[str, 
 
 def guarded_paths(homes: Iterable[Home], environ: Mapping[str, str]) -> list[str]:
     return [os.path.join(place, name) for place, home in found(homes, environ) for name in home.guarded]
+
+
+def folders(homes: Iterable[Home], environ: Mapping[str, str]) -> list[str]:
+    """Those of the agent's that are no files."""
+    return [place for place, _ in found(homes, environ) if os.path.isdir(place)]
+
+
+@contextmanager
+def copies(homes: Iterable[Home], environ: Mapping[str, str]) -> Iterator[dict[str, str]]:
+    """Those that are files, each with a copy of it, which is there for as long as the context."""
+    files = [place for place, _ in found(homes, environ) if not os.path.isdir(place)]
+    if not files:
+        yield {}
+        return
+    with tempfile.TemporaryDirectory(prefix="kiro-lsp-") as folder:
+        copied = {place: os.path.join(folder, str(number)) for number, place in enumerate(files)}
+        for place, copy in copied.items():
+            shutil.copyfile(place, copy)
+        yield copied

@@ -155,8 +155,9 @@ class IsolatedCopy:
             gate = None
             if self._bubblewrap is not None and policy.network == "hosts":
                 gate = await stack.enter_async_context(Gate.to(policy.hosts))
+            copied = stack.enter_context(homes.copies(policy.homes, policy.environ)) if self._bubblewrap else {}
             try:
-                yield folder, self._room(folder, argv, dict(extra or {}), gate, policy)
+                yield folder, self._room(folder, argv, dict(extra or {}), gate, policy, copied=copied)
             finally:
                 self.unreached.update([] if gate is None else gate.refused)
 
@@ -168,7 +169,14 @@ class IsolatedCopy:
         return self.path / relative
 
     def _room(
-        self, folder: Path, argv: Sequence[str], extra: Mapping[str, str], gate: Gate | None, policy: Policy
+        self,
+        folder: Path,
+        argv: Sequence[str],
+        extra: Mapping[str, str],
+        gate: Gate | None,
+        policy: Policy,
+        *,
+        copied: Mapping[str, str],
     ) -> Room:
         """Where a command is put."""
         layer = self._tree if isinstance(self._tree, Layered) else None
@@ -189,7 +197,8 @@ class IsolatedCopy:
             hidden=policy.hidden,
             readable={**tools, **objects, **(gate.binds() if gate else {})},
             inside_root=[] if layer is not None else _dependencies(self.root),
-            writable=[each for each, _ in homes.found(policy.homes, policy.environ)],
+            writable=homes.folders(policy.homes, policy.environ),
+            copied=copied,
             guarded=[path for path in homes.guarded_paths(policy.homes, policy.environ) if os.path.exists(path)],
             home=home,
         )

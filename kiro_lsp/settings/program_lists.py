@@ -20,7 +20,12 @@ PROGRAM_LISTS: Final[tuple[tuple[str, TrustClass, str, str], ...]] = (
         '["~/.codex/auth.json"]',
     ),
     ("hosts", "X", "The hosts that the program needs: a name (port 443), or name:port.", '["api.example.com"]'),
-    ("homes", "X", "What in your home folder it needs, for its login above all. It can write there.", '["~/.claude"]'),
+    (
+        "homes",
+        "X",
+        "What in your home folder it needs, for its login above all. It can write there, but to single files.",
+        '["~/.claude"]',
+    ),
     (
         "guarded",
         "X",

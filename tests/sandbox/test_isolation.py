@@ -237,6 +237,19 @@ async def test_a_home_folder_of_the_agent_is_bound_and_the_rest_is_not(
         copy.changes()
 
 
+@pytest.mark.parametrize("level", ["overlay in bubblewrap", "files in bubblewrap"])
+async def test_a_file_of_the_agents_at_home_is_read_and_never_changed(
+    level: str, own_homes: Path, opened: Open
+) -> None:
+    file = own_homes / ".agent.json"
+    file.write_text("old\n")
+    copy = opened(level, {"homes": (Home("~/.agent.json"),), "environ": dict(os.environ)})
+    said = await sh(copy, "cat ~/.agent.json; echo evil > ~/.agent.json; cat ~/.agent.json")
+    assert said.output == "old\nevil\n"
+    assert file.read_text() == "old\n"
+    assert copy.changes() == []
+
+
 # What an overlay says about a tree must be what a comparison of two trees says.
 
 NAMES = st.sampled_from(["a", "b", "d", "d/a", "d/b", "d/e/a", "e", "e/a"])
