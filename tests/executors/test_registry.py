@@ -157,6 +157,30 @@ def test_an_unknown_agent_is_refused_with_those_that_exist() -> None:
     assert "recorded" in caught.value.hint
 
 
+@pytest.mark.parametrize(
+    ("table", "command", "endpoint", "needs"),
+    [
+        ("command = 'coder'\nargs = ['x']", "coder", None, ("none", ())),
+        ("command = 'coder'\nhosts = ['api.example.com']", "coder", None, ("hosts", ("api.example.com",))),
+        ("command = 'coder'\nhosts = ['*', 'api.example.com']", "coder", None, ("open", ("api.example.com",))),
+        ("url = 'http://127.0.0.1:9/mcp'", None, "http://127.0.0.1:9/mcp", ("none", ())),
+        ("command = 'coder'\nenabled = false", None, None, ("open", ())),
+    ],
+    ids=["no network", "hosts", "everything", "http", "off"],
+)
+def test_an_agent_that_is_a_tool_of_a_server_is_reached_as_the_server_is(
+    table: str, command: str | None, endpoint: str | None, needs: tuple[str, tuple[str, ...]]
+) -> None:
+    given = loaded(f"[mcp.servers.web]\n{table}\n[agents.mine]\ntype = 'mcp'\nserver = 'web'\ntool = 'run'\n")
+    agent = registry.settings_for("mine", given.settings)
+    assert (agent.command, agent.endpoint) == (command, endpoint)
+    place = ways.needs_of(agent)
+    assert (place.network, place.hosts) == needs
+    info = listed(given)["mine"]
+    assert info.available is (endpoint is not None), info.reason
+    assert (endpoint or command or "there is no server 'web'") in info.reason
+
+
 def test_an_executor_is_created_by_its_type() -> None:
     given = loaded()
     infos = listed(given)
