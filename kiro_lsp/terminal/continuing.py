@@ -145,7 +145,8 @@ def _raw(descriptor: int) -> Iterator[None]:
     try:
         yield
     finally:
-        with contextlib.suppress(termios.error):
+        # The terminal may be gone.
+        with contextlib.suppress(termios.error, OSError):
             termios.tcsetattr(descriptor, termios.TCSADRAIN, before)
-        # Out of the alternate screen, cursor shown, no mouse reports, no bracketed paste: a killed program leaves them on.
-        _write(sys.stdout.fileno(), b"\x1b[?1049l\x1b[?25h\x1b[?1000l\x1b[?1006l\x1b[?2004l\x1b[0m\r\n")
+            # Out of the alternate screen, cursor shown, no mouse reports, no bracketed paste: a killed program leaves them on.
+            _write(sys.stdout.fileno(), b"\x1b[?1049l\x1b[?25h\x1b[?1000l\x1b[?1006l\x1b[?2004l\x1b[0m\r\n")

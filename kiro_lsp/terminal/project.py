@@ -74,10 +74,12 @@ async def engine_of(store: Store) -> AsyncIterator[Engine]:
 
 
 def with_engine(work: Callable[[Engine], Coroutine[object, object, T]]) -> T:
-    """Run `work` on a loop of its own with an engine. SIGTERM ends it as Ctrl-C does: nothing is left behind."""
+    """Run `work` on a loop of its own with an engine. SIGTERM, and a terminal that goes away, end it as
+    Ctrl-C does: nothing is left behind.
+    """
 
     async def main() -> T:
-        _end_on_sigterm(asyncio.get_running_loop(), asyncio.current_task())
+        _end_on_signals(asyncio.get_running_loop(), asyncio.current_task())
         async with engine_of(store) as engine:
             return await work(engine)
 
@@ -85,8 +87,10 @@ def with_engine(work: Callable[[Engine], Coroutine[object, object, T]]) -> T:
         return asyncio.run(main())
 
 
-def _end_on_sigterm(loop: asyncio.AbstractEventLoop, work: asyncio.Task[object] | None) -> None:
+def _end_on_signals(loop: asyncio.AbstractEventLoop, work: asyncio.Task[object] | None) -> None:
     # Windows has no such signals, and only the main thread may have them.
     with suppress(NotImplementedError, RuntimeError, ValueError):
         if work is not None:
             loop.add_signal_handler(signal.SIGTERM, work.cancel)
+            if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:  # not under nohup
+                loop.add_signal_handler(signal.SIGHUP, work.cancel)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -121,7 +122,22 @@ def test_a_person_works_on_in_the_agents_session_and_what_they_leave_is_reviewed
     assert not procs.gone_within(procs.marked(os.environ[procs.NAME]), 2)
 
 
-def test_a_terminal_that_goes_away_ends_the_program_and_keeps_what_it_did(project: Path) -> None:
+def test_a_terminal_that_goes_away_ends_the_program_and_keeps_what_was_done_there(project: Path) -> None:
+    first = started(project)
+    with AtTerminal("continue", first, "--trust", cwd=project) as terminal:
+        terminal.expect("you> ")
+        terminal.type("kept\n")
+        terminal.expect("you> ")
+        terminal.process.send_signal(signal.SIGHUP)
+        terminal.end()
+    assert not procs.gone_within(procs.marked(os.environ[procs.NAME]), 2)
+    record = newest(project)
+    assert (record["continues"], record["state"]) == (first, "cancelled")
+    shown = json.loads(program(project, "review", record["runId"], "--json").stdout)
+    assert "said.txt" in [file["path"] for file in shown["files"]]
+
+
+def test_a_killed_program_ends_the_session_and_keeps_what_was_there_before(project: Path) -> None:
     first = started(project)
     with AtTerminal("continue", first, "--trust", cwd=project) as terminal:
         terminal.expect("you> ")
