@@ -67,6 +67,28 @@ def test_a_cancelled_program_is_gone_and_what_it_did_is_kept_aside(name: str, tm
         assert [file["path"] for file in review["files"]] == ["greeter.py"]
 
 
+@pytest.mark.parametrize("name", sorted(logins.SERVERS))
+def test_a_retry_goes_on_in_the_agents_own_session(name: str, tmp_path: Path) -> None:
+    with person(tmp_path, name, [LOOK, EDIT, Step(text="Too little.")], kind="acp") as somebody:
+        code, stream, err = somebody.run()
+        assert code == 0, (stream, err)
+        first, session = stream[-1]["runId"], of(stream, "session")[-1]["sessionId"]
+        code, _stream, err = somebody.call("review", first, "--reject", "--json")
+        assert code == 0, err
+        seen = len(somebody.server.requests)
+        somebody.server.steps = WORK
+        code, stream, err = somebody.call("retry", first, "--trust", "--json")
+        assert code == 0, (stream, err)
+        assert stream[-1]["filesChanged"] == ["docs/greeting.md", "greeter.py", "old.txt"]
+        # Gemini CLI 0.61 empties the record of a session before it opens it: then a new one is told everything.
+        opened = name != "gemini"
+        assert (of(stream, "session")[-1]["sessionId"] == session) is opened
+        again = json.dumps(somebody.server.requests[seen:])
+        assert "Too little." in again
+        assert ("You have worked on this before" if opened else "Work on this task was begun before") in again
+        assert "Too little." not in "".join(event["text"] for event in of(stream, "chunk"))
+
+
 @pytest.mark.parametrize(
     ("name", "hint"), [("claude", "`claude auth login`"), ("codex", "`codex login`"), ("gemini", "GEMINI_API_KEY")]
 )
