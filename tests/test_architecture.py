@@ -96,6 +96,7 @@ def test_layers_import_only_what_stands_below_them() -> None:
         ("engine/engine.py", "import rich", "Only the terminal face"),
         ("terminal/task_files.py", "import sqlite3", "Only the store"),
         ("executors/toolloop.py", "import anthropic", "Only its own executor"),
+        ("executors/toolloop.py", "import mcp", "Only the modules that speak MCP"),
         ("helpers.py", "", "Layers"),
     ],
 )
