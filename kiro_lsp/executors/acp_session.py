@@ -298,7 +298,8 @@ class AcpSession:
         except Gone:
             raise await self._gone() from None
         finally:
-            asked.cancel()
+            if seconds is not None:  # a turn that is cancelled is given a moment to end by itself
+                asked.cancel()
 
     def _check_cost(self) -> None:
         spent = self.updates.cost
@@ -319,9 +320,12 @@ class AcpSession:
     async def _stop(self, turn: asyncio.Task[dict[str, Any]]) -> None:
         """Tell the agent to end its turn and wait a moment; whoever cancels again does not wait."""
         self.permissions.stop()
-        with contextlib.suppress(asyncio.CancelledError):
-            await self._wire.tell("session/cancel", {"sessionId": self.session_id})
-            await asyncio.wait([turn], timeout=CANCEL_SECONDS)
+        with contextlib.suppress(asyncio.CancelledError, TimeoutError):
+            async with asyncio.timeout(CANCEL_SECONDS):
+                await self._wire.tell("session/cancel", {"sessionId": self.session_id})
+                await asyncio.wait([turn])
+        if turn.done() and not turn.cancelled():
+            turn.exception()
 
     def _failure(self, error: Answered, what: str) -> ExecutorError:
         """What an error of the agent means."""

@@ -336,9 +336,11 @@ async def test_the_usage_of_a_turn_is_counted(root: Path, own_homes: Path) -> No
 # Being stopped
 
 
-@pytest.mark.parametrize("steps", [[{"wait": "cancel"}], [{"deaf": True}, {"wait": "for ever"}]], ids=["ends", "deaf"])
+@pytest.mark.parametrize(
+    ("steps", "ends"), [([{"wait": "cancel"}], ["cancelled"]), ([{"deaf": True}, {"wait": "for ever"}], [])]
+)
 async def test_a_cancelled_agent_is_told_and_gone_and_what_it_did_is_kept(
-    root: Path, own_homes: Path, steps: list[Any]
+    root: Path, own_homes: Path, steps: list[Any], ends: list[str]
 ) -> None:
     before = snapshot(root)
     seen: list[Played] = []
@@ -353,6 +355,7 @@ async def test_a_cancelled_agent_is_told_and_gone_and_what_it_did_is_kept(
         )
     (played,) = seen
     assert played.told("cancel") == ["session-1"]
+    assert played.told("ended") == ends, "it has a moment to end its turn by itself"
     assert played.staged == TWO
     assert snapshot(root) == before
     assert not procs.gone_within(procs.marked("acp-cancel"), 2)

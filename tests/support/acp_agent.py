@@ -119,6 +119,7 @@ class Agent(acp.Agent):
                     continue
                 await self._step(session_id, step)
         except Ending as ending:
+            self.note("ended", ending.reason)
             return acp.PromptResponse(stop_reason=ending.reason)
         if usage is not None and "_meta" in usage:
             return acp.PromptResponse(stop_reason="end_turn", field_meta=usage["_meta"])
