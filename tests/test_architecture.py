@@ -97,6 +97,7 @@ def test_layers_import_only_what_stands_below_them() -> None:
         ("terminal/task_files.py", "import sqlite3", "Only the store"),
         ("executors/toolloop.py", "import anthropic", "Only its own executor"),
         ("executors/toolloop.py", "import mcp", "Only the modules that speak MCP"),
+        ("executors/acp_session.py", "import acp", "Only the wire of agents that speak ACP"),
         ("helpers.py", "", "Layers"),
     ],
 )
