@@ -47,7 +47,6 @@ class Permissions:
 
     run: RunContext
     place: Workplace
-    label: str
     stopped: bool = False
     denied: bool = False
     """The person, or nobody in their place, has said no to something."""
@@ -128,7 +127,7 @@ class Permissions:
             return _of_kind(options, "allow-once") or _of_kind(options, "allow-run")
         about = call.path or ""
         named = f" ({about})" if about and about not in call.title else ""
-        title = shown(f"{self.label} asks for leave: {call.title or call.kind}{named}")
+        title = shown(f"Allow: {call.title or call.kind}{named}")
         if len(title.encode()) > _TITLE_BYTES:
             self._refuse("what is too long to be looked at")
             return _of_kind(options, "deny")

@@ -108,7 +108,7 @@ class AcpSession:
         self.changed_files: set[str] = set()
         self.cost_cap: float | None = None
         """US dollars: a turn that the agent says has cost more is stopped."""
-        self.permissions = Permissions(run, place, program.label)
+        self.permissions = Permissions(run, place)
         self.updates = Updates(run.emit, place.relative, self._touched)
         self.terminals = Terminals(place, self.permissions.allow, self._touched)
         self._run = run

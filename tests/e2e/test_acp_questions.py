@@ -64,7 +64,7 @@ def test_a_question_of_the_agent_is_answered_on_the_command_line(
                     process.stdin.flush()
                 process.stdin.close()
     (question,) = [event for event in stream if event["type"] == "permission"]
-    assert question["title"] == "Mine asks for leave: https://docs.example"
+    assert question["title"] == "Allow: https://docs.example"
     assert question["options"] == [
         {"id": "go", "label": "Fetch it", "kind": "allow-once"},
         {"id": "no", "label": "Do not", "kind": "deny"},

@@ -179,7 +179,7 @@ async def test_the_agents_own_options_are_shown_and_the_chosen_one_is_its_answer
         ("always", "Always allow (this run)", "allow-run"),
         ("no", "Reject", "deny"),
     )
-    assert question.title == "Scripted asks for leave: use a tool"
+    assert question.title == "Allow: use a tool"
 
 
 async def test_options_that_allow_only_get_a_no(root: Path, own_homes: Path) -> None:
