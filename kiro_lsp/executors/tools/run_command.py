@@ -1,4 +1,4 @@
-"""run_command: a program in a copy of the project, after the person allowed it."""
+"""run_command: a program in a copy of the project, after the person allowed it where that is no sandbox."""
 
 from __future__ import annotations
 
@@ -47,11 +47,9 @@ TOOL = Tool(
     phase="running",
     description=(
         "Run a program in a copy of the project that has all changes made so far, and get its output. What it changes "
-        "there becomes "
-        "part of your changes. The person is asked first and may say no. There is no shell: pass the program and each "
-        "argument as "
-        "one list element; no pipes, no redirection, no variables. Ignored files (such as node_modules or .venv) are "
-        "not in the copy. "
+        "there becomes part of your changes. The person may be asked first and say no. There may be no network. There is "
+        "no shell: pass the program and each argument as one list element; no pipes, no redirection, no variables. Ignored "
+        "files (such as node_modules or .venv) may be missing in the copy. "
         "Input is empty; processes that are left behind are ended."
     ),
     parameters=(
