@@ -134,16 +134,18 @@ def available(root: Path | str) -> Bubblewrap | str:
 
 
 def tools_in(home: str, environ: Mapping[str, str], programs: Sequence[str]) -> dict[str, str]:
-    """Folders below the home folder in which the person's tools lie: by the PATH, by custom, by the `programs` used."""
+    """Folders below the home folder, or a temporary one, in which the person's tools lie: by the PATH, by custom, by the
+    `programs` used.
+    """
     found: list[str] = [os.path.join(home, *name.split("/")) for name in _HOME_TOOLS]
     found += [sys.prefix, sys.base_prefix, str(Path(__file__).resolve().parent)]
     for folder in search_path(environ):
         found += _installation(folder, home)
     for program in programs:
         found += [os.path.dirname(program), *_installation(os.path.dirname(os.path.realpath(program)), home)]
-    below = os.path.realpath(home) + os.sep
+    covered = tuple(place + os.sep for place in (os.path.realpath(home), os.path.abspath(home), *_FRESH))
     real = {os.path.abspath(each) for each in found if os.path.isdir(each)}
-    wanted = sorted(each for each in real if each.startswith((below, os.path.abspath(home) + os.sep)))
+    wanted = sorted(each for each in real if each.startswith(covered))
     return {each: each for each in wanted}
 
 

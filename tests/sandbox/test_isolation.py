@@ -238,6 +238,24 @@ async def test_a_home_folder_of_the_agent_is_bound_and_the_rest_is_not(
 
 
 @pytest.mark.parametrize("level", ["overlay in bubblewrap", "files in bubblewrap"])
+async def test_a_program_on_the_path_is_found_also_among_temporary_files(
+    level: str, tmp_path: Path, opened: Open
+) -> None:
+    tool = tmp_path / "tools" / "bin" / "greet"
+    (tmp_path / "tools" / "lib").mkdir(parents=True)
+    tool.parent.mkdir()
+    tool.write_text('#!/bin/sh\ncat "$(dirname "$0")/../lib/words"\n')
+    tool.chmod(0o755)
+    (tmp_path / "tools" / "lib" / "words").write_text("hello")
+    (tmp_path / "beside").write_text("private")
+    path = os.pathsep.join([str(tool.parent), os.environ["PATH"]])
+    copy = opened(level, {"environ": {**os.environ, "PATH": path}})
+    assert (await copy.run(["greet"])).output == "hello"
+    assert "private" not in (await sh(copy, f"cat {tmp_path}/beside; echo no > {tool}; true")).output
+    assert tool.read_text().startswith("#!/bin/sh\ncat")
+
+
+@pytest.mark.parametrize("level", ["overlay in bubblewrap", "files in bubblewrap"])
 async def test_a_file_of_the_agents_at_home_is_read_and_never_changed(
     level: str, own_homes: Path, opened: Open
 ) -> None:
