@@ -77,7 +77,7 @@ def continued_from(store: Store, record: RunRecord) -> Continued:
     resume = Resume(
         record.run_id,
         ended=how_it_ended([envelope.event for envelope in recorded], record.state),
-        transcript=bounded(_told(store, record)),
+        transcript=bounded(_told(store, record, recorded)),
         staged=tuple(change.path for change in changes),
     )
     return Continued(record, changes, resume)
@@ -190,16 +190,16 @@ def _line_of(event: RunEvent) -> str | None:
             return None
 
 
-def _told(store: Store, record: RunRecord) -> str:
+def _told(store: Store, record: RunRecord, recorded: Sequence[events.Envelope]) -> str:
     """The transcripts of a run and of those that it went on from, the oldest first."""
-    told: list[str] = []
-    at: RunRecord | None = record
-    while at is not None and len(told) < _CHAIN:
-        told.insert(0, transcript_of(envelope.event for envelope in store.events(at.run_id)))
+    told = [transcript_of(envelope.event for envelope in recorded)]
+    earlier = record.continues
+    while earlier is not None and len(told) < _CHAIN:
+        told.insert(0, transcript_of(envelope.event for envelope in store.events(earlier)))
         try:
-            at = None if at.continues is None else store.run(at.continues)
-        except UnknownRun:
-            at = None
+            earlier = store.run(earlier).continues
+        except UnknownRun:  # it was forgotten
+            break
     return "\n\n".join(part for part in told if part)
 
 
