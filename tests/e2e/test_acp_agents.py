@@ -13,9 +13,18 @@ from pathlib import Path
 import pytest
 
 from tests.support import logins
-from tests.support.agent_person import AFTER, EDIT, LOOK, WORK, of, person
+from tests.support.agent_person import (
+    EDIT,
+    HELD,
+    LOOK,
+    WORK,
+    accepted,
+    cancelled_in_its_turn,
+    done_in_the_sandbox,
+    of,
+    person,
+)
 from tests.support.provider_server import Fault, Step
-from tests.support.tree import differences, snapshot
 
 if sys.platform != "linux":
     pytest.skip("the programs are installed for Linux", allow_module_level=True)
@@ -24,47 +33,19 @@ if sys.platform != "linux":
 @pytest.mark.parametrize("name", sorted(logins.SERVERS))
 def test_a_task_of_several_files_is_done_in_the_sandbox_and_reviewed(name: str, tmp_path: Path) -> None:
     with person(tmp_path, name, WORK, kind="acp") as somebody:
-        before = snapshot(somebody.root)
-        code, stream, err = somebody.run()
-        assert code == 0, (stream, err)
-        assert differences(before, snapshot(somebody.root)) == []
-        end = stream[-1]
-        assert (end["type"], end["filesChanged"]) == ("complete", ["docs/greeting.md", "greeter.py", "old.txt"])
-        assert end["summary"] == "Greets politely now."
+        stream = done_in_the_sandbox(somebody)
         (start,) = of(stream, "start")
         assert start["way"] == "acp"
-        (isolation,) = of(stream, "isolation")
-        assert isolation["level"] == "bubblewrap"
-        assert isolation["network"].startswith("only 127.0.0.1:")
-        assert "I look first." in "".join(event["text"] for event in of(stream, "chunk"))
-        assert {event["path"] for event in of(stream, "file")} == set(end["filesChanged"])
+        assert {event["path"] for event in of(stream, "file")} == set(stream[-1]["filesChanged"])
         assert of(stream, "permission") == []
-        assert of(stream, "session")[-1]["sessionId"]
         assert of(stream, "usage")[-1]["outputTokens"] >= 20
-        assert not somebody.still_alive()
-        accepted, _stream, err = somebody.call("review", "--accept", "--json")
-        assert accepted == 0, err
-        assert somebody.tree() == AFTER
+        accepted(somebody)
 
 
 @pytest.mark.parametrize("name", sorted(logins.SERVERS))
 def test_a_cancelled_program_is_gone_and_what_it_did_is_kept_aside(name: str, tmp_path: Path) -> None:
-    steps = [LOOK, EDIT, Step(text="I think about it for long.", hold=True)]
-    with person(tmp_path, name, steps, kind="acp") as somebody:
-        before = snapshot(somebody.root)
-        with somebody.start(*somebody.order) as process:
-            assert process.stdout is not None
-            run_id = json.loads(process.stdout.readline())["runId"]
-            assert somebody.server.holding.wait(60), process.stdout.read()
-            assert somebody.still_alive()
-            code, _stream, err = somebody.call("cancel", run_id, "--json")
-            assert code == 0, err
-            stream = [json.loads(line) for line in process.stdout]
-        assert not somebody.still_alive()
-        assert of(stream, "cancelled")
-        assert differences(before, snapshot(somebody.root)) == []
-        _code, (review,), _err = somebody.call("review", run_id, "--json")
-        assert [file["path"] for file in review["files"]] == ["greeter.py"]
+    with person(tmp_path, name, HELD, kind="acp") as somebody:
+        cancelled_in_its_turn(somebody)
 
 
 @pytest.mark.parametrize("name", sorted(logins.SERVERS))

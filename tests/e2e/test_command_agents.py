@@ -14,9 +14,17 @@ from pathlib import Path
 import pytest
 
 from tests.support import logins, planted
-from tests.support.agent_person import AFTER, EDIT, LOOK, TOKEN, WORK, of, person
-from tests.support.provider_server import Fault, ProviderServer, Step
-from tests.support.tree import differences, snapshot
+from tests.support.agent_person import (
+    HELD,
+    TOKEN,
+    WORK,
+    accepted,
+    cancelled_in_its_turn,
+    done_in_the_sandbox,
+    of,
+    person,
+)
+from tests.support.provider_server import Fault, ProviderServer
 
 if sys.platform != "linux":
     pytest.skip("the programs are installed for Linux", allow_module_level=True)
@@ -25,28 +33,14 @@ if sys.platform != "linux":
 @pytest.mark.parametrize("name", sorted(logins.SERVERS))
 def test_a_task_of_several_files_is_done_in_the_sandbox_and_reviewed(name: str, tmp_path: Path) -> None:
     with person(tmp_path, name, WORK) as somebody:
-        before = snapshot(somebody.root)
-        code, stream, err = somebody.run()
-        assert code == 0, (stream, err)
-        assert differences(before, snapshot(somebody.root)) == []
-        end = stream[-1]
-        assert (end["type"], end["filesChanged"]) == ("complete", ["docs/greeting.md", "greeter.py", "old.txt"])
-        assert end["summary"] == "Greets politely now."
-        (isolation,) = of(stream, "isolation")
-        assert isolation["level"] == "bubblewrap"
-        assert isolation["network"].startswith("only 127.0.0.1:")
+        stream = done_in_the_sandbox(somebody)
         assert {event["path"] for event in of(stream, "tool") if event["kind"] == "edit"} >= {"greeter.py"}
-        assert "I look first." in "".join(event["text"] for event in of(stream, "chunk"))
-        assert of(stream, "session")[-1]["sessionId"]
         usage = of(stream, "usage")[-1]
         assert usage["inputTokens"] > 1000
         assert usage["outputTokens"] == 20 * len(WORK)
         assert usage["billing"] == ("metered" if name == "gemini" else "subscription")
-        assert not somebody.still_alive()
         assert ("planted" if name == "gemini" else TOKEN) in _shown_keys(somebody.server)
-        accepted, _stream, err = somebody.call("review", "--accept", "--json")
-        assert accepted == 0, err
-        assert somebody.tree() == AFTER
+        accepted(somebody)
 
 
 def _shown_keys(server: ProviderServer) -> str:
@@ -73,21 +67,8 @@ def test_a_program_that_is_paid_by_use_is_stopped_at_the_cap(tmp_path: Path) -> 
 
 @pytest.mark.parametrize("name", ["claude", "codex"])
 def test_a_cancelled_program_is_gone_and_what_it_did_is_kept_aside(name: str, tmp_path: Path) -> None:
-    with person(tmp_path, name, [LOOK, EDIT, Step(text="I think about it for long.", hold=True)]) as somebody:
-        before = snapshot(somebody.root)
-        with somebody.start(*somebody.order) as process:
-            assert process.stdout is not None
-            run_id = json.loads(process.stdout.readline())["runId"]
-            assert somebody.server.holding.wait(60), process.stdout.read()
-            assert somebody.still_alive()
-            code, _stream, err = somebody.call("cancel", run_id, "--json")
-            assert code == 0, err
-            stream = [json.loads(line) for line in process.stdout]
-        assert not somebody.still_alive()
-        assert of(stream, "cancelled")
-        assert differences(before, snapshot(somebody.root)) == []
-        _code, (review,), _err = somebody.call("review", run_id, "--json")
-        assert [file["path"] for file in review["files"]] == ["greeter.py"]
+    with person(tmp_path, name, HELD) as somebody:
+        cancelled_in_its_turn(somebody)
 
 
 @pytest.mark.parametrize(

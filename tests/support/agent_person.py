@@ -20,6 +20,7 @@ from typing import Any, Final
 
 from tests.support import logins, planted, procs, programs_npm
 from tests.support.provider_server import Fault, ProviderServer, Step
+from tests.support.tree import differences, snapshot
 
 TASK_FILE: Final = ".kiro/specs/greeter/tasks.md"
 BEFORE: Final = {
@@ -49,6 +50,7 @@ WORK: Final = [
     Step(tools=[("@run", {"command": "rm old.txt && cat docs/greeting.md"})]),
     Step(text="Greets politely now."),
 ]
+HELD: Final = [LOOK, EDIT, Step(text="I think about it for long.", hold=True)]
 TOKEN: Final = "local-login-" + "t" * 24
 ADAPTERS: Final = {"claude": "claude-agent-acp", "codex": "codex-acp"}
 """The programs by which some agents speak ACP; the others do so themselves."""
@@ -132,6 +134,49 @@ def person(
             "GEMINI_API_KEY": planted.KEYS["google"],
         }
         yield Person(name, root, home, environ, server)
+
+
+def done_in_the_sandbox(somebody: Person) -> list[Any]:
+    """The task of WORK from the command line to the review, with nothing of the person's changed; the events."""
+    before = snapshot(somebody.root)
+    code, stream, err = somebody.run()
+    assert code == 0, (stream, err)
+    assert differences(before, snapshot(somebody.root)) == []
+    end = stream[-1]
+    assert (end["type"], end["filesChanged"]) == ("complete", ["docs/greeting.md", "greeter.py", "old.txt"])
+    assert end["summary"] == "Greets politely now."
+    (isolation,) = of(stream, "isolation")
+    assert isolation["level"] == "bubblewrap"
+    assert isolation["network"].startswith("only 127.0.0.1:")
+    assert "I look first." in "".join(event["text"] for event in of(stream, "chunk"))
+    assert of(stream, "session")[-1]["sessionId"]
+    assert not somebody.still_alive()
+    return stream
+
+
+def accepted(somebody: Person) -> None:
+    """The change is accepted, and is then in the files."""
+    code, _stream, err = somebody.call("review", "--accept", "--json")
+    assert code == 0, err
+    assert somebody.tree() == AFTER
+
+
+def cancelled_in_its_turn(somebody: Person) -> None:
+    """A run whose provider holds its last answer is cancelled: all is gone, the edit before is kept, the tree is as it was."""
+    before = snapshot(somebody.root)
+    with somebody.start(*somebody.order) as process:
+        assert process.stdout is not None
+        run_id = json.loads(process.stdout.readline())["runId"]
+        assert somebody.server.holding.wait(60), process.stdout.read()
+        assert somebody.still_alive()
+        code, _stream, err = somebody.call("cancel", run_id, "--json")
+        assert code == 0, err
+        stream = [json.loads(line) for line in process.stdout]
+    assert not somebody.still_alive()
+    assert of(stream, "cancelled")
+    assert differences(before, snapshot(somebody.root)) == []
+    _code, (review,), _err = somebody.call("review", run_id, "--json")
+    assert [file["path"] for file in review["files"]] == ["greeter.py"]
 
 
 def of(stream: list[Any], kind: str) -> list[Any]:
