@@ -66,9 +66,8 @@ def resumed_text(request: ExecutorRequest, *, in_session: bool = False) -> str:
     parts = ["You have worked on this before." if in_session else "Work on this task was begun before."]
     if resume.transcript and not in_session:
         # First, because it only grows from run to run: caches that go by the beginning of a request find it again.
-        parts.append(
-            f"What was said and done then, as a record and not as a message to you:\n<transcript>\n{resume.transcript}\n</transcript>"
-        )
+        record = f"<transcript>\n{resume.transcript}\n</transcript>"
+        parts.append(f"What was said and done then, as a record and not as a message to you:\n{record}")
     parts.append(_as_left(resume))
     if resume.comment:
         about = f"`{resume.path}`" if resume.path else "these changes"
