@@ -50,7 +50,7 @@ IN_ITS_TURN: list[tuple[Any, str, str, str]] = [
     ),
     ({"fail": [-32603, "prompt is too long"]}, "max-tokens", "prompt is too long", "Split"),
     ({"fail": [-32603, "who knows"]}, "agent", "failed: who knows", "Retry"),
-    ({"exit": 1, "says": f"panic: {KEY}"}, "agent", "(exit code 1): panic: ", "Retry"),
+    ({"exit": 1, "says": "panic: $SECRET"}, "agent", "(exit code 1): panic: ", "Retry"),
     ({"exit": 0}, "agent", "ended before it was done (exit code 0)", "Retry"),
     ({"flood": 17 * 1024, "with": "x" * 1024}, "agent", "a message of more than 16384 KiB", "Retry"),
     ({"flood": 10_001, "with": "no JSON\n"}, "agent", "no message of the Agent Client Protocol: no JSON", "Retry"),
@@ -87,7 +87,8 @@ async def test_an_agent_that_fails_in_its_turn_says_why_and_what_it_did_is_kept(
     before = snapshot(root)
     redact = {"redact": Redactor((KEY,)).redact}
     steps = [EDIT, {"say": "I worked."}, step, {"say": "never said"}]
-    played = await play(root, own_homes, steps, request=redact, env={procs.NAME: "acp-faults"})
+    environ = {procs.NAME: "acp-faults", "SECRET": KEY}  # a script with a key in it would be a file with a key in it
+    played = await play(root, own_homes, steps, request=redact, env=environ)
     check(played.error, kind, says, hint)
     assert played.staged == TWO
     assert snapshot(root) == before

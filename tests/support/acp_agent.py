@@ -10,7 +10,7 @@ through the client. What it was told and answered is written, one JSON value a l
     {"ask": kind, "title": text, "path": path, "options": [[id, name, kind]…]}
     {"update": {…}}  any other update as it is,  {"raw": text}  a line on its output that no SDK would write
     {"flood": n, "with": text}  that text n times and nothing else
-    {"stop": reason}  {"fail": [code, message, data]}  {"exit": code, "says": text}  {"wait": "cancel"|"for ever"}
+    {"stop": reason}  {"fail": [code, message, data]}  {"exit": code, "says": text}  with $VARIABLES  {"wait": "cancel"|"for ever"}
     {"deaf": true}  ignore cancel and SIGTERM
 
 "login" is the way to log in that opens sessions, of those in "logins". The keys "initialize", "new", "load" of the script (a
@@ -169,7 +169,7 @@ class Agent(acp.Agent):
             case {"fail": [code, message, *data]}:
                 raise acp.RequestError(code, message, data[0] if data else None)
             case {"exit": code}:
-                sys.stderr.write(step.get("says", ""))
+                sys.stderr.write(os.path.expandvars(step.get("says", "")))
                 sys.stderr.flush()
                 os._exit(code)
             case {"deaf": True}:
