@@ -268,7 +268,7 @@ async def test_whatever_was_edited_a_tick_writes_one_mark_or_nothing(
             case "delete":
                 del rows[chance.randrange(len(rows))]
             case "duplicate":
-                rows.append(chance.choice(rows))
+                rows.append(chance.choice(rows).removeprefix("\ufeff"))  # in the middle of a file it is a letter
             case "shuffle":
                 chance.shuffle(rows)
         edited = "".join(rows)
