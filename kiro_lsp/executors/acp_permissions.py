@@ -83,9 +83,9 @@ class Permissions:
             return _of_kind(options, "allow-once" if allowed else "deny")
         return await self._asked(call, options)
 
-    async def allow(self, argv: Sequence[str], env: Mapping[str, str]) -> None:
+    async def allow(self, argv: Sequence[str], env: Mapping[str, str], folder: str) -> None:
         """Return when a terminal may run a command. Raises Refused when it may not."""
-        if not self.closed and not await self._command(argv, env):
+        if not self.closed and not await self._command(argv, env, folder):
             raise Refused("The person did not allow this command.")
 
     def stop(self) -> None:
@@ -109,13 +109,13 @@ class Permissions:
             return False
         return True
 
-    async def _command(self, argv: Sequence[str], env: Mapping[str, str]) -> bool:
-        """Whether the person allows exactly this command."""
+    async def _command(self, argv: Sequence[str], env: Mapping[str, str], folder: str = "") -> bool:
+        """Whether the person allows exactly this command, there."""
         where = "not sandboxed" if self.place.level == "copy" else f"network {self.place.network}"
         if len(line_of(argv, env).encode()) > _TITLE_BYTES:
             return self._refuse("a command that is too long to be looked at")
         try:
-            await self._answered(self.run.allow_command(argv, env=env, where=where))
+            await self._answered(self.run.allow_command(argv, cwd=folder, env=env, where=where))
         except PermissionError:
             self.denied = True
             return False

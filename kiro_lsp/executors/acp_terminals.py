@@ -47,8 +47,8 @@ class Terminals:
     """An asynchronous context manager: no command of it is left when it is closed."""
 
     place: Workplace
-    allow: Callable[[Sequence[str], Mapping[str, str]], Awaitable[None]]
-    """Returns when a command may run. Raises Refused when it may not."""
+    allow: Callable[[Sequence[str], Mapping[str, str], str], Awaitable[None]]
+    """Returns when a command may run, with its variables, in a root-relative folder. Raises Refused when it may not."""
     changed: Callable[[], None]
     _terminals: dict[str, _Terminal] = field(default_factory=dict)
     _made: int = 0
@@ -66,7 +66,7 @@ class Terminals:
             folder = "" if not isinstance(cwd, str) or not cwd else _folder(self.place, cwd)
         except KiroError as refused:
             raise Refused(str(refused)) from None
-        await self.allow(argv, env)
+        await self.allow(argv, env, folder)
         await self.place.refresh()
         limit = params.get("outputByteLimit")
         terminal = _Terminal(min(limit, _KEPT) if isinstance(limit, int) and limit > 0 else _KEPT)
