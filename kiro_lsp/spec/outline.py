@@ -51,23 +51,29 @@ def parents_of(ids: Sequence[str | None], around: Sequence[int]) -> list[int]:
 
     Of several tasks with the parent's id the nearest one above is meant, else the first one below.
     """
-    first: dict[str, int] = {}
-    for number, identifier in enumerate(ids):
-        if identifier is not None:
-            first.setdefault(identifier, number)
+    first: dict[str, int] | None = None
     latest: dict[str, int] = {}
     parents: list[int] = []
     for number, identifier in enumerate(ids):
         parent = -1
         if identifier is not None:
-            if "." in identifier:
-                prefix = identifier.rpartition(".")[0]
-                while prefix and parent < 0:
-                    parent = latest.get(prefix, first.get(prefix, -1))
-                    prefix = prefix.rpartition(".")[0]
+            prefix = identifier.rpartition(".")[0]
+            while prefix:
+                parent = latest.get(prefix, -1)
+                if parent < 0:  # it may stand below
+                    first = _first_of(ids) if first is None else first
+                    parent = first.get(prefix, -1)
+                if parent >= 0:
+                    break
+                prefix = prefix.rpartition(".")[0]
             latest[identifier] = number
         parents.append(parent if parent >= 0 and parent != number else around[number])
     return _without_cycles(parents, around)
+
+
+def _first_of(ids: Sequence[str | None]) -> dict[str, int]:
+    """Where each id stands first."""
+    return {identifier: number for number, identifier in reversed([*enumerate(ids)]) if identifier is not None}
 
 
 def _without_cycles(parents: list[int], around: Sequence[int]) -> list[int]:

@@ -24,6 +24,8 @@ _TREE: Final = "tree"
 _SYMBOLS: Final = "symbols"
 _HEADING: Final = b"3"
 _TASK: Final = b"17"
+_AT_ONCE_LINES: Final = 2000
+"""A text of up to so many lines is skimmed on the loop, which takes some milliseconds, once: a thread would add another."""
 
 
 def capabilities(_client: Client) -> dict[str, Any]:
@@ -42,7 +44,8 @@ async def symbols(view: View, _params: Mapping[str, Any]) -> Any:
     make = _nested if view.client.nests_symbols else _flat
     if _SYMBOLS not in view.cache and view.is_unread:
         # The first outline of a file need not wait until everything about its tasks is found.
-        made = await aside(_skimmed, view, make)
+        at_once = len(view.lines) <= _AT_ONCE_LINES
+        made = _skimmed(view, make) if at_once else await aside(_skimmed, view, make)
         if made is not None:
             view.cache[_SYMBOLS] = Raw(made)
     if _SYMBOLS not in view.cache:
@@ -94,13 +97,16 @@ def _tree(view: View, parsed: Parsed) -> Tree:
 
 def _nested(view: View, tree: Tree, statuses: Sequence[str]) -> bytes:
     """The nodes in each other: each is closed when the next one is no longer in it."""
-    names, widths = _names(tree), _widths(view)
+    names, widths, around = _names(tree), _widths(view), tree.above
     details = {status: b',"detail":"%b"' % status.encode() for status in set(statuses)}
     parts = [b"["]
     previous = -1
-    for node, (line, row, above, end) in enumerate(zip(tree.lines, tree.rows, tree.above, tree.ends, strict=True)):
+    for node, (line, row, above, end) in enumerate(zip(tree.lines, tree.rows, around, tree.ends, strict=True)):
         if previous >= 0:
-            parts.append(b',"children":[' if above == previous else _closed(tree, previous, above) + b",")
+            if above == previous:
+                parts.append(b',"children":[')
+            else:
+                parts.append(b"}," if above == around[previous] else _closed(tree, previous, above) + b",")
         width = widths[line]
         kind, detail = (_TASK, details[statuses[row]]) if row >= 0 else (_HEADING, b"")
         parts.append(_NESTED % (names[node], kind, line, end - 1, widths[end - 1], line, line, width, detail))
