@@ -38,9 +38,12 @@ class Answers:
         self._again: set[str] = set()
         self._imported: set[str] = set()
         """Methods of which all that their handlers import is there."""
+        self.last_asked = self._loop.time()
+        """When something was last asked that was not known already."""
         views.surroundings.on_change = self._all_changed
 
     async def answer(self, method: str, params: Mapping[str, Any]) -> Any:
+        self.last_asked = self._loop.time()
         if method not in self._imported:
             await self._import(method)
         workspace_handler = self._features.workspace_methods.get(method)

@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from kiro_lsp.lsp.cold import ColdMethod, ColdSide
 
 _COLD_PAUSE_SECONDS: Final = 2.0
+_COLD_LATEST_SECONDS: Final = 60.0
+"""Then pygls is imported although there was no pause: who clicks should not wait for it."""
 _BY: Final[tuple[By, ...]] = ("day", "agent", "spec", "task")
 
 
@@ -126,11 +128,16 @@ class Backend:
     async def start_cold(self, initialize: Mapping[str, Any], send: Callable[[bytes], None]) -> None:
         """Import pygls in a thread and hand it the `initialize` that was answered already.
 
-        Once somebody needs it, or after a pause: importing it takes the processor from the first answers.
+        Once somebody needs it, or in the first pause in which nothing is asked: importing it takes the processor from answers.
         """
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_COLD_PAUSE_SECONDS):
-                await self._cold_wanted.wait()
+        loop = asyncio.get_running_loop()
+        latest = loop.time() + _COLD_LATEST_SECONDS
+        while not self._cold_wanted.is_set() and loop.time() < latest:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_COLD_PAUSE_SECONDS):
+                    await self._cold_wanted.wait()
+            if loop.time() - self.answers.last_asked >= _COLD_PAUSE_SECONDS:
+                break
         await self.answers.import_rest()
         try:
             cold = await asyncio.to_thread(_make_cold, self._methods(), send)

@@ -386,7 +386,7 @@ def test_the_json_contract() -> None:
             "line": 38,
             "column": 1,
             "code": "duplicate-id",
-            "severity": "warning",
+            "severity": "information",
             "message": "Line 9 has the id 1 too, so that it names neither: this task is known as 1~2. "
             "Where that is not meant, number one of them anew.",
         }

@@ -31,13 +31,16 @@ _NOT_WRITTEN = frozenset({".git", ".venv", "node_modules", "__pycache__"})
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.pluginmanager.register(_Guard(config), "artefacts")
+    if not hasattr(config, "workerinput"):  # of several processes that run tests, the one that began them looks
+        config.pluginmanager.register(_Guard(config), "artefacts")
 
 
 @pytest.fixture(autouse=True, scope="session")
 def looked_through(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> None:
     """Tells the check where the suite's files are."""
-    request.config.pluginmanager.get_plugin("artefacts").base = tmp_path_factory.getbasetemp()  # type: ignore[union-attr]
+    guard = request.config.pluginmanager.get_plugin("artefacts")
+    if guard is not None:
+        guard.base = tmp_path_factory.getbasetemp()
 
 
 @pytest.fixture
@@ -63,6 +66,8 @@ class _Guard:
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         begun = time.perf_counter()
+        if self.base is None:  # other processes ran the tests, in folders below this one
+            self.base = self._config._tmp_path_factory.getbasetemp()  # type: ignore[attr-defined]  # as xdist finds it
         for path in self._written():
             self._note(planted.found_in(os.fsencode(path)) | self._in_file(path), path)
         self._seconds = time.perf_counter() - begun
