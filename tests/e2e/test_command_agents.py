@@ -65,7 +65,7 @@ def test_a_program_that_is_paid_by_use_is_stopped_at_the_cap(tmp_path: Path) -> 
         assert [event["path"] for event in of(stream, "file")] == ["greeter.py"]
 
 
-@pytest.mark.parametrize("name", ["claude", "codex"])
+@pytest.mark.parametrize("name", sorted(logins.SERVERS))
 def test_a_cancelled_program_is_gone_and_what_it_did_is_kept_aside(name: str, tmp_path: Path) -> None:
     with person(tmp_path, name, HELD) as somebody:
         cancelled_in_its_turn(somebody)

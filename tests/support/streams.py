@@ -10,7 +10,7 @@ from kiro_lsp.events import Phase, RunEvent
 from kiro_lsp.executors.acp_updates import Updates
 from kiro_lsp.executors.streams import Told, reader_of
 
-ROOT = "/work/shop"
+ROOT = "/srv/shop"
 """Where the program sees the project."""
 
 
