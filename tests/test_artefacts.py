@@ -127,6 +127,16 @@ def test_a_leak_fails_a_session_of_which_every_test_passed_and_whose_folders_are
     assert "anthropic: " in done.stdout
 
 
+def test_a_leak_is_found_also_when_several_processes_run_the_tests(inner: Path) -> None:
+    body = "def test(tmp_path): (tmp_path / 'log.txt').write_text(KEY)\n\ndef test_output():\n    print(KEY)"
+    done = session(inner, body, "-n", "2")
+    assert done.returncode == 1
+    assert "2 passed" in done.stdout
+    _tests, _found, listed = done.stdout.partition("planted keys were found")
+    assert "log.txt" in listed
+    assert "test_output, Captured stdout call" in listed
+
+
 def test_a_session_without_a_leak_passes_and_says_what_was_looked_through(inner: Path) -> None:
     body = """
 def test(tmp_path):

@@ -27,7 +27,7 @@ from kiro_lsp.executors.acp_permissions import Permissions
 from kiro_lsp.executors.acp_terminals import Terminals
 from kiro_lsp.executors.acp_updates import Updates, usage_of
 from kiro_lsp.executors.acp_wire import Answered, Frames, Gone, Refused, Wire
-from kiro_lsp.executors.program_failures import Program, failed, kind_of, not_logged_in
+from kiro_lsp.executors.program_failures import Program, failed, kind_of, not_logged_in, not_started, talking
 from kiro_lsp.executors.protocol import RunContext, Workplace
 from kiro_lsp.sandbox import paths
 from kiro_lsp.sandbox.processes import Conversation
@@ -75,10 +75,7 @@ async def opened(
     loading = asyncio.create_task(asyncio.to_thread(acp_wire.load))
     try:
         async with contextlib.AsyncExitStack() as stack:
-            try:
-                pipes = await stack.enter_async_context(place.talk(argv, extra_env=environ))
-            except (FileNotFoundError, PermissionError, NotImplementedError) as error:
-                raise _not_started(program, error) from error
+            pipes = await stack.enter_async_context(talking(place, argv, environ, program))
             await asyncio.shield(loading)
             session = AcpSession(run, place, program, pipes, patience or Patience())
             await stack.enter_async_context(session.connected())
@@ -349,7 +346,7 @@ class AcpSession:
         except TimeoutError:
             pass
         except FileNotFoundError as error:
-            return _not_started(self.program, error)
+            return not_started(self.program, error)
         said = self._pipes.errors().strip()[-600:] or self._frames.said
         how = "" if code is None else f" (exit code {code})"
         return failed(self.program, f"{label} ended before it was done{how}", said)
@@ -445,10 +442,6 @@ class AcpSession:
                 self.changed_files.update(change.path for change in await self._place.absorb())
             except KiroError as error:
                 self._break(error)
-
-
-def _not_started(program: Program, error: Exception) -> ExecutorError:
-    return failed(program, f"{program.label} cannot be started", str(error), kind="agent")
 
 
 class _Turned(Exception):

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from kiro_lsp.errors import ExecutorError
 from kiro_lsp.events import Phase, Session
 from kiro_lsp.executors.metering import metered
+from kiro_lsp.executors.program_failures import Program, talking
 from kiro_lsp.executors.protocol import ExecutorRequest, ExecutorResult, RunContext
 from kiro_lsp.executors.ways import needs_of
 from kiro_lsp.settings import AgentSettings
@@ -51,11 +52,9 @@ class AttachedExecutor:
             async with run.workplace(replace(needs, programs=(*needs.programs, program))) as place:
                 run.emit(Phase("running", f"{agent.label or agent.name} in a terminal"))
                 argv = [*_on_a_terminal(self._size), program, *meter.args, *rest]
-                try:
-                    async with place.talk(argv, extra_env={**environ, **shown_in, **meter.environ}) as pipes:
-                        code = await self._show(pipes)
-                except (FileNotFoundError, NotImplementedError) as error:
-                    raise ExecutorError("agent", f"{program} cannot be started in a terminal: {error}") from error
+                shown = {**environ, **shown_in, **meter.environ}
+                async with talking(place, argv, shown, Program.of(agent)) as pipes:
+                    code = await self._show(pipes)
         run.emit(Session(session))
         said = "" if code == 0 else f" It ended with exit code {code}."
         return ExecutorResult(True, stop_reason="end_turn", summary=f"Continued in a terminal.{said}")

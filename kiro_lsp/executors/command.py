@@ -20,7 +20,7 @@ from kiro_lsp.events import Chunk, Phase, Session
 from kiro_lsp.executors import brief
 from kiro_lsp.executors.acp_updates import Updates
 from kiro_lsp.executors.metering import Meter, metered
-from kiro_lsp.executors.program_failures import Program, failed, kind_of, not_logged_in
+from kiro_lsp.executors.program_failures import Program, failed, kind_of, not_logged_in, talking
 from kiro_lsp.executors.protocol import ExecutorRequest, ExecutorResult, RunContext, Workplace
 from kiro_lsp.executors.streams import Lines, Told, reader_of
 from kiro_lsp.executors.ways import needs_of
@@ -113,13 +113,9 @@ class _Turn:
         argv, by_argument = self._arguments(prompt, session)
         copied = {} if self._sandboxed else self.agent.copy_env or {}
         environ = {**environ, **copied, **self.meter.environ}
-        try:
-            async with self.place.talk(argv, extra_env=environ) as pipes:
-                code = await self._work(pipes, "" if by_argument else prompt)
-                errors = pipes.errors()
-        except (FileNotFoundError, PermissionError, NotImplementedError) as error:
-            what = f"{self.program.label} cannot be started"
-            raise failed(self.program, what, str(error), kind="agent") from error
+        async with talking(self.place, argv, environ, self.program) as pipes:
+            code = await self._work(pipes, "" if by_argument else prompt)
+            errors = pipes.errors()
         await self._absorb()
         self._judge(code, errors)
         return self._result()

@@ -20,7 +20,7 @@ from kiro_lsp.errors import ExecutorError
 from kiro_lsp.events import Chunk, Phase
 from kiro_lsp.executors import acp_turn, brief
 from kiro_lsp.executors.metering import metered
-from kiro_lsp.executors.program_failures import Program, failed, kind_of, not_logged_in
+from kiro_lsp.executors.program_failures import NOT_STARTED, Program, failed, kind_of, not_logged_in, not_started
 from kiro_lsp.executors.protocol import ExecutorRequest, ExecutorResult, Question, RunContext, Workplace
 from kiro_lsp.executors.ways import needs_of
 from kiro_lsp.executors.worker import WorkerPool
@@ -112,9 +112,8 @@ async def _speaks_acp(agent: AgentSettings, place: Workplace, environ: Mapping[s
     argv = (agent.command or "", *(agent.args or ()), "--version")
     try:
         told = await place.run(argv, extra_env=environ, timeout=_VERSION_SECONDS)
-    except (FileNotFoundError, PermissionError, NotImplementedError) as error:
-        program = Program.of(agent)
-        raise failed(program, f"{program.label} cannot be started", str(error), kind="agent") from error
+    except NOT_STARTED as error:
+        raise not_started(Program.of(agent), error) from error
     found = _VERSION.search(told.output) if told.exit_code == 0 else None
     return found is not None and (int(found[1]), int(found[2])) >= ACP_SINCE
 
@@ -141,8 +140,8 @@ class _Chat:
                 extra_env={"NO_COLOR": "1", "TERM": "dumb", **environ, **self.meter.environ},
                 on_output=self._hear,
             )
-        except (FileNotFoundError, PermissionError, NotImplementedError) as error:
-            raise failed(program, f"{program.label} cannot be started", str(error), kind="agent") from error
+        except NOT_STARTED as error:
+            raise not_started(program, error) from error
         self._hear("\n" if self._rest else "")
         changed = {change.to or change.path for change in await self.place.absorb()}
         self._judge(program, ended)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
@@ -62,7 +63,7 @@ class Conversations:
         self._known = [*self._known[-31:], (frozenset(map(_digest, pieces)), usage.input_tokens)]
 
 
-class Wire:
+class Wire(ABC):
     """One provider's API. `begin` of the path is whatever stands before what is matched here."""
 
     metered: re.Pattern[str]
@@ -79,25 +80,25 @@ class Wire:
     def model(self, target: str, body: Mapping[str, Any]) -> str:  # noqa: ARG002
         return str(body.get("model", ""))
 
+    @abstractmethod
     def bounded(self, target: str, body: dict[str, Any], most: int) -> int:
         """Tokens of the answer at most. Puts the bound into the body where it has none; raises CannotBound."""
-        raise NotImplementedError
 
+    @abstractmethod
     def pieces(self, body: Mapping[str, Any]) -> list[bytes]:
         """The parts of a request that its input tokens come from. Marks for the cache are no part of them."""
-        raise NotImplementedError
 
     def kept_an_hour(self, body: Mapping[str, Any]) -> bool:  # noqa: ARG002
         return False
 
-    def report(self, *, for_an_hour: bool) -> Report:
-        raise NotImplementedError
+    @abstractmethod
+    def report(self, *, for_an_hour: bool) -> Report: ...
 
-    def refusal(self, status: int, message: str, *, budget: bool) -> Answer:
-        raise NotImplementedError
+    @abstractmethod
+    def refusal(self, status: int, message: str, *, budget: bool) -> Answer: ...
 
 
-class Report:
+class Report(ABC):
     """Reads an answer as it passes, and knows at its end what it has used."""
 
     def __init__(self) -> None:
@@ -129,11 +130,11 @@ class Report:
         if line.startswith(b"data:") and isinstance(value := _parsed(line[5:]), dict):
             self.add(value, whole=False)
 
-    def add(self, value: Mapping[str, Any], *, whole: bool) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def add(self, value: Mapping[str, Any], *, whole: bool) -> None: ...
 
-    def counted(self) -> Usage | None:
-        raise NotImplementedError
+    @abstractmethod
+    def counted(self) -> Usage | None: ...
 
 
 class Anthropic(Wire):

@@ -8,13 +8,18 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
 
 from kiro_lsp.errors import ErrorKind, ExecutorError
+from kiro_lsp.executors.protocol import Workplace
+from kiro_lsp.sandbox.processes import Conversation
 from kiro_lsp.settings import AgentSettings
 
+NOT_STARTED: Final = (FileNotFoundError, PermissionError, NotImplementedError)
+"""What starting a program raises where there is none, where it may not be run, and on systems where none is supervised yet."""
 _SAID: Final = 500
 
 
@@ -92,3 +97,20 @@ def failed(program: Program, what: str, said: str = "", *, kind: ErrorKind | Non
     hint = program.how_to_log_in if kind == "auth" else _HINTS.get(kind, _HINTS["agent"])
     shown = program.shown(said)
     return ExecutorError(kind, f"{what}: {shown}" if shown else f"{what}.", hint=hint)
+
+
+def not_started(program: Program, error: Exception) -> ExecutorError:
+    return failed(program, f"{program.label} cannot be started", str(error), kind="agent")
+
+
+@asynccontextmanager
+async def talking(
+    place: Workplace, argv: Sequence[str], environ: Mapping[str, str], program: Program
+) -> AsyncIterator[Conversation]:
+    """As `Workplace.talk`. Raises ExecutorError where the program cannot be started, and for nothing that comes later."""
+    async with AsyncExitStack() as stack:
+        try:
+            pipes = await stack.enter_async_context(place.talk(argv, extra_env=environ))
+        except NOT_STARTED as error:
+            raise not_started(program, error) from error
+        yield pipes

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import resources
@@ -49,7 +50,7 @@ class Failure:
 
 
 @dataclass(slots=True)
-class Told:
+class Told(ABC):
     """How the work goes, as far as a program has said it."""
 
     resumed: bool = False
@@ -69,8 +70,9 @@ class Told:
     began: bool = False
     """It has done something: it cannot simply be started again."""
 
+    @abstractmethod
     def read(self, line: Json) -> Iterator[Shown]:
-        raise NotImplementedError
+        """Take one line; what it is to be shown as."""
 
     def waiting(self, errors: str) -> str:  # noqa: ARG002  # for the programs that say it only there
         """What its error output, as far as it is kept, says that it waits for; "" for nothing."""
