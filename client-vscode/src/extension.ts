@@ -1,0 +1,31 @@
+import * as vscode from 'vscode';
+import { registerReview } from './review';
+import { registerRuns } from './runs';
+import { Connection, DOCUMENTS } from './server/client';
+import type { App, Hooks, Server } from './server/connection';
+import { find } from './server/find';
+import { registerSetup } from './setup';
+
+/**
+ * Puts the parts together. Nothing is started here: the server and the language client come with the first task file that is
+ * open, or with the first command that needs them.
+ */
+export function activate(context: vscode.ExtensionContext): { server: Server } {
+  const log = vscode.window.createOutputChannel('Kiro LSP', { log: true });
+  const hooks: Hooks[] = [];
+  const server = new Connection(find, hooks, log);
+  const app: App = { context, server, log, hooks };
+  context.subscriptions.push(log, server, ...registerSetup(app), ...registerRuns(app), ...registerReview(app));
+
+  const begin = (document: vscode.TextDocument): void => {
+    const known = DOCUMENTS.some((filter) => vscode.languages.match(filter, document) > 0);
+    if (known && server.state === 'stopped') server.start().catch((error: unknown) => log.error(String(error)));
+  };
+  vscode.workspace.textDocuments.forEach(begin);
+  context.subscriptions.push(vscode.workspace.onDidOpenTextDocument(begin));
+  return { server };
+}
+
+export function deactivate(): void {
+  // What was begun is in the context's subscriptions, which the editor disposes of.
+}

@@ -1,0 +1,203 @@
+import * as vscode from 'vscode';
+import type { LanguageClient, LanguageClientOptions, ServerOptions } from 'vscode-languageclient/node';
+import type { Agent, Costs, Question, Review, Run, RunEvent } from '../protocol';
+import { UNDERSTOOD } from '../protocol';
+import type { Answers, Hooks, Launch, Server, ServerState } from './connection';
+
+const PREFIX = 'kiroLsp.';
+
+/** Documents that the server knows: task files by name, and what lies in the folders of the spec tools. */
+export const DOCUMENTS = [
+  '**/tasks.md',
+  '**/.kiro/**/*.md',
+  '**/.spec-workflow/**/*.md',
+  '**/specs/**/*.md',
+  '**/openspec/**/*.md',
+].map((pattern) => ({ scheme: 'file', language: 'markdown', pattern }));
+
+/** Finds the program to start, or throws with a sentence for people. */
+export type Finder = () => Promise<Launch>;
+
+/** The language client, made at the first need; see `Server`. */
+export class Connection implements Server, vscode.Disposable {
+  state: ServerState = 'stopped';
+  problem: string | undefined;
+  launch: Launch | undefined;
+  readonly answers: Answers = {};
+
+  private readonly states = new vscode.EventEmitter<ServerState>();
+  private readonly events = new vscode.EventEmitter<RunEvent>();
+  private readonly reviews = new vscode.EventEmitter<{ runId: string; revision: number }>();
+  private readonly lists = new vscode.EventEmitter<void>();
+  readonly onDidChangeState = this.states.event;
+  readonly onRunEvent = this.events.event;
+  readonly onReviewChanged = this.reviews.event;
+  readonly onRunsChanged = this.lists.event;
+
+  private client: LanguageClient | undefined;
+  private starting: Promise<void> | undefined;
+
+  constructor(
+    private readonly find: Finder,
+    private readonly hooks: readonly Hooks[],
+    private readonly log: vscode.LogOutputChannel,
+  ) {}
+
+  async start(): Promise<void> {
+    if (this.state === 'running') return;
+    this.starting ??= this.begin().finally(() => (this.starting = undefined));
+    await this.starting;
+  }
+
+  async stop(): Promise<void> {
+    const client = this.client;
+    this.client = undefined;
+    if (client) await client.dispose(5000).catch((error: unknown) => this.log.warn(`stopping: ${String(error)}`));
+    this.become('stopped');
+  }
+
+  async restart(): Promise<void> {
+    await this.stop();
+    await this.start();
+  }
+
+  async command<T>(name: string, argument: object): Promise<T> {
+    return await this.ask<T>('workspace/executeCommand', { command: PREFIX + name, arguments: [argument] });
+  }
+
+  review(runId: string): Promise<Review> {
+    return this.ask('kiro/review', { runId });
+  }
+
+  content(uri: string): Promise<{ text: string; languageId: string }> {
+    return this.ask('kiro/reviewContent', { uri });
+  }
+
+  editProposed(runId: string, path: string, text: string): Promise<Review> {
+    return this.ask('kiro/reviewEdit', { runId, path, text });
+  }
+
+  follow(runId: string, since: number): Promise<{ events: RunEvent[]; lastSeq: number }> {
+    return this.ask('kiro/follow', { runId, since });
+  }
+
+  runs(root?: string): Promise<Run[]> {
+    return this.ask('kiro/runs', root === undefined ? {} : { root });
+  }
+
+  agents(uri?: string, task?: string): Promise<Agent[]> {
+    return this.ask('kiro/agents', { ...(uri === undefined ? {} : { uri }), ...(task === undefined ? {} : { task }) });
+  }
+
+  costs(by: 'day' | 'agent' | 'spec' | 'task'): Promise<Costs> {
+    return this.ask('kiro/costs', { by });
+  }
+
+  cancelProgress(token: string | number): void {
+    void this.client?.sendNotification('window/workDoneProgress/cancel', { token });
+  }
+
+  dispose(): void {
+    void this.stop();
+    for (const emitter of [this.states, this.events, this.reviews, this.lists]) emitter.dispose();
+  }
+
+  private async ask<T>(method: string, parameters: object): Promise<T> {
+    await this.start();
+    if (!this.client) throw new Error(this.problem ?? 'The server does not run.');
+    return await this.client.sendRequest<T>(method, parameters);
+  }
+
+  private become(state: ServerState, problem?: string): void {
+    this.state = state;
+    this.problem = problem;
+    this.states.fire(state);
+  }
+
+  private async begin(): Promise<void> {
+    try {
+      this.become('finding');
+      this.launch = await this.find();
+      this.become('starting');
+      this.log.info(`starting ${[this.launch.command, ...this.launch.args].join(' ')} (${this.launch.from})`);
+      // As large as everything else together, so it is loaded with the first server and not with the window.
+      const { LanguageClient, State } = await import('vscode-languageclient/node');
+      const client = (this.client = new LanguageClient('kiroLsp', 'Kiro LSP', served(this.launch), this.options()));
+      client.onDidChangeState(({ newState }) => {
+        if (this.client === client && newState === State.Stopped && this.state === 'running') this.become('stopped');
+        if (this.client === client && newState === State.Running && this.state === 'stopped') this.become('running');
+      });
+      this.answer(client);
+      await client.start();
+      this.become('running');
+    } catch (error) {
+      this.client = undefined;
+      this.become('failed', error instanceof Error ? error.message : String(error));
+      throw error;
+    }
+  }
+
+  private options(): LanguageClientOptions {
+    return {
+      documentSelector: DOCUMENTS,
+      outputChannel: this.log,
+      initializationOptions: {
+        kiro: [...UNDERSTOOD],
+        trusted: vscode.workspace.isTrusted,
+        settings: vscode.workspace.getConfiguration('kiroLsp'),
+      },
+      markdown: { isTrusted: false, supportHtml: false },
+      middleware: {
+        executeCommand: async (command, args, next) => {
+          const given: unknown = args[0];
+          const argument = given !== null && typeof given === 'object' ? (given as Record<string, unknown>) : {};
+          for (const hook of this.hooks) {
+            const done = hook.command?.(command.slice(PREFIX.length), argument);
+            if (done) return (await done);
+          }
+          return (await next(command, args)) as unknown;
+        },
+        handleWorkDoneProgress: (token, parameters, next) => {
+          const hook = this.hooks.find((one) => one.progress);
+          if (hook?.progress) hook.progress(token, parameters, next);
+          else next(token, parameters);
+        },
+      },
+    };
+  }
+
+  /** What the server asks and tells; set before the start, since it asks for keys at once. */
+  private answer(client: LanguageClient): void {
+    client.onNotification('kiro/runEvent', ({ event }: { event: RunEvent }) => this.events.fire(event));
+    client.onNotification('kiro/reviewChanged', (changed: { runId: string; revision: number }) =>
+      this.reviews.fire(changed),
+    );
+    client.onNotification('kiro/runsChanged', () => this.lists.fire());
+    client.onRequest(
+      'kiro/permission',
+      (question: Question, cancelled: vscode.CancellationToken) =>
+        this.answers.permission?.(question, cancelled) ?? null,
+    );
+    client.onRequest('kiro/input', async ({ title, runId }: { title: string; runId?: string }) => ({
+      text: (await this.answers.input?.(title, runId)) ?? null,
+    }));
+    client.onRequest('kiro/secret', async ({ name }: { name: string }) => ({
+      value: (await this.answers.secret?.(name)) ?? null,
+    }));
+    client.onRequest('kiro/save', async ({ uris }: { uris: string[] }) => ({ uris: await saved(uris) }));
+  }
+}
+
+function served(launch: Launch): ServerOptions {
+  return { command: launch.command, args: launch.args, options: { env: { ...process.env, ...launch.env } } };
+}
+
+/** Saves those of the documents that are open; answers with those that are saved now. */
+async function saved(uris: string[]): Promise<string[]> {
+  const done: string[] = [];
+  for (const document of vscode.workspace.textDocuments) {
+    const uri = uris.find((one) => vscode.Uri.parse(one).toString() === document.uri.toString());
+    if (uri !== undefined && (!document.isDirty || (await document.save()))) done.push(uri);
+  }
+  return done;
+}
