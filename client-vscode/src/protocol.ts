@@ -102,12 +102,18 @@ export interface Run {
   task: string;
   title: string;
   agent: string;
+  /** The agent's name for people. */
+  label?: string;
   way: string;
   model: string | null;
   state: RunState;
   startedAt: string;
   endedAt: string | null;
   cost: string | null;
+  inputTokens?: number;
+  outputTokens?: number;
+  cachedTokens?: number;
+  turns?: number;
   billing: Billing | null;
   files: string[] | number;
   replay: boolean;
