@@ -137,6 +137,8 @@ class Tool:
     title: str
     status: Literal["pending", "in_progress", "completed", "failed"]
     path: str | None = None
+    output: str | None = None
+    """What a command printed, or why the call failed, once it is over; of much the beginning and the end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -334,7 +336,7 @@ EVENT_TYPES: Final = frozenset(_CLASS_OF)
 
 _OPTIONAL: Final = frozenset(
     {"reason", "detail", "path", "to", "merged", "reasons", "turns", "continues", "comment", "words", "text"}
-    | {"revision", "contents", "verified"}
+    | {"revision", "contents", "verified", "output"}
 )
 """Fields that stay away from the wire when they are None; `cost` is null there, because null says something."""
 

@@ -108,6 +108,7 @@ class AcpSession:
         self.permissions = Permissions(run, place)
         self.updates = Updates(run.emit, place.relative, self._touched)
         self.terminals = Terminals(place, self.permissions.allow, self._touched)
+        self.updates.printed = self.terminals.printed
         self._run = run
         self._place = place
         self.program = program

@@ -16,6 +16,7 @@ from kiro_lsp.spec import unicode
 
 _MOST: Final = 32
 _KEPT: Final = 1024 * 1024
+_REMEMBERED: Final = 16 * 1024
 _VARIABLES: Final = 64
 _SHELL: Final = frozenset("|&;<>()$`\\\"'*?[]#~=%{}\n \t")
 
@@ -51,6 +52,8 @@ class Terminals:
     """Returns when a command may run, with its variables, in a root-relative folder. Raises Refused when it may not."""
     changed: Callable[[], None]
     _terminals: dict[str, _Terminal] = field(default_factory=dict)
+    _released: dict[str, str] = field(default_factory=dict)
+    """What those printed that are gone, the end of it: the tool call that they belong to may end later."""
     _made: int = 0
 
     @property
@@ -93,9 +96,18 @@ class Terminals:
         return {}
 
     async def release(self, params: Mapping[str, Any]) -> dict[str, Any]:
-        await self._stop(self._named(params))
-        del self._terminals[params["terminalId"]]
+        identifier, terminal = params["terminalId"], self._named(params)
+        await self._stop(terminal)
+        del self._terminals[identifier]
+        self._released[identifier] = terminal.output[-_REMEMBERED:]
+        if len(self._released) > _MOST:
+            del self._released[next(iter(self._released))]
         return {}
+
+    def printed(self, identifier: str) -> str:
+        """What a terminal has printed so far; of one that was released the end."""
+        terminal = self._terminals.get(identifier)
+        return terminal.output if terminal is not None else self._released.get(identifier, "")
 
     async def __aenter__(self) -> Terminals:
         return self

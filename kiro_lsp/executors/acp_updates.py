@@ -13,6 +13,7 @@ from typing import Any, Final, Literal, cast, get_args
 from kiro_lsp.budget import Usage
 from kiro_lsp.errors import PathRefused
 from kiro_lsp.events import Chunk, Phase, Plan, PlanEntry, RunEvent, Thought, Tool
+from kiro_lsp.executors.tools.text import shown
 
 Status = Literal["pending", "in_progress", "completed", "failed"]
 Json = Mapping[str, Any]
@@ -45,6 +46,10 @@ class Call:
     shown: Tool | None = None
     command: str = ""
     """What it runs, where it says so."""
+    output: str = ""
+    """What it printed, or why it failed."""
+    terminals: tuple[str, ...] = ()
+    """Those of ours that it runs in."""
 
     @property
     def over(self) -> bool:
@@ -60,6 +65,8 @@ class Updates:
     """Of a path as the agent spells it. Raises PathRefused."""
     changed: Callable[[], None]
     """Called when files may have changed."""
+    printed: Callable[[str], str] = lambda _terminal: ""
+    """What a terminal of ours has printed so far, by its id."""
     muted: bool = False
     """While a session is opened again it tells its whole past."""
     said: str = ""
@@ -98,6 +105,11 @@ class Updates:
             call.kind = kind if isinstance(kind, str) and kind in KINDS else "other"
         call.title = _short(given.get("title")) or call.title
         call.command = command_of(given) or call.command
+        content = _listed(given.get("content"))
+        texts = (text_of(entry.get("content")) for entry in content if entry.get("type") == "content")
+        call.output = "\n".join(text for text in texts if text)[-_SUMMARY:] or call.output
+        ids = (_short(entry.get("terminalId")) for entry in content if entry.get("type") == "terminal")
+        call.terminals = tuple(ids) or call.terminals
         for path in paths_of(given):
             try:
                 call.path = self.relative(path)
@@ -134,7 +146,9 @@ class Updates:
 
     def show(self, call: Call) -> None:
         """Emit a tool call if there is news of it."""
-        tool = Tool(call.id, call.kind, call.title or call.kind, call.status, call.path)
+        told = call.over and (call.kind == "execute" or call.status == "failed")
+        output = shown("\n".join([*map(self.printed, call.terminals), call.output])) if told else None
+        tool = Tool(call.id, call.kind, call.title or call.kind, call.status, call.path, output)
         if tool == call.shown:
             return
         call.shown = tool

@@ -20,6 +20,7 @@ from kiro_lsp.errors import BudgetExceeded, ErrorKind, ExecutorError
 from kiro_lsp.events import Phase, Tool
 from kiro_lsp.executors.protocol import ExecutorResult, RunContext
 from kiro_lsp.executors.tools import Toolbox, ToolResult
+from kiro_lsp.executors.tools.text import shown as as_shown
 from kiro_lsp.executors.tools.textanswer import edits_in
 
 Stop = Literal["end_turn", "tool_use", "max_tokens", "refusal", "pause", "context", "unknown", "broken"]
@@ -143,7 +144,8 @@ class _Loop:
         result = _bounded(replace(result, text=self.redact(result.text)), self.limits.one_result_bytes)
         status: Literal["failed", "completed"] = "failed" if result.is_error else "completed"
         path = result.path or shown.path
-        self.run.emit(Tool(identifier, shown.kind, shown.title, status, path))
+        output = as_shown(result.text) if result.is_error or shown.kind == "execute" else None
+        self.run.emit(Tool(identifier, shown.kind, shown.title, status, path, output))
         if use.name in _EDITS and path is not None and not result.is_error:
             self.changed[path] = None
         self._stop_reading(result)
@@ -163,7 +165,9 @@ class _Loop:
         self.run.emit(Tool(identifier, "edit", "Edits of the answer", "in_progress"))
         result, changed = await self.toolbox.stage(answer)
         self.changed |= dict.fromkeys(changed)
-        self.run.emit(Tool(identifier, "edit", "Edits of the answer", "failed" if result.is_error else "completed"))
+        status: Literal["failed", "completed"] = "failed" if result.is_error else "completed"
+        output = as_shown(result.text) if result.is_error else None
+        self.run.emit(Tool(identifier, "edit", "Edits of the answer", status, output=output))
         if not result.is_error:
             return None
         self.refused_answers += 1

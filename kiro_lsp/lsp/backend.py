@@ -29,6 +29,7 @@ from kiro_lsp.lsp.forward import Forwarder
 from kiro_lsp.lsp.keeper import Keeper
 from kiro_lsp.lsp.reviews import Reviews
 from kiro_lsp.lsp.session import Session
+from kiro_lsp.lsp.specs import specs_json
 from kiro_lsp.settings import STANDARD_KEYS
 from kiro_lsp.store import By, Store, local_day, state_dir
 
@@ -164,6 +165,7 @@ class Backend:
             "kiro/reviewEdit": _told(self._review_edit),
             "kiro/follow": _told(self._follow),
             "kiro/runs": _told(self._runs),
+            "kiro/specs": _told(self._specs),
             "kiro/agents": _told(self._agents),
             "kiro/costs": _told(self._costs),
         }
@@ -191,11 +193,18 @@ class Backend:
         return {"events": [to_wire(envelope) for envelope in found], "lastSeq": found[-1].seq if found else since or 0}
 
     async def _runs(self, params: Any) -> Any:
+        return [run_json(record) for record in await asyncio.to_thread(self.engine.runs, self._root(params))]
+
+    async def _specs(self, params: Any) -> Any:
+        uri = params.get("uri")
+        return await specs_json(self.session.views, self._root(params), uri if isinstance(uri, str) else None)
+
+    def _root(self, params: Any) -> Path | None:
+        """The project that is asked about, by its folder or by the URI of a file in it; None for all."""
         root = params.get("root")
-        place = None
-        if isinstance(root, str):
-            place = self.session.place_of(root)[0] if "://" in root else Path(root)
-        return [run_json(record) for record in await asyncio.to_thread(self.engine.runs, place)]
+        if not isinstance(root, str):
+            return None
+        return self.session.place_of(root)[0] if "://" in root else Path(root)
 
     async def _agents(self, params: Any) -> Any:
         uri = params.get("uri")

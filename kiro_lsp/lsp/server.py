@@ -51,6 +51,7 @@ _KIRO: Final = frozenset(
         "kiro/reviewEdit",
         "kiro/follow",
         "kiro/runs",
+        "kiro/specs",
         "kiro/agents",
         "kiro/costs",
     }

@@ -239,6 +239,8 @@ async def test_a_command_of_the_agent_runs_in_its_workplace(
     assert {name: said[name] for name in told} == told
     if "cwd" in step:
         assert said["output"].strip() == step["cwd"]
+    call = played.of(events.Tool)[-1]
+    assert call.output == (said["output"].strip("\n") or None)
 
 
 @pytest.mark.parametrize(("answer", "ran"), [(once, True), (None, False)])

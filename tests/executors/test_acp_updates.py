@@ -101,6 +101,26 @@ def test_a_tool_call_is_shown_with_what_is_known_of_it(update: dict[str, Any], t
     assert [event for event in sink.events if isinstance(event, events.Tool)] == [tool]
 
 
+def test_what_a_command_printed_is_shown_bounded_when_it_is_over_and_why_a_call_failed() -> None:
+    sink = Sink()
+    sink.updates.printed = {"t-1": "one\n" + "x" * 20_000 + "\nlast"}.__getitem__
+    terminal = [{"type": "terminal", "terminalId": "t-1"}]
+    text = [{"type": "content", "content": {"type": "text", "text": "no such file"}}]
+    for update in [
+        {"toolCallId": "1", "kind": "execute", "title": "make", "status": "in_progress", "content": terminal},
+        {"toolCallId": "1", "status": "completed"},
+        {"toolCallId": "2", "kind": "read", "title": "R", "status": "completed", "content": text},
+        {"toolCallId": "3", "kind": "read", "title": "R", "status": "failed", "content": text},
+    ]:
+        sink.updates.take({"sessionUpdate": "tool_call", **update})
+    running, ended, read, failed = [event.output for event in sink.events if isinstance(event, events.Tool)]
+    assert (running, read, failed) == (None, None, "no such file")
+    assert ended is not None
+    assert len(ended) < 8_100
+    assert ended.startswith("one\n")
+    assert ended.endswith("\nlast")
+
+
 def test_an_agent_that_says_too_much_is_cut_off_and_so_are_its_tool_calls() -> None:
     sink = Sink()
     for _ in range(10):

@@ -475,3 +475,49 @@ def test_what_gemini_waits_for_stands_on_its_error_output() -> None:
 def test_an_exit_code_counts_where_nothing_else_was_said() -> None:
     assert [reader_of("gemini").exited(code) for code in (41, 53, 1)] == ["auth", "loop", None]
     assert [reader_of(name).exited(1) for name in ("claude", "codex", "opencode")] == [None, None, None]
+
+
+RAN = {"type": "tool_use", "tool_name": "run_shell_command", "tool_id": "g1", "parameters": {"command": "make"}}
+
+
+@pytest.mark.parametrize(
+    ("name", "lines"),
+    [
+        ("claude", [claude_says(RUN), claude_result("t2")]),
+        (
+            "claude",
+            [
+                claude_says(RUN),
+                {
+                    "type": "user",
+                    "message": {
+                        "content": [
+                            {"type": "tool_result", "tool_use_id": "t2", "content": [{"type": "text", "text": "…"}]}
+                        ]
+                    },
+                },
+            ],
+        ),
+        ("codex", [codex_item("command_execution", command="make", status="completed", aggregated_output="…\n")]),
+        (
+            "gemini",
+            [RAN, {"type": "tool_result", "tool_id": "g1", "status": "success", "output": "…"}],
+        ),
+        (
+            "opencode",
+            [
+                opencode(
+                    "tool_use",
+                    tool="bash",
+                    callID="c",
+                    state={"status": "completed", "input": {"command": "make"}, "output": "…"},
+                )
+            ],
+        ),
+    ],
+)
+def test_what_a_command_printed_is_told_once_it_is_over(name: str, lines: list[Any]) -> None:
+    _told, events = read(name, lines)
+    calls = [event for event in events if isinstance(event, Tool)]
+    assert [(call.title, call.output) for call in calls if call.output is not None] == [("make", "…")]
+    assert calls[-1].output == "…"

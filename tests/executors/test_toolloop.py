@@ -75,6 +75,14 @@ async def test_the_same_call_is_made_four_times_and_not_a_fifth(root: Path) -> N
     assert len([event for event in run.events if isinstance(event, events.Tool)]) == 8
 
 
+async def test_why_a_call_failed_is_told_with_its_event(root: Path) -> None:
+    run = CountingRun(root)
+    await work(Scripted([[READ], [BAD_EDIT]]), run, Limits())
+    ended = [event for event in run.events if isinstance(event, events.Tool) and event.status != "in_progress"]
+    assert [(event.status, event.output is None) for event in ended] == [("completed", True), ("failed", False)]
+    assert "nowhere" in str(ended[1].output) or "not found" in str(ended[1].output)
+
+
 async def test_arguments_in_another_order_are_the_same_call(root: Path) -> None:
     one = ("edit", {"path": "a", "old_text": "b", "new_text": "c"})
     two = ("edit", {"new_text": "c", "old_text": "b", "path": "a"})

@@ -224,6 +224,8 @@ class Agent(acp.Agent):
             await self._update(session, acp.update_tool_call(call, status="failed"))
             return
         names = {"session_id": session, "terminal_id": made.terminal_id}
+        shown = [acp.tool_terminal_ref(made.terminal_id)]
+        await self._update(session, acp.update_tool_call(call, status="in_progress", content=shown))
         if step.get("kill"):
             await self.client.kill_terminal(**names)
         ended = await self.client.wait_for_terminal_exit(**names)

@@ -177,7 +177,14 @@ def plan(entries: Sequence[tuple[object, object]]) -> Json:
 
 
 def tool(
-    identifier: object, *, status: str, kind: str = "", title: str = "", path: object = None, command: object = None
+    identifier: object,
+    *,
+    status: str,
+    kind: str = "",
+    title: str = "",
+    path: object = None,
+    command: object = None,
+    output: str = "",
 ) -> Json:
     """A tool call, or what is new about one; what is empty is not said."""
     update: dict[str, Any] = {"sessionUpdate": "tool_call", "toolCallId": identifier, "status": status}
@@ -189,6 +196,8 @@ def tool(
         update["locations"] = [{"path": path}]
     if command:
         update["rawInput"] = {"command": command}
+    if output:
+        update["content"] = [{"type": "content", "content": {"type": "text", "text": output}}]
     return update
 
 

@@ -133,7 +133,9 @@ class Reader(Told):
     def _results(self, answer: Json) -> Iterator[Shown]:
         for block in listed(answer, "content"):
             if block.get("type") == "tool_result":
-                yield tool(block.get("tool_use_id"), status="failed" if block.get("is_error") else "completed")
+                status = "failed" if block.get("is_error") else "completed"
+                texts = [text(part, "text") for part in listed(block, "content")]
+                yield tool(block.get("tool_use_id"), status=status, output=text(block, "content") or "\n".join(texts))
 
     def _end(self, line: Json) -> None:
         self.over = True

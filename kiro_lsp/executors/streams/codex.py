@@ -63,7 +63,9 @@ class Reader(Told):
                 yield from thought(f"{text(item, 'message')}\n")
             case "command_execution":
                 command = text(item, "command")
-                yield tool(item.get("id"), status=status, kind="execute", title=command, command=command)
+                printed = text(item, "aggregated_output") if done else ""
+                said = {"title": command, "command": command, "output": printed}
+                yield tool(item.get("id"), status=status, kind="execute", **said)
             case "file_change":
                 yield from _changes(item, status)
             case "mcp_tool_call":

@@ -91,7 +91,8 @@ class Reader(Told):
             said = f"{text(error, 'type')} {text(error, 'message')}".casefold()
             if any(words in said for words in _REFUSED):
                 self.denied.append(title)
-        return tool(identifier, status="completed" if worked else "failed")
+        output = text(line, "output") if worked else text(of(line, "error"), "message")
+        return tool(identifier, status="completed" if worked else "failed", output=output)
 
     def _end(self, line: Json) -> None:
         self.over = True

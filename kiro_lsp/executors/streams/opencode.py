@@ -103,7 +103,13 @@ class Reader(Told):
             self.over = True
         status = "completed" if worked else "failed"
         yield tool(
-            part.get("callID"), status=status, kind=_KINDS.get(name, "other"), title=title, path=path, command=command
+            part.get("callID"),
+            status=status,
+            kind=_KINDS.get(name, "other"),
+            title=title,
+            path=path,
+            command=command,
+            output=text(state, "output") if worked else text(state, "error"),
         )
 
     def _error(self, error: Json) -> None:

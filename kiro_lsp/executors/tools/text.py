@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from kiro_lsp.errors import UnreadableFile
 
 _BOM = "\ufeff"
+SHOWN = 8_000
+"""Characters of a call's output that its event holds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,3 +75,8 @@ def shortened(output: str, limit: int) -> tuple[str, bool]:
     head, tail = limit // 4, limit - limit // 4
     left_out = len(output) - head - tail
     return f"{output[:head]}\n[… {left_out} characters left out …]\n{output[-tail:]}", True
+
+
+def shown(output: str) -> str | None:
+    """The same as people are shown it with a tool call; None for nothing."""
+    return shortened(output.strip("\r\n"), SHOWN)[0] or None
