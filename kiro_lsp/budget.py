@@ -96,9 +96,11 @@ def _stated_price(price: PriceSettings, usage: Usage) -> int | None:
 
 
 def _list_price(model: str, usage: Usage, provider: str | None) -> int | None:
-    from genai_prices import Usage as PricedUsage
-    from genai_prices import calc_price
-
+    try:
+        from genai_prices import Usage as PricedUsage
+        from genai_prices import calc_price
+    except ImportError:  # it is still being installed: no price is known yet
+        return None
     priced = PricedUsage(
         input_tokens=usage.input_tokens,
         output_tokens=usage.output_tokens,
@@ -114,8 +116,10 @@ def _list_price(model: str, usage: Usage, provider: str | None) -> int | None:
 
 def provider_at(endpoint: str) -> str | None:
     """Whose prices an address has, by the list; None for an address that no list knows."""
-    from genai_prices.data_snapshot import get_snapshot
-
+    try:
+        from genai_prices.data_snapshot import get_snapshot
+    except ImportError:
+        return None
     try:
         return str(get_snapshot().find_provider(None, None, endpoint).id)
     except LookupError:

@@ -296,6 +296,10 @@ class WayInfo:
     reason: str
     version: str | None = None
     in_use: bool = False
+    login: tuple[str, ...] | None = None
+    """The command by which a person logs in to the program, where it is used with their login."""
+    key: str | None = None
+    """The variable of the key that it is used with."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from typing import cast
 from kiro_lsp.errors import ExecutorError, RunRefused
 from kiro_lsp.events import Way
 from kiro_lsp.executors.detection import NOTHING, Found, Places, Server
+from kiro_lsp.executors.packages import lacking
 from kiro_lsp.executors.protocol import AgentInfo, Executor, WayInfo
 from kiro_lsp.executors.ways import PROGRAMS, address_of, can_cap, key_of, moved_to, names_in, ways_of
 from kiro_lsp.executors.ways import TRIAL as TRIAL  # noqa: PLC0414  # these belong to what a registry answers
@@ -157,7 +158,7 @@ def warm_module(agent: AgentInfo) -> Path | None:
 
 def _info(ways: Sequence[AgentSettings], secrets: Secrets, found: Found) -> AgentInfo:
     """An agent by the first of its ways that is available; where none is, by its own, the last."""
-    states = [_availability(way, secrets, found) for way in ways]
+    states = [_state(way, secrets, found) for way in ways]
     used = next((number for number, (available, _reason) in enumerate(states) if available), len(ways) - 1)
     listed = tuple(
         WayInfo(
@@ -170,6 +171,8 @@ def _info(ways: Sequence[AgentSettings], secrets: Secrets, found: Found) -> Agen
             else f"{state[1]}; not capped: it is paid by use, and its spending cannot be limited",
             _version(way, secrets, found),
             number == used and state[0],
+            login=way.login if way.type in PROGRAMS and way.billing != "metered" else None,
+            key=way.api_key_env,
         )
         for number, (way, state) in enumerate(zip(ways, states, strict=True))
     )
@@ -196,6 +199,13 @@ def _version(agent: AgentSettings, secrets: Secrets, found: Found) -> str | None
         return program.version if program is not None else None
     server = _server(agent, secrets, found)
     return server.version if server is not None else None
+
+
+def _state(agent: AgentSettings, secrets: Secrets, found: Found) -> tuple[bool, str]:
+    """Whether a way can be used, and why. What it is made of may still be on its way to this machine."""
+    available, reason = _availability(agent, secrets, found)
+    lacks = lacking(agent.type) if available else None
+    return (available, reason) if lacks is None else (False, lacks)
 
 
 def _availability(agent: AgentSettings, secrets: Secrets, found: Found) -> tuple[bool, str]:

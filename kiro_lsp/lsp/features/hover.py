@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import sys
 from collections.abc import Mapping
@@ -57,7 +58,8 @@ async def hover(view: View, params: Mapping[str, Any]) -> Any:
     answer = sent[1].get((line, column))
     if answer is None:
         if view.is_task_file and _PRICES not in sys.modules:  # for the estimate; reading it takes a fifth of a second
-            await aside(importlib.import_module, _PRICES)
+            with contextlib.suppress(ImportError):  # the list of prices may still be on its way to this machine
+                await aside(importlib.import_module, _PRICES)
         answer = sent[1][line, column] = Raw(dumped(_answer(view, hovers, line, column)))
     if view.is_task_file:
         sent[2][params["position"]["line"], params["position"]["character"]] = answer
