@@ -101,6 +101,8 @@ def agent_json(info: AgentInfo, recommended: AgentInfo | None, estimate: str | N
                 "inUse": way.in_use,
             }
             for way in info.ways
+                "login": list(way.login) if way.login is not None else None,
+                "key": way.key,
         ],
         "traces": list(info.traces),
     }

@@ -22,6 +22,7 @@ from kiro_lsp.lsp.capabilities import NAME
 from kiro_lsp.lsp.client import Client
 from kiro_lsp.lsp.commands import Commands
 from kiro_lsp.lsp.editor import Editor
+from kiro_lsp.lsp.editor_keys import EditorKeys
 from kiro_lsp.lsp.endpoint import INVALID_PARAMS, REQUEST_FAILED, Endpoint, ResponseError
 from kiro_lsp.lsp.features import Features
 from kiro_lsp.lsp.features.code_lens import FIRST_LENSES
@@ -30,7 +31,6 @@ from kiro_lsp.lsp.keeper import Keeper
 from kiro_lsp.lsp.reviews import Reviews
 from kiro_lsp.lsp.session import Session
 from kiro_lsp.lsp.specs import specs_json
-from kiro_lsp.settings import STANDARD_KEYS
 from kiro_lsp.store import By, Store, local_day, state_dir
 
 if TYPE_CHECKING:
@@ -55,9 +55,10 @@ class Backend:
         commands: Commands,
         *,
         answers: Answers,
+        keys: EditorKeys | None = None,
     ) -> None:
         self.engine, self.session, self.reviews, self.answers = engine, session, reviews, answers
-        self.forwarder, self.commands = forwarder, commands
+        self.forwarder, self.commands, self.keys = forwarder, commands, keys
         self.cold: ColdSide | None = None
         self._cold_wanted, self._cold_ready = asyncio.Event(), asyncio.Event()
         self._cold_trouble = ""
@@ -94,9 +95,12 @@ class Backend:
         group.create_task(forwarder.follow(), name="forward events")
         if client.pulls_configuration:
             group.create_task(_pull_settings(endpoint, session), name="settings of the editor")
+        keys: EditorKeys | None = None
         if client.understands("kiro/secret"):
-            group.create_task(_ask_for_keys(endpoint, session, environ), name="keys of the editor")
-        return cls(engine, session, reviews, forwarder, commands, answers=Answers(features, session.views, group))
+            keys = EditorKeys(endpoint, session, environ)
+            group.create_task(keys.ask(), name="keys of the editor")
+        answers = Answers(features, session.views, group)
+        return cls(engine, session, reviews, forwarder, commands, answers=answers, keys=keys)
 
     @property
     def notices(self) -> list[str]:
@@ -123,6 +127,12 @@ class Backend:
             await self.session.configuration_changed(section)
         elif self.session.client.pulls_configuration:
             await _pull_settings(self.session.endpoint, self.session)
+
+    async def look_again(self) -> None:
+        """Keys were set or removed in the editor, or something was installed: all of it is looked at anew."""
+        if self.keys is not None:
+            await self.keys.ask()
+        self.session.keys_changed()
 
     # The cold side
 
@@ -246,19 +256,6 @@ async def _pull_settings(endpoint: Endpoint, session: Session) -> None:
     section = answer[0] if isinstance(answer, list) and answer else None
     if isinstance(section, Mapping) and section:
         await session.configuration_changed(section)
-
-
-async def _ask_for_keys(endpoint: Endpoint, session: Session, environ: dict[str, str]) -> None:
-    """Keys that the editor keeps for the person; they count as the launch environment does, and never travel at start."""
-    for name in sorted(set(STANDARD_KEYS) - set(environ)):
-        try:
-            answer = await endpoint.request("kiro/secret", {"name": name})
-        except ResponseError:
-            continue
-        value = answer.get("value") if isinstance(answer, Mapping) else None
-        if isinstance(value, str) and value:
-            environ[name] = value
-            session.keys_changed()
 
 
 def _told(method: ColdMethod) -> ColdMethod:

@@ -384,6 +384,12 @@ class Server:
     async def _set_configuration(self, settings: object) -> None:
         await (await self._need_backend()).configuration_changed(settings)
 
+    def _look_again(self, _params: Mapping[str, Any]) -> None:
+        self._tasks.create_task(self._have_looked_again(), name="keys and agents")
+
+    async def _have_looked_again(self) -> None:
+        await (await self._need_backend()).look_again()
+
     def _files_changed(self, _params: Mapping[str, Any]) -> None:
         if self._backend is not None:
             self._backend.session.files_changed()
@@ -399,6 +405,7 @@ _NOTIFICATIONS: Mapping[str, Callable[[Server, Mapping[str, Any]], None]] = {
     "workspace/didChangeWorkspaceFolders": Server._folders_changed,
     "workspace/didChangeConfiguration": Server._configuration_changed,
     "workspace/didChangeWatchedFiles": Server._files_changed,
+    "kiro/lookAgain": Server._look_again,
 }
 
 
