@@ -15,6 +15,7 @@ from typing import Any
 from urllib.parse import quote
 
 from kiro_lsp.changes.changeset import changes_mode, hunks_of, is_binary
+from kiro_lsp.changes.diff import hunk_ranges
 from kiro_lsp.changes.lineends import BOM
 from kiro_lsp.changes.model import ChangeSet, Decision, FileAction, FileChange, Hunk
 from kiro_lsp.changes.protected import protected
@@ -52,6 +53,8 @@ class Review:
     changes: ChangeSet
     decisions: Decisions = field(default_factory=dict)
     revision: int = 0
+    mine: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    """Path → hunks that the person made by changing the proposed side."""
     _hunks: dict[str, tuple[Hunk, ...]] = field(default_factory=dict, repr=False, compare=False)
 
     # Contents
@@ -206,8 +209,9 @@ class Review:
         if change.proposed is None or is_binary(change.proposed):
             raise RunRefused(f"The proposed side of {path!r} is no text that could be edited.", code="not-text")
         mark = BOM if change.proposed.startswith(BOM.encode()) else ""
+        shown = (self.proposed(path) or b"").decode("utf-8-sig")
         try:
-            changed = replace(change, proposed=(mark + text.removeprefix(BOM)).encode("utf-8"))
+            changed = replace(change, proposed=(mark + _with_old_ends(text.removeprefix(BOM), shown)).encode("utf-8"))
         except UnicodeEncodeError as error:
             raise RunRefused(f"The edit of {path} holds half a character: {error.reason}.", code="not-text") from error
         applied = {hunk.id for hunk in self._taken(change, _ACCEPTED)}
@@ -218,6 +222,23 @@ class Review:
                 hint="Edit the file itself, or undo the run first.",
             )
         return changed
+
+    def resolved(self, path: str, text: str, now: bytes) -> FileChange:
+        """The change of a file that `now` holds something else than the run saw, after the person merged the two to `text`.
+
+        From then on it is a change of what the file holds now. Raises RunRefused as `amended`, and for a renamed file.
+        """
+        change = self._change(self._path_of(path))
+        if change.proposed is None or change.to is not None or is_binary(change.proposed) or is_binary(now):
+            raise RunRefused(f"The change of {path!r} is none that could be merged by hand.", code="not-text")
+        mark = BOM if now.startswith(BOM.encode()) else ""
+        merged = mark + _with_old_ends(text.removeprefix(BOM), now.decode("utf-8-sig"))
+        return replace(change, action="modify", base=now, proposed=merged.encode("utf-8", "replace"))
+
+    def mine_in(self, changed: FileChange) -> frozenset[str]:
+        """The hunks of an amended change that are the person's, those of earlier edits included."""
+        before = {hunk.id for hunk in self.hunks(changed.path)} - self.mine.get(changed.path, frozenset())
+        return frozenset(hunk.id for hunk in hunks_of(changed)) - before
 
     # What is left, and what became of it
 
@@ -356,7 +377,7 @@ class Review:
                 "baseRange": list(shown.base),
                 "proposedRange": list(shown.proposed),
                 "protected": shown.protected,
-                "mine": False,
+                "mine": shown.hunk.id in self.mine.get(change.path, ()),
             }
             for shown in self.shown_hunks(change.path)
         ]
@@ -394,6 +415,18 @@ class Review:
 def is_protected(change: FileChange) -> bool:
     """Whether a change needs its own yes, by the old or the new name of its file."""
     return protected(change.path) or (change.to is not None and protected(change.to))
+
+
+def _with_old_ends(text: str, old: str) -> str:
+    """`text`, with the line ends that its lines had in `old`: an editor gives all lines of a document the same."""
+    lines, known = split_lines(text), split_lines(old)
+    plain = [[(line.rstrip("\r\n"), line[-1:] in ("\r", "\n")) for line in side] for side in (known, lines)]
+    pieces: list[str] = []
+    position = 0
+    for a0, a1, b0, b1 in hunk_ranges(*plain):
+        pieces += [*known[position:a0], *lines[b0:b1]]
+        position = a1
+    return "".join([*pieces, *known[position:]])
 
 
 def _with(base: bytes, hunks: Collection[Hunk]) -> bytes:

@@ -329,10 +329,10 @@ class Engine:
         args = {"revision": revision, "path": path, "hunks": None if hunks is None else list(hunks)}
         return await self._settle("reject", run_id, args, by)
 
-    async def edit_proposed(self, run_id: str, path: str, text: str) -> None:
-        """Replace what is proposed for a file by what the person made of it. Raises RunRefused."""
+    async def edit_proposed(self, run_id: str, path: str, text: str, onto: str | None = None) -> None:
+        """Replace what is proposed for a file by what the person made of it, or of it and `onto`. Raises RunRefused."""
         record = self.store.run(run_id)
-        await self._settlement(self.workspace(Path(record.root))).edit_proposed(record.run_id, path, text)
+        await self._settlement(self.workspace(Path(record.root))).edit_proposed(record.run_id, path, text, onto)
         self._changed(record.root)
 
     async def undo(self, run_id: str, *, by: str) -> Settled:

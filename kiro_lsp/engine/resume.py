@@ -67,7 +67,7 @@ async def lay_out(store: Store, handle: RunHandle, continued: Continued) -> None
 def review_of(store: Store, run_id: str) -> Review:
     """The change set of a run with the decisions taken so far."""
     decisions, revision = store.decisions(run_id)
-    return Review(store.changes(run_id), decisions, revision)
+    return Review(store.changes(run_id), decisions, revision, store.mine(run_id))
 
 
 def continued_from(store: Store, record: RunRecord) -> Continued:

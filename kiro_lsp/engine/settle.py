@@ -13,9 +13,11 @@ from pathlib import Path
 from typing import Literal
 
 from kiro_lsp import events
+from kiro_lsp.changes.lineends import same_text, text_of
 from kiro_lsp.changes.review import Review
 from kiro_lsp.engine import commit, faults, verdicts
 from kiro_lsp.engine.apply import Applier, Buffers, Outcome
+from kiro_lsp.engine.disk import Disk
 from kiro_lsp.engine.history import history_of
 from kiro_lsp.engine.implementation_log import logged
 from kiro_lsp.engine.resume import review_of, superseding
@@ -118,11 +120,24 @@ class Settlement:
         left = "" if after.settled else " The rest is still pending."
         return Settled(True, state, f"Rejected {len(rejected)} change(s) in {len(files)} file(s).{left}", files)
 
-    async def edit_proposed(self, run_id: str, path: str, text: str) -> None:
-        """The person changed the proposed side of a file: that is what a later accept takes. The review moves on."""
+    async def edit_proposed(self, run_id: str, path: str, text: str, onto: str | None = None) -> None:
+        """The person changed the proposed side of a file: that is what a later accept takes. The review moves on.
+
+        `onto` is what the file held when they merged it with the proposal, to `text`: then it is a change of that.
+        """
         _record, review = await self._open(run_id, None)
-        changed = review.amended(path, text)
-        await asyncio.wrap_future(self.store.amend(run_id, changed, review.revision + 1))
+        changed = review.amended(path, text) if onto is None else review.resolved(path, text, self._now(path, onto))
+        mine = review.mine_in(changed)
+        await asyncio.wrap_future(self.store.amend(run_id, changed, review.revision + 1, mine))
+
+    def _now(self, path: str, expected: str) -> bytes:
+        """What the file or its document holds now. Raises RunRefused when that is another text than `expected`."""
+        data = self.workspace.buffer_bytes(path)
+        data = Disk(self.workspace.root, "merge").look(path).data if data is None else data
+        text = text_of(data)
+        if data is None or text is None or not same_text(text, expected):
+            raise RunRefused(f"{path} has changed again.", code="stale", hint="Merge it once more.")
+        return data
 
     async def undo(self, run_id: str) -> Settled:
         """Put everything back as it was before the accept, the tick included."""

@@ -191,10 +191,16 @@ class Backend:
         return await asyncio.to_thread(self.reviews.review, _field(params, "runId"))
 
     async def _review_content(self, params: Any) -> Any:
-        return await asyncio.to_thread(self.reviews.content, _field(params, "uri"))
+        return await self.reviews.content(_field(params, "uri"))
 
     async def _review_edit(self, params: Any) -> Any:
-        return await self.reviews.edit(_field(params, "runId"), _field(params, "path"), str(params.get("text", "")))
+        onto = params.get("onto")
+        return await self.reviews.edit(
+            _field(params, "runId"),
+            _field(params, "path"),
+            str(params.get("text", "")),
+            onto if isinstance(onto, str) else None,
+        )
 
     async def _follow(self, params: Any) -> Any:
         run_id = self.engine.store.run(_field(params, "runId")).run_id

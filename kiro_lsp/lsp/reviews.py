@@ -13,6 +13,7 @@ from urllib.parse import unquote
 
 from kiro_lsp.changes.changeset import is_binary, unified_diff
 from kiro_lsp.changes.lineends import same_text, text_of
+from kiro_lsp.changes.merge import merge_into, with_markers
 from kiro_lsp.changes.model import FileChange
 from kiro_lsp.changes.review import Review
 from kiro_lsp.changes.taken import taken_hunks
@@ -28,6 +29,7 @@ from kiro_lsp.store import RunRecord
 
 APPLY, DIFF, DISCARD = "Apply", "Show diff", "Discard"
 SCHEME = "kiro-review"
+_SIDES = ("base", "proposed", "merged")
 
 
 class Reviews:
@@ -49,17 +51,20 @@ class Reviews:
         record = self._engine.store.run(run_id)
         return review_json(self._engine.store, record, self._engine.review(record.run_id))
 
-    def content(self, uri: str) -> dict[str, Any]:
-        """`kiro/reviewContent`: the text of a `kiro-review:/RUN/REVISION/base|proposed/PATH` document."""
+    async def content(self, uri: str) -> dict[str, Any]:
+        """`kiro/reviewContent`: the text of a `kiro-review:/RUN/REVISION/base|proposed|merged/PATH` document."""
         run_id, side, path = parse_uri(uri)
-        review = self._engine.review(run_id)
+        review = await asyncio.to_thread(self._engine.review, run_id)
         data = review.current(path) if side == "base" else review.proposed(path)
         text = "" if data is None or is_binary(data) else data.decode("utf-8-sig")
+        if side == "merged":
+            ours = await self._now(Path(self._engine.store.run(run_id).root) / path) or ""
+            text = with_markers(merge_into(ours, _text(review.current(path)), text), ("yours", "before", "proposed"))
         return {"text": text, "languageId": Path(path).suffix.lstrip(".") or "plaintext"}
 
-    async def edit(self, run_id: str, path: str, text: str) -> dict[str, Any]:
-        """`kiro/reviewEdit`: the person changed the proposed side of a file."""
-        await self._engine.edit_proposed(run_id, path, text)
+    async def edit(self, run_id: str, path: str, text: str, onto: str | None = None) -> dict[str, Any]:
+        """`kiro/reviewEdit`: the person changed the proposed side of a file, or merged it with what the file holds."""
+        await self._engine.edit_proposed(run_id, path, text, onto)
         return self.review(run_id)
 
     # Opening a review
@@ -202,10 +207,10 @@ class Reviews:
 
 
 def parse_uri(uri: str) -> tuple[str, str, str]:
-    """(run id, "base" or "proposed", path) of a review document. Raises ResponseError."""
+    """(run id, "base", "proposed" or "merged", path) of a review document. Raises ResponseError."""
     scheme, _colon, rest = uri.partition(":")
     parts = rest.lstrip("/").split("/", 3)
-    if scheme != SCHEME or len(parts) != 4 or parts[2] not in ("base", "proposed"):
+    if scheme != SCHEME or len(parts) != 4 or parts[2] not in _SIDES:
         raise ResponseError(INVALID_PARAMS, f"{uri!r} is not a review document")
     return unquote(parts[0]), parts[2], unquote(parts[3])
 

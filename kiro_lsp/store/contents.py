@@ -56,10 +56,11 @@ class Contents(Database):
 
         return self.submit(job)
 
-    def amend(self, run_id: str, change: FileChange, revision: int) -> Future[None]:
+    def amend(self, run_id: str, change: FileChange, revision: int, mine: Collection[str] = ()) -> Future[None]:
         """Replace what is proposed for a staged file by what the person made of it, and move the review to `revision`.
 
-        Durable. Raises StaleRevision when the review is already there or further, RunRefused when the file is not staged.
+        `mine` are the hunks of it that are the person's. Durable. Raises StaleRevision when the review is already there or
+        further, RunRefused when the file is not staged.
         """
 
         def job(db: sqlite3.Connection) -> None:
@@ -68,9 +69,11 @@ class Contents(Database):
             _must_be_before(db, run_id, revision)
             _decide(db, run_id, {}, revision)
             db.execute(
-                "UPDATE changes SET proposed=? WHERE run_id=? AND path=?",
-                (_keep(db, change.proposed), run_id, change.path),
+                "UPDATE changes SET action=?, base=?, proposed=? WHERE run_id=? AND path=?",
+                (change.action, _keep(db, change.base), _keep(db, change.proposed), run_id, change.path),
             )
+            db.execute("DELETE FROM mine WHERE run_id=? AND path=?", (run_id, change.path))
+            db.executemany("INSERT INTO mine VALUES (?, ?, ?)", [(run_id, change.path, hunk) for hunk in sorted(mine)])
 
         return self.submit(job)
 
@@ -127,6 +130,17 @@ class Contents(Database):
                 found.setdefault(path, {})[hunk] = decision
             row = db.execute("SELECT revision FROM runs WHERE run_id=?", (run_id,)).fetchone()
             return found, row[0] if row else 1
+
+        return self.read(query)
+
+    def mine(self, run_id: str) -> Mapping[str, frozenset[str]]:
+        """Path → hunks that the person made by changing the proposed side."""
+
+        def query(db: sqlite3.Connection) -> Mapping[str, frozenset[str]]:
+            found: dict[str, set[str]] = {}
+            for path, hunk in db.execute("SELECT path, hunk FROM mine WHERE run_id=?", (run_id,)):
+                found.setdefault(path, set()).add(hunk)
+            return {path: frozenset(hunks) for path, hunks in found.items()}
 
         return self.read(query)
 

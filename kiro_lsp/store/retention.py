@@ -77,6 +77,6 @@ def _forget(db: sqlite3.Connection, run_id: str) -> None:
         (run_id,),
     ).fetchall()
     db.execute("DELETE FROM journal_files WHERE journal IN (SELECT id FROM journals WHERE run_id=?)", (run_id,))
-    for table in ("events", "changes", "decisions", "journals", "runs"):
+    for table in ("events", "changes", "decisions", "mine", "journals", "runs"):
         db.execute(f"DELETE FROM {table} WHERE run_id=?", (run_id,))
     drop_unused(db, {digest for pair in named for digest in pair if digest is not None})

@@ -87,7 +87,13 @@ CREATE TABLE kept (
 ) WITHOUT ROWID
 """
 
-MIGRATIONS: tuple[str, ...] = (_FIRST, _WARNED_AND_TURNS, _RESUMED, _KEPT)
+_MINE: Final = """
+CREATE TABLE mine (
+    run_id TEXT NOT NULL, path TEXT NOT NULL, hunk TEXT NOT NULL, PRIMARY KEY(run_id, path, hunk)
+) WITHOUT ROWID
+"""
+
+MIGRATIONS: tuple[str, ...] = (_FIRST, _WARNED_AND_TURNS, _RESUMED, _KEPT, _MINE)
 """Step n takes a file from version n to n + 1. Statements are separated by `;` and hold none inside."""
 
 TABLES: Final = (
@@ -101,6 +107,7 @@ TABLES: Final = (
     "blobs",
     "changes",
     "decisions",
+    "mine",
     "journals",
     "journal_files",
     "events",

@@ -348,6 +348,39 @@ def test_an_edit_keeps_the_mark_that_no_editor_shows() -> None:
     assert found.amended("f.txt", "c\n").proposed == "\ufeffc\n".encode()
 
 
+def test_an_edit_keeps_the_line_ends_that_its_lines_had() -> None:
+    found = review(modify("a\r\nb\nc\rd", "a\r\nB\nc\rd"))
+    changed = found.amended("f.txt", "a\nmine\nB\nc\nd")
+    assert changed.proposed == b"a\r\nmine\nB\nc\rd", "an editor gives every line of a document the same end"
+    assert found.amended("f.txt", "a\nB\nc\nd\n").proposed == b"a\r\nB\nc\rd\n", "a new end of the last line is an edit"
+
+
+def test_what_the_person_edited_is_theirs_and_stays_so() -> None:
+    found = three_hunks()
+    first, second, third = everything(found)
+    change = found.amended("f.txt", (found.proposed("f.txt") or b"").decode().replace("9b\n", "9b, mine\n"))
+    (mine,) = found.mine_in(change)
+    edited_once = Review(ChangeSet((change,)), {}, 2, {"f.txt": frozenset({mine})})
+    wire = edited_once.wire("r", "review", uri_of=str)["files"][0]["hunks"]
+    assert [(hunk["id"], hunk["mine"]) for hunk in wire] == [(first, False), (second, False), (mine, True)]
+    again = edited_once.amended("f.txt", (edited_once.proposed("f.txt") or b"").decode().replace("one\n", "uno\n"))
+    assert len(edited_once.mine_in(again)) == 2
+    assert mine in edited_once.mine_in(again)
+    assert third not in everything(Review(ChangeSet((again,))))
+
+
+def test_a_merge_by_hand_is_a_change_of_what_the_file_holds_now() -> None:
+    found = review(modify("a\nb\n", "a\nB\n"))
+    change = found.resolved("f.txt", "a\nb and B\n", "\ufeffa\r\nb!\r\n".encode())
+    assert (change.action, change.base) == ("modify", "\ufeffa\r\nb!\r\n".encode())
+    assert change.proposed == "\ufeffa\r\nb and B\n".encode()
+    after = Review(ChangeSet((change,)))
+    assert after.decide("accepted", path="f.txt").current("f.txt") == change.proposed
+    with pytest.raises(RunRefused) as refused:
+        review(FileChange("f", "delete", b"a", None)).resolved("f", "x", b"y")
+    assert refused.value.code == "not-text"
+
+
 @pytest.mark.parametrize("change", [FileChange("f", "delete", b"a", None), FileChange("f", "create", None, b"\0")])
 def test_only_text_can_be_edited(change: FileChange) -> None:
     with pytest.raises(RunRefused) as refused:
