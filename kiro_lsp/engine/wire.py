@@ -11,6 +11,7 @@ from kiro_lsp.changes.review import Review
 from kiro_lsp.engine.verdicts import verify_json
 from kiro_lsp.executors.choice import Choice
 from kiro_lsp.executors.protocol import AgentInfo
+from kiro_lsp.executors.ways import label_of
 from kiro_lsp.settings import Settings
 from kiro_lsp.spec.model import Task
 from kiro_lsp.store import By, RunRecord, Store
@@ -26,6 +27,7 @@ def run_json(record: RunRecord) -> dict[str, object]:
         "task": record.task_key if record.path else "",
         "title": record.title,
         "agent": record.agent,
+        "label": label_of(record.agent),
         "way": record.way,
         "model": record.model,
         "state": record.state,

@@ -96,7 +96,7 @@ async def failed(desk: Desk) -> Any:
     desk.script(WRITE, fault=1)
     await desk.command("kiroLsp.runTask", uri=desk.uri, task="1")
     record = await desk.ended(1)
-    assert record["state"] == "failed"
+    assert (record["state"], record["agent"], record["label"]) == ("failed", "claude", "Claude")
     return record
 
 
