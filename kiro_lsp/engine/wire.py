@@ -101,10 +101,10 @@ def agent_json(info: AgentInfo, recommended: AgentInfo | None, estimate: str | N
                 "reason": way.reason,
                 "version": way.version,
                 "inUse": way.in_use,
-            }
-            for way in info.ways
                 "login": list(way.login) if way.login is not None else None,
                 "key": way.key,
+            }
+            for way in info.ways
         ],
         "traces": list(info.traces),
     }
