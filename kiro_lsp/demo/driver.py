@@ -26,6 +26,7 @@ from kiro_lsp import events
 from kiro_lsp.changes.changeset import counts
 from kiro_lsp.changes.model import ChangeSet, FileChange
 from kiro_lsp.demo.editor import Editor, Json
+from kiro_lsp.engine.workspace import PROJECT_CONFIG
 from kiro_lsp.errors import KiroError
 from kiro_lsp.terminal.console import Console, visible
 from kiro_lsp.terminal.diff import counted, print_changes
@@ -53,10 +54,25 @@ type = "replay"
 recording = {recording}
 """
 
+_PROJECT = """\
+# The agent of this project is played back from a file: no key, no network, no cost. All the rest is real.
+[kiro]
+default_agent = "recorded"
+
+[agents.recorded]
+type = "replay"
+recording = {recording}
+
+[execution]
+verify_command = [{python}, "-m", "unittest"]
+"""
+
 
 def demo(args: argparse.Namespace, console: Console) -> int:
     """Play the demo. 0 when everything that it claims was seen to be so."""
     folder = _write_project(args.folder)
+    if args.project:
+        return _leave_it_to_an_editor(folder, console)
     with contextlib.ExitStack() as stack:
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="kiro-lsp-demo-")))
         recording = stack.enter_context(resources.as_file(resources.files("kiro_lsp.demo") / RECORDING))
@@ -64,6 +80,22 @@ def demo(args: argparse.Namespace, console: Console) -> int:
         config.write_text(_CONFIG.format(recording=_toml(str(recording))), "utf-8")
         terminal = stack.enter_context(Terminal.open()) if console.is_interactive else None
         return asyncio.run(_Demo(console, folder, scratch, config, terminal).play())
+
+
+def _leave_it_to_an_editor(folder: Path, console: Console) -> int:
+    """A project that plays the recording on a click, once it is trusted like any other."""
+    root = Path(os.path.realpath(folder))
+    config = root / PROJECT_CONFIG
+    recording = config.with_name(RECORDING)
+    config.parent.mkdir()
+    recording.write_bytes(resources.files("kiro_lsp.demo").joinpath(RECORDING).read_bytes())
+    config.write_text(_PROJECT.format(recording=_toml(str(recording)), python=_toml(sys.executable)), "utf-8")
+    if console.json:
+        console.value({"root": str(root), "tasks": str(root / TASK_FILE)})
+    else:
+        console.line(f"wrote {folder / TASK_FILE}")
+        console.say("Next: open the folder in your editor, and click Run above task 2.")
+    return 0
 
 
 def _write_project(given: str | None) -> Path:

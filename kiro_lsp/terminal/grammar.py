@@ -224,7 +224,10 @@ def _project(verbs: Any) -> None:
     init = _verb(verbs, "init", "write a commented configuration, and a small spec to start from", json=True)
     init.add_argument("--spec", metavar="NAME", help="also write a spec of this name")
     init.add_argument("--root", metavar="DIR", help="where (default: this folder)")
-    demo = _verb(verbs, "demo", "the whole way once, with a recorded agent: no key, no network")
+    demo = _verb(verbs, "demo", "the whole way once, with a recorded agent: no key, no network", json=True)
+    demo.add_argument(
+        "--project", action="store_true", help="only write the project, to be opened in an editor; no agent plays"
+    )
     demo.add_argument(
         "folder", nargs="?", metavar="DIR", help="where to write the demo's project (default: ./kiro-lsp-demo)"
     )

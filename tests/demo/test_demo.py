@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -94,6 +95,20 @@ def test_a_folder_with_files_in_it_is_refused(tmp_path: Path, capsys: pytest.Cap
     assert main(["demo", str(tmp_path)]) == 1
     assert "not empty" in capsys.readouterr().err
     assert tree(tmp_path) == {"mine.txt": b"mine"}
+
+
+def test_a_project_for_an_editor_runs_the_recording_once_it_is_trusted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "for an editor"
+    assert main(["demo", "--project", "--json", str(folder)]) == 0
+    written = json.loads(capsys.readouterr().out)
+    assert written == {"root": str(folder), "tasks": str(folder / TASK_FILE)}
+    assert main(["run", written["tasks"], "2", "--trust", "--accept", "--json"]) == 0
+    said = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert next(event for event in said if event["type"] == "start")["agent"] == "recorded"
+    assert "- [x] 2. Hand out" in (folder / TASK_FILE).read_text("utf-8")
+    assert project_tests(folder) == 0
 
 
 if sys.platform != "win32":
