@@ -1,6 +1,7 @@
 import * as vscode from 'vscode';
 import { registerReview } from './review';
 import { registerRuns } from './runs';
+import { RunStore } from './runs/store';
 import { Connection, DOCUMENTS } from './server/client';
 import type { App, Hooks, Server } from './server/connection';
 import { find } from './server/find';
@@ -14,8 +15,9 @@ export function activate(context: vscode.ExtensionContext): { server: Server } {
   const log = vscode.window.createOutputChannel('Kiro LSP', { log: true });
   const hooks: Hooks[] = [];
   const server = new Connection(find, hooks, log);
-  const app: App = { context, server, log, hooks };
-  context.subscriptions.push(log, server, ...registerSetup(app), ...registerRuns(app), ...registerReview(app));
+  const runs = new RunStore(server, log);
+  const app: App = { context, server, runs, log, hooks };
+  context.subscriptions.push(log, server, runs, ...registerSetup(app), ...registerRuns(app), ...registerReview(app));
 
   const begin = (document: vscode.TextDocument): void => {
     const known = DOCUMENTS.some((filter) => vscode.languages.match(filter, document) > 0);

@@ -121,6 +121,29 @@ export interface Run {
   owner: unknown;
 }
 
+/** A task file of an open project; `tasks` only where one file was asked for. */
+export interface Spec {
+  root: string;
+  path: string;
+  uri: string;
+  name: string;
+  dialect: string;
+  total: number;
+  done: number;
+  tasks?: SpecTask[];
+}
+
+export interface SpecTask {
+  key: string;
+  id: string | null;
+  title: string;
+  status: string;
+  /** 0-based. */
+  line: number;
+  depth: number;
+  parent: string | null;
+}
+
 export interface Agent {
   name: string;
   label: string;

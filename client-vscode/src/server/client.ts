@@ -1,6 +1,6 @@
 import * as vscode from 'vscode';
 import type { LanguageClient, LanguageClientOptions, ServerOptions } from 'vscode-languageclient/node';
-import type { Agent, Costs, Question, Review, Run, RunEvent } from '../protocol';
+import type { Agent, Costs, Question, Review, Run, RunEvent, Spec } from '../protocol';
 import { UNDERSTOOD } from '../protocol';
 import type { Answers, Hooks, Launch, Server, ServerState } from './connection';
 
@@ -83,6 +83,10 @@ export class Connection implements Server, vscode.Disposable {
 
   runs(root?: string): Promise<Run[]> {
     return this.ask('kiro/runs', root === undefined ? {} : { root });
+  }
+
+  specs(uri?: string): Promise<Spec[]> {
+    return this.ask('kiro/specs', uri === undefined ? {} : { uri });
   }
 
   agents(uri?: string, task?: string): Promise<Agent[]> {

@@ -1,6 +1,7 @@
 import * as vscode from 'vscode';
 import type { ExecuteCommandSignature, LanguageClient, Middleware } from 'vscode-languageclient/node';
-import type { Agent, Costs, Done, Question, Review, Run, RunEvent, Started } from '../protocol';
+import type { Agent, Costs, Done, Question, Review, Run, RunEvent, Spec, Started } from '../protocol';
+import type { RunStore } from '../runs/store';
 
 /** How a server is started; found by `Finder`. */
 export interface Launch {
@@ -71,6 +72,8 @@ export interface Server {
   editProposed(runId: string, path: string, text: string): Promise<Review>;
   follow(runId: string, since: number): Promise<{ events: RunEvent[]; lastSeq: number }>;
   runs(root?: string): Promise<Run[]>;
+  /** The task files of the open projects; with a URI that file alone, with its tasks. */
+  specs(uri?: string): Promise<Spec[]>;
   agents(uri?: string, task?: string): Promise<Agent[]>;
   costs(by: 'day' | 'agent' | 'spec' | 'task'): Promise<Costs>;
   /** Ends a progress that the server began, as the person's Cancel. */
@@ -91,6 +94,8 @@ export interface Hooks {
 export interface App {
   readonly context: vscode.ExtensionContext;
   readonly server: Server;
+  /** All runs as they are now. */
+  readonly runs: RunStore;
   readonly log: vscode.LogOutputChannel;
   /** Hooks of all features, asked in order of registration. */
   readonly hooks: Hooks[];
