@@ -100,7 +100,8 @@ def typescript() -> str:
     lines = "".join(f"  '{key}',\n" for key in keys())
     return (
         "// Made by `python -m tools.settings_files` from kiro_lsp/settings/definitions.py.\n"
-        f"/** Settings below `{SECTION}` that are the server's; all others are this extension's own. */\n"
+        f"export const SECTION = '{SECTION}';\n"
+        "/** Settings below it that are the server's; all others are this extension's own. */\n"
         f"export const SERVER_SETTINGS = [\n{lines}] as const;\n"
     )
 

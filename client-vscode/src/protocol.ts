@@ -29,6 +29,7 @@ export const UNDERSTOOD = [
   'kiro/permission',
   'kiro/input',
   'kiro/save',
+  'kiro/settings',
   'kiro/runEvent',
   'kiro/reviewChanged',
   'kiro/runsChanged',

@@ -57,11 +57,12 @@ class Engine:
         environ: Mapping[str, str],
         buffers: Buffers | None = None,
         client_settings: Callable[[Path], Mapping[str, object]] = lambda _root: {},
+        own_settings: Callable[[], Mapping[str, object]] = dict,
         restricted: Callable[[Path], bool] = lambda _root: False,
     ) -> None:
         self.store, self.face, self.environ = store, face, environ
         self.buffers = buffers or no_buffers()
-        self.client_settings, self.restricted = client_settings, restricted
+        self.client_settings, self.own_settings, self.restricted = client_settings, own_settings, restricted
         self.on_change: list[Callable[[str], None]] = []
         self.stream = EventStream()
         self.handles: dict[str, RunHandle] = {}
@@ -102,7 +103,7 @@ class Engine:
         if key not in self._workspaces:
             self._workspaces[key] = Workspace(root, self.store, self.environ, user_config_path(self.environ))
         workspace = self._workspaces[key]
-        workspace.client = self.client_settings(root)
+        workspace.client, workspace.editor = self.client_settings(root), self.own_settings()
         workspace.restricted = self.restricted(root)
         workspace.buffer_text = self.buffers.text
         return workspace

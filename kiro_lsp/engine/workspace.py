@@ -99,6 +99,7 @@ class Workspace:
     user_config: Path
     """The person's own config.toml."""
     client: Mapping[str, object] = field(default_factory=dict)
+    editor: Mapping[str, object] = field(default_factory=dict)
     """What the editor sent for `kiroLsp`."""
     restricted: bool = False
     """The editor says that this folder is not trusted; that always wins."""
@@ -178,7 +179,7 @@ class Workspace:
             _stamp(project),
             _stamp(dotenv),
             _stamp(self.user_config),
-            repr(self.client),
+            repr((self.client, self.editor)),
             self.buffer_text(project),
         )
         cached = self._settings.get(mode)
@@ -194,6 +195,7 @@ class Workspace:
                 dotenv=self._project_text(".env") if mode == "trusted" else None,
                 environ=self.environ,
                 client=self.client,
+                editor=self.editor,
             )
             loaded = load_settings(sources, trusted=mode != "untrusted")
             cached = self._settings[mode] = _Cached(stamp, loaded)

@@ -76,7 +76,7 @@ class Backend:
     ) -> Backend:
         """Open the store and enter the engine. Raises StoreError."""
         store = await asyncio.to_thread(Store.open, state_dir(environ))
-        settings: dict[str, Any] = dict(client.settings)
+        settings, own = dict(client.settings), dict(client.own_settings)
         started_with, environ = environ, dict(environ)
         engine = Engine(
             store,
@@ -84,10 +84,11 @@ class Backend:
             environ=environ,
             buffers=editor,
             client_settings=lambda _root: settings,
+            own_settings=lambda: own,
             restricted=lambda _root: client.trusted is False,
         )
         await engine.__aenter__()
-        session = Session(engine, editor, endpoint, group, settings)
+        session = Session(engine, editor, endpoint, group, settings, own_settings=own)
         session.views.kept[FIRST_LENSES] = Keeper(engine, state_dir(environ), started_with, client)
         reviews = Reviews(engine, editor, endpoint)
         forwarder = Forwarder(engine, editor, endpoint, reviews, group)
@@ -254,8 +255,18 @@ def _make_cold(methods: Mapping[str, ColdMethod], send: Callable[[bytes], None])
 
 
 async def _pull_settings(endpoint: Endpoint, session: Session) -> None:
-    """The section `kiroLsp` of the editor's settings; without one what came with `initialize` stays in force."""
+    """The section `kiroLsp` of the editor's settings; without one what came with `initialize` stays in force.
+
+    A client that tells the person's own settings from the workspace's is asked for both.
+    """
     try:
+        if session.client.understands("kiro/settings"):
+            given = await endpoint.request("kiro/settings", {})
+            answer = given if isinstance(given, Mapping) else {}
+            shared, own = answer.get("settings"), answer.get("ownSettings")
+            if isinstance(shared, Mapping) and isinstance(own, Mapping):
+                await session.configuration_changed(shared, own)
+            return
         answer = await endpoint.request("workspace/configuration", {"items": [{"section": "kiroLsp"}]})
     except ResponseError:
         return

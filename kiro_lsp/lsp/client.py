@@ -160,6 +160,12 @@ class Client(NamedTuple):
         given = self.options.get("settings")
         return given if isinstance(given, Mapping) else {}
 
+    @property
+    def own_settings(self) -> Mapping[str, Any]:
+        """What the person set for themselves; only from a client that tells it apart from what a workspace says."""
+        given = self.options.get("ownSettings") if self.understands("kiro/settings") else None
+        return given if isinstance(given, Mapping) else {}
+
 
 def client_of(params: Mapping[str, Any]) -> Client:
     """The client of an initialize request, however odd its parameters are."""

@@ -99,7 +99,7 @@ def about(environ: Mapping[str, str], client: Client) -> list[object]:
     """What else an offer depends on. Never a value that may be a secret."""
     plain = sorted((name, value) for name, value in environ.items() if _AS_THEY_ARE.match(name))
     there = sorted(name for name, value in environ.items() if value and _WHETHER.search(name))
-    given = json.dumps(client.settings, sort_keys=True, default=str)
+    given = json.dumps([client.settings, client.own_settings], sort_keys=True, default=str)
     return [__version__, zlib.crc32(repr((plain, given)).encode("utf-8", "surrogatepass")), there, client.trusted]
 
 

@@ -35,11 +35,15 @@ class Session:
         endpoint: Endpoint,
         group: Background,
         client_settings: dict[str, Any],
+        *,
+        own_settings: dict[str, Any] | None = None,
     ) -> None:
         self._engine, self._editor, self.endpoint, self._group = engine, editor, endpoint, group
         self.folders: list[Path] = []
         self.client_settings = client_settings
         """What the editor sent for `kiroLsp`; shared with the engine, so it is changed in place."""
+        self.own_settings = {} if own_settings is None else own_settings
+        """The same of what the person set for themselves."""
         self._held: set[Path] = set()
         self._refresh_timer: asyncio.TimerHandle | None = None
         self._refreshed_at = 0.0
@@ -179,9 +183,10 @@ class Session:
         self._engine.forget_settings()
         self._forget()
 
-    async def configuration_changed(self, settings: Mapping[str, Any]) -> None:
-        self.client_settings.clear()
-        self.client_settings.update(settings)
+    async def configuration_changed(self, settings: Mapping[str, Any], own: Mapping[str, Any] | None = None) -> None:
+        for kept, given in ((self.client_settings, settings), (self.own_settings, own or {})):
+            kept.clear()
+            kept.update(given)
         self._forget()
         for document in list(self._editor.documents.values()):
             await self.publish_problems(document)

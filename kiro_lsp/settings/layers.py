@@ -71,11 +71,11 @@ def read_toml(text: str, path: str, layer: Layer, *, elsewhere: str) -> LayerVal
     return found
 
 
-def read_client(values: Mapping[str, object], *, elsewhere: str) -> LayerValues:
+def read_client(values: Mapping[str, object], layer: Layer, *, elsewhere: str) -> LayerValues:
     """The editor's settings for `kiroLsp`: the same tree, also in camelCase; the client's own are passed over."""
     found = LayerValues()
     data = _client_tree(values)
-    _Walk(found, CLIENT_PATH, "client", {}, elsewhere).table(data, (), ())
+    _Walk(found, CLIENT_PATH, layer, {}, elsewhere).table(data, (), ())
     return found
 
 

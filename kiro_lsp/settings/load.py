@@ -1,7 +1,8 @@
 """From the texts of every layer to the settings in force.
 
-Weakest first: defaults, the person's own configuration, the editor's settings, the project's `kiro.toml` and `.env`,
-the environment. The editor's settings may come out of files of the workspace, so they get the rights of a project.
+Weakest first: defaults, the person's own configuration, what they set in the editor for themselves, the editor's settings,
+the project's `kiro.toml` and `.env`, the environment. The editor's settings may come out of files of the workspace, so they get
+the rights of a project, unless the client says that they do not; what is never taken from a project is not taken from it either.
 What a project may set is decided by the trust class; what it may not is reported with its place and where it belongs.
 """
 
@@ -86,8 +87,10 @@ def _read(sources: Sources, *, trusted: bool) -> tuple[dict[Layer, LayerValues],
     layers: dict[Layer, LayerValues] = {}
     if sources.user_toml is not None and sources.user_refusal is None:
         layers["user"] = read_toml(sources.user_toml, sources.user_path, "user", elsewhere=elsewhere)
+    if sources.editor:
+        layers["editor"] = read_client(sources.editor, "editor", elsewhere=elsewhere)
     if sources.client:
-        layers["client"] = read_client(sources.client, elsewhere=elsewhere)
+        layers["client"] = read_client(sources.client, "client", elsewhere=elsewhere)
     if sources.project_toml is not None:
         layers["project"] = read_toml(sources.project_toml, sources.project_path, "project", elsewhere=elsewhere)
     entries: tuple[Entry, ...] = ()
@@ -119,6 +122,9 @@ class _Resolution:
         """The candidate in force for one key, None when its default is."""
         definition = next(iter(by_layer.values())).definition
         chosen = by_layer.get("user")
+        own = by_layer.get("editor")
+        if own is not None and self._usable(own):
+            chosen = own
         for layer in _PROJECT_LAYERS:
             candidate = by_layer.get(layer)
             if candidate is None or not self._usable(candidate):

@@ -15,7 +15,7 @@ from typing import Literal
 from kiro_lsp.settings.diagnostics import DiagnosticSettings
 from kiro_lsp.settings.secret import Secret, Secrets
 
-Layer = Literal["default", "user", "client", "project", "dotenv", "environment"]
+Layer = Literal["default", "user", "editor", "client", "project", "dotenv", "environment"]
 """Where a value came from, weakest first."""
 TrustClass = Literal["X", "T", "N", "S"]
 """X never from a project; T from a trusted project; N a project may only narrow; S safe from anywhere."""
@@ -216,7 +216,9 @@ class Sources:
     dotenv_path: str = ".env"
     environ: Mapping[str, str] = field(default_factory=dict)
     client: Mapping[str, object] | None = None
-    """What the editor sent for the section `kiroLsp`."""
+    """What the editor sent for the section `kiroLsp`; may come out of files of the workspace."""
+    editor: Mapping[str, object] | None = None
+    """The same of what the person set in the editor for themselves, from a client that tells the two apart."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -211,3 +211,28 @@ def test_settings_are_pulled_from_an_editor_that_has_them(wire: Wire, tmp_path: 
     assert wire.ask("textDocument/codeLens", document, 1)["result"]
     wire.send(id=message["id"], result=[{"kiro": {"lenses": "off"}}])
     assert wire.ask("textDocument/codeLens", document, 2)["result"] == []
+
+
+def test_a_client_that_tells_the_persons_settings_from_the_workspaces_is_asked_for_both(
+    wire: Wire, tmp_path: Path
+) -> None:
+    tasks = tmp_path / ".kiro/specs/a/tasks.md"
+    tasks.parent.mkdir(parents=True)
+    tasks.write_text("- [ ] 1. Do it\n", "utf-8")
+    own = {"lenses": "off"}
+    wire.start(
+        tmp_path,
+        capabilities={"workspace": {"configuration": True}},
+        initializationOptions={"kiro": ["kiro/settings"], "settings": {}, "ownSettings": own},
+    )
+    while (message := wire.message()).get("method") != "kiro/settings":
+        assert "id" not in message, "nothing else is asked for"
+    document = {"textDocument": {"uri": tasks.as_uri()}}
+    assert wire.ask("textDocument/codeLens", document, 1)["result"] == [], "what came at the start holds already"
+    wire.send(id=message["id"], result={"settings": {"lenses": "recommended"}, "ownSettings": own})
+    assert wire.ask("textDocument/codeLens", document, 2)["result"], "the workspace's goes before the person's"
+    wire.send(method="workspace/didChangeConfiguration", params={"settings": None})
+    while (message := wire.message()).get("method") != "kiro/settings":
+        assert "id" not in message or message["method"] == "workspace/codeLens/refresh"
+    wire.send(id=message["id"], result={"settings": {}, "ownSettings": own})
+    assert wire.ask("textDocument/codeLens", document, 3)["result"] == []

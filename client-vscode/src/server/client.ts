@@ -3,6 +3,7 @@ import type { LanguageClient, LanguageClientOptions, ServerOptions } from 'vscod
 import type { Agent, Costs, Question, Review, Run, RunEvent, Spec } from '../protocol';
 import { UNDERSTOOD } from '../protocol';
 import type { Answers, Hooks, Launch, Server, ServerState } from './connection';
+import { givenSettings, onDidChangeServerSettings } from './settings';
 
 const PREFIX = 'kiroLsp.';
 
@@ -34,6 +35,7 @@ export class Connection implements Server, vscode.Disposable {
   readonly onReviewChanged = this.reviews.event;
   readonly onRunsChanged = this.lists.event;
 
+  private readonly settingsWatch: vscode.Disposable;
   private client: LanguageClient | undefined;
   private starting: Promise<void> | undefined;
 
@@ -41,7 +43,13 @@ export class Connection implements Server, vscode.Disposable {
     private readonly find: Finder,
     private readonly hooks: readonly Hooks[],
     private readonly log: vscode.LogOutputChannel,
-  ) {}
+  ) {
+    // Without settings in it: the server then asks for them.
+    this.settingsWatch = onDidChangeServerSettings(() => {
+      const told = this.client?.sendNotification('workspace/didChangeConfiguration', { settings: null });
+      told?.catch((error: unknown) => this.log.debug(`settings: ${String(error)}`));
+    });
+  }
 
   async start(): Promise<void> {
     if (this.state === 'running') return;
@@ -103,6 +111,7 @@ export class Connection implements Server, vscode.Disposable {
 
   dispose(): void {
     void this.stop();
+    this.settingsWatch.dispose();
     for (const emitter of [this.states, this.events, this.reviews, this.lists]) emitter.dispose();
   }
 
@@ -148,7 +157,7 @@ export class Connection implements Server, vscode.Disposable {
       initializationOptions: {
         kiro: [...UNDERSTOOD],
         trusted: vscode.workspace.isTrusted,
-        settings: vscode.workspace.getConfiguration('kiroLsp'),
+        ...givenSettings(),
       },
       markdown: { isTrusted: false, supportHtml: false },
       middleware: {
@@ -188,6 +197,7 @@ export class Connection implements Server, vscode.Disposable {
     client.onRequest('kiro/secret', async ({ name }: { name: string }) => ({
       value: (await this.answers.secret?.(name)) ?? null,
     }));
+    client.onRequest('kiro/settings', givenSettings);
     client.onRequest('kiro/save', async ({ uris }: { uris: string[] }) => ({ uris: await saved(uris) }));
   }
 }

@@ -1,5 +1,6 @@
 // Made by `python -m tools.settings_files` from kiro_lsp/settings/definitions.py.
-/** Settings below `kiroLsp` that are the server's; all others are this extension's own. */
+export const SECTION = 'kiroLsp';
+/** Settings below it that are the server's; all others are this extension's own. */
 export const SERVER_SETTINGS = [
   'enabled',
   'defaultAgent',
