@@ -232,7 +232,7 @@ export type RunEvent = Sent &
     | { type: 'phase'; phase: string; detail?: string }
     | { type: 'chunk' | 'thought'; text: string }
     | { type: 'plan'; entries: { text: string; status: string }[] }
-    | { type: 'tool'; id: string; kind: string; title: string; path?: string; status: string }
+    | { type: 'tool'; id: string; kind: string; title: string; path?: string; status: string; output?: string }
     | { type: 'file'; action: ReviewFile['action']; path: string; to?: string }
     | ({ type: 'permission' } & Omit<Question, 'runId'>)
     | { type: 'answer'; requestId: string; option: string; by: string; text?: string }
