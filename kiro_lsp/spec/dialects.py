@@ -159,14 +159,16 @@ def detect(path: str, signs: Signs) -> Dialect:
         scores[prior] += weight
     identifiers = signs.ids
     if identifiers:
-        full = sum(1 for identifier in identifiers if _FULL_ID.match(identifier)) / len(identifiers)
-        numbered = sum(1 for identifier in identifiers if identifier[0].isdigit()) / len(identifiers)
+        full = sum(1 for identifier in identifiers if identifier[0] == "T" and _FULL_ID.match(identifier)) / len(
+            identifiers
+        )
+        numbered = sum(identifier[0].isdigit() for identifier in identifiers) / len(identifiers)
         if full >= 0.5:
             scores["spec-kit"] += 4
         if numbered >= 0.5:
             scores["kiro"] += 1.5 + (1.5 if _has_requirements(signs.keys) else 0) + (1.5 if signs.optional_stars else 0)
             scores["spec-workflow"] += 0.5
-            dotted = sum(1 for identifier in identifiers if "." in identifier) / len(identifiers)
+            dotted = sum("." in identifier for identifier in identifiers) / len(identifiers)
             if 0 < dotted < 1 and signs.nested_numbers:
                 scores["kiro"] += 1
             if signs.numbered_sections >= max(1, 0.5 * len(identifiers)) and dotted >= 0.8:

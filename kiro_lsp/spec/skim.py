@@ -9,7 +9,6 @@ Own code beside the scanner's because it takes a fourth of the time, which is wh
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -17,29 +16,39 @@ from kiro_lsp.spec import outline
 from kiro_lsp.spec.blocks import Heading, heading_text
 from kiro_lsp.spec.dialects import Signs, detect, has_nested, is_legend_heading, legend_of, status_of
 from kiro_lsp.spec.patterns import pattern
-from kiro_lsp.spec.titles import DOUBTFUL, is_amount, read_title
+from kiro_lsp.spec.titles import DOUBTFUL, read_title
 
 if TYPE_CHECKING:
     from kiro_lsp.spec.model import TaskStatus
 
-_BULLET, _BLANK, _HEADING, _FENCE, _BREAK, _TEXT = 8, 9, 11, 12, 13, 14
+_BLANK, _HEADING, _FENCE, _BREAK, _TEXT = 2, 4, 5, 6, 7
 _WORDS: Final = r"[a-z0-9 ,;:'\"/+&%=#@!?.-]"
-_ID: Final = r"\d{1,6}(?:\.\d{1,6}){0,12}"
 _END: Final = r"\r?\n?\Z"
-_LINE: Final = pattern(
-    rf"( *)(?:- (?:\[([ xX-])\](\*?) (?:({_ID})(\.?) ([A-Za-z](?:{_WORDS}*(?! ){_WORDS})?){_END}|([^\r\n]*))"
-    r"|((?=[^ \t\r\n\-+*0-9>#`~<=_\[]|\[\w\w|_\w|`(?!``)|\*\*[^\s*]|\d+(?![\d.)]))))"
-    rf"|({_END})|(#{{1,6}})(?=[ \r\n])([^\r\n]*)|(`{{3,}}(?=[^`\r\n]*{_END})|~{{3,}})|(-{{3,}}{_END})"
+_USUAL: Final = pattern(
+    r"( *- (?:\[[ xX-]\]\*? |(?=[^ \t\r\n\-+*0-9>#`~<=_\[]|\[\w\w|_\w|`(?!``)|\*\*[^\s*]|\d+(?![\d.)]))))"
+    r"(?:(?=\d+\.)(\d{1,6}(?:\.\d{1,6}){0,12})(?:\.|(?! [xhmsdwpcokgKMG])) "
+    rf"([A-Za-z](?:{_WORDS}*(?! ){_WORDS})?)\r?\n|[^\n]*\n)"
+    r"|\r?\n|([^\n]+)\n"
+)
+"""A bullet with or without a box, in front of a number and words or of something else; a blank line; any other line. Nearly all
+lines are of the first two kinds, and one call finds them in a whole text. What may be an amount (`1.5 hours`) is something else."""
+_OTHER: Final = pattern(
+    rf"( *)(?:({_END})|(#{{1,6}})(?=[ \r\n])([^\r\n]*)|(`{{3,}}(?=[^`\r\n]*{_END})|~{{3,}})|(-{{3,}}{_END})"
     r"|((?=[^\-+*0-9>#`~<=_\s\ufeff]|\*\*[^\s*]|_[^\W_]|`(?!``))))"
 )
-"""One group for each kind of line, told by the last group that took part; other lines are not plain."""
+"""The other lines that are plain: one group for each kind, told by the last group that took part."""
 _FENCE_END: Final = pattern(r" {0,3}(`{3,}|~{3,})[ \t]*\r?\n?\Z")
 _SENTENCE, _TITLE = 1, 2
 """The paragraph that is open: any, or that of a task's title, which a further line would make longer."""
 _BULLETS: Final = ("-", "*", "+")
 _DEEPEST: Final = 50
+_NOT_PLAIN: Final = 0
 _WITH_DASH: Final = ("kiro", "spec-workflow")
 _SAME_EVERYWHERE: Final[Mapping[str, TaskStatus]] = {" ": "open", "x": "done", "X": "done"}
+
+
+_Step = tuple[int, "_State", str]
+"""How many list items are around the new one, the file counted; what is open then; what stands in its box, "" without one."""
 
 
 class Rows(NamedTuple):
@@ -72,6 +81,35 @@ def skim(lines: Sequence[str], path: str) -> Skimmed | None:
     return Skimmed(lines, sweep.headings, Rows(sweep.at, sweep.ids, sweep.titles, statuses, parents))
 
 
+class _State(dict[str, "_Step"]):
+    """Which list items are open; by what the next item begins with, what it leads to."""
+
+    def __init__(self, contents: tuple[int, ...], known: dict[tuple[int, ...], _State]) -> None:
+        super().__init__()
+        self.contents = contents
+        """Where the content of each begins, of the file first."""
+        self._known = known
+
+    def __missing__(self, prefix: str) -> _Step:
+        start = len(prefix) - len(prefix.lstrip(" "))
+        outer = self.around(start)
+        depth = len(outer.contents)
+        if start - outer.contents[-1] > 3 or depth > _DEEPEST:
+            depth = _NOT_PLAIN
+        step = self[prefix] = (depth, self._of((*outer.contents, start + 2)), prefix[start + 3 : start + 4])
+        return step
+
+    def around(self, start: int) -> _State:
+        """What is still open at a line that begins in this column."""
+        depth = len(self.contents)
+        while self.contents[depth - 1] > start:
+            depth -= 1
+        return self._of(self.contents[:depth])
+
+    def _of(self, contents: tuple[int, ...]) -> _State:
+        return self._known.setdefault(contents, self if contents == self.contents else _State(contents, self._known))
+
+
 class _Sweep:
     def __init__(self, lines: Sequence[str]) -> None:
         self.lines = lines
@@ -83,62 +121,68 @@ class _Sweep:
         self.headings: list[Heading] = []
         self.explaining: list[str] = []
         """Lines that may explain marks."""
-        self.contents, self.owners = [0], [-1]
-        """Where the content of each open list item begins, of the file first, and the innermost box around it."""
+        self.states: dict[tuple[int, ...], _State] = {}
+        self.file = self.state = _State((0,), self.states)
         self.behind = 0
         """First line behind the last fence."""
-        self.stars = False
         self.stories = 0
         self.withdrawn = 0
         """Boxes that are criteria or withdrawn, or may be: without any other, boxes mean something else."""
+        self.stars = False
 
     def run(self) -> bool:
         """Whether all lines are plain. One loop with few calls, as `blocks.Scan.run`."""
-        at, ids, titles, marks, around = self.at, self.ids, self.titles, self.marks, self.around
-        contents, owners = self.contents, self.owners
+        lines, at, ids, titles, marks, around = self.lines, self.at, self.ids, self.titles, self.marks, self.around
+        text = "".join(lines)
+        found = _USUAL.findall(text if text.endswith("\n") else f"{text}\n")
+        if len(found) != len(lines):
+            return False  # a lone "\r" ends a line, too
+        explains = "`[" in text
+        owners = [-1] * (_DEEPEST + 2)
+        """By depth: the innermost box around what is in the list item there."""
         paragraph = behind = 0
-        for number, found in enumerate(map(_LINE.match, self.lines)):
+        state = self.file
+        for number, (prefix, identifier, title, other) in enumerate(found):
             if number < behind:
                 continue
-            if found is None:
-                return False
-            kind: int = found.lastindex  # type: ignore[assignment]  # every branch has a group
-            if kind > _BULLET:
-                paragraph = self._between(number, kind, found, paragraph)
+            if prefix:
+                depth, state, mark = state[prefix]
+                if not depth:
+                    return False
+                owner = owners[depth - 1]
+                if not mark:
+                    owners[depth] = owner
+                    paragraph = _SENTENCE
+                    if explains and "`[" in lines[number]:
+                        self.explaining.append(lines[number])
+                    continue
+                if title:
+                    ids.append(identifier)
+                    titles.append(title)
+                elif not self._any_title(lines[number][len(prefix) :].rstrip("\r\n")):
+                    return False
+                paragraph = _TITLE
+                owners[depth] = len(at)
+                at.append(number)
+                marks.append(mark)
+                around.append(owner)
+            elif not other:
+                paragraph = 0
+            else:
+                self.state = state
+                paragraph = self._between(number, paragraph)
                 if paragraph < 0:
                     return False
-                behind = self.behind
-                continue
-            start = found.end(1)
-            while contents[-1] > start:
-                del contents[-1], owners[-1]
-            if start - contents[-1] > 3 or len(contents) > _DEEPEST:
-                return False
-            owner = owners[-1]
-            contents.append(start + 2)
-            if kind == _BULLET:
-                owners.append(owner)
-                paragraph = _SENTENCE
-                if "`[" in self.lines[number]:
-                    self.explaining.append(self.lines[number])
-                continue
-            _, mark, star, identifier, dot, title, other = found.group(1, 2, 3, 4, 5, 6, 7)
-            if star:
-                self.stars = True
-            if title is not None and (dot or ("." in identifier and not is_amount(title))):
-                ids.append(identifier)
-                titles.append(title)
-            elif not self._any_title(other if title is None else f"{identifier}{dot} {title}"):
-                return False
-            paragraph = _TITLE
-            owners.append(len(at))
-            at.append(number)
-            marks.append(mark)
-            around.append(owner)
+                behind, state = self.behind, self.state
+        self.stars |= any("]*" in prefix for known in self.states.values() for prefix in known)
         return len(ids) > self.withdrawn
 
-    def _between(self, number: int, kind: int, found: re.Match[str], paragraph: int) -> int:
+    def _between(self, number: int, paragraph: int) -> int:
         """Take a line that is no item: what paragraph is open behind it, -1 if it is not plain."""
+        found = _OTHER.match(self.lines[number])
+        if found is None:
+            return -1
+        kind, start = found.lastindex, found.end(1)
         if kind == _BLANK:
             return 0
         if kind == _TEXT:
@@ -146,19 +190,17 @@ class _Sweep:
                 self.explaining.append(self.lines[number])
             if paragraph:
                 return -1 if paragraph == _TITLE else paragraph
-            start = found.end(1)
-            while self.contents[-1] > start:
-                del self.contents[-1], self.owners[-1]
-            return -1 if start - self.contents[-1] > 3 else _SENTENCE
-        if found.end(1) or (kind == _BREAK and paragraph):
+            self.state = self.state.around(start)
+            return -1 if start - self.state.contents[-1] > 3 else _SENTENCE
+        if start or (kind == _BREAK and paragraph):
             return -1
-        del self.contents[1:], self.owners[1:]
+        self.state = self.file
         if kind == _HEADING:
-            heading = Heading(number, len(found[10]), heading_text(found[11]))
+            heading = Heading(number, len(found[3]), heading_text(found[4]))
             self.headings.append(heading)
             return -1 if "`[" in heading.text or is_legend_heading(heading.text) else 0
         if kind == _FENCE:
-            self.behind = self._behind_fence(number, found[12])
+            self.behind = self._behind_fence(number, found[5])
             return 0 if self.behind else -1
         return 0
 

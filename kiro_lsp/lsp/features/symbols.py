@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import repeat
+from operator import sub
 from typing import TYPE_CHECKING, Any, Final
 
 from kiro_lsp.lsp.aside import aside
@@ -17,9 +19,13 @@ if TYPE_CHECKING:
 NEEDS = ("kiro_lsp.spec.navigation.tree", "kiro_lsp.spec.skim")
 # Written as bytes at once: to build an object for each and have it encoded takes ten times as long, after every keystroke.
 _PLACE: Final = b'{"start":{"line":%d,"character":0},"end":{"line":%d,"character":%d}}'
-_NAMED: Final = b'{"name":%b,"kind":%b'
-_NESTED: Final = _NAMED + b',"range":' + _PLACE + b',"selectionRange":' + _PLACE + b"%b"
-_FLAT: Final = _NAMED + b',"location":{"uri":%b,"range":' + _PLACE + b"}"
+_FLAT: Final = b'{"name":"%b","kind":%b,"location":{"uri":%b,"range":' + _PLACE + b"}"
+_NAME: Final = b'{"name":"'
+_KIND: Final = b'","kind":%b,"range":{"start":{"line":'
+_FROM: Final = b',"character":0},"end":{"line":'
+_UP_TO: Final = b',"character":'
+_SELECTED: Final = b'}},"selectionRange":{"start":{"line":'
+_WIDE: Final = b"}}"
 _TREE: Final = "tree"
 _SYMBOLS: Final = "symbols"
 _HEADING: Final = b"3"
@@ -96,32 +102,41 @@ def _tree(view: View, parsed: Parsed) -> Tree:
 
 
 def _nested(view: View, tree: Tree, statuses: Sequence[str]) -> bytes:
-    """The nodes in each other: each is closed when the next one is no longer in it."""
-    names, widths, around = _names(tree), _widths(view), tree.above
-    details = {status: b',"detail":"%b"' % status.encode() for status in set(statuses)}
-    parts = [b"["]
-    previous = -1
-    for node, (line, row, above, end) in enumerate(zip(tree.lines, tree.rows, around, tree.ends, strict=True)):
-        if previous >= 0:
-            if above == previous:
-                parts.append(b',"children":[')
-            else:
-                parts.append(b"}," if above == around[previous] else _closed(tree, previous, above) + b",")
-        width = widths[line]
-        kind, detail = (_TASK, details[statuses[row]]) if row >= 0 else (_HEADING, b"")
-        parts.append(_NESTED % (names[node], kind, line, end - 1, widths[end - 1], line, line, width, detail))
-        previous = node
-    parts.append(_closed(tree, previous, -1) + b"]" if previous >= 0 else b"]")
-    return b"".join(parts)
+    """The nodes in each other. Column by column and joined once, which takes half the time of formatting node by node."""
+    count = len(tree.lines)
+    if not count:
+        return b"[]"
+    widths = _widths(view)
+    wide = {width: b"%d" % width for width in {*widths}}
+    numbers = [b"%d" % line for line in range(len(view.lines))]
+    task, heading = _KIND % _TASK, _KIND % _HEADING
+    details = {status: b'}},"detail":"%b"' % status.encode() for status in {*statuses}}
+    between, end = _between(tree)
+    pieces: list[bytes] = [_FROM] * (15 * count)
+    pieces[0::15] = between
+    pieces[1::15] = _names(tree)
+    pieces[2::15] = [task if row >= 0 else heading for row in tree.rows]
+    pieces[3::15] = pieces[9::15] = pieces[11::15] = [numbers[line] for line in tree.lines]
+    pieces[5::15] = [numbers[end - 1] for end in tree.ends]
+    pieces[6::15] = pieces[12::15] = [_UP_TO] * count
+    pieces[7::15] = [wide[widths[end - 1]] for end in tree.ends]
+    pieces[8::15] = [_SELECTED] * count
+    pieces[13::15] = [wide[widths[line]] for line in tree.lines]
+    pieces[14::15] = [details[statuses[row]] if row >= 0 else _WIDE for row in tree.rows]
+    return b"".join((b"[", *pieces, end))
 
 
-def _closed(tree: Tree, node: int, above: int) -> bytes:
-    """The end of a node and of all that it is in, up to the one `above`."""
-    closing = b"}"
-    while tree.above[node] != above:
-        node = tree.above[node]
-        closing += b"]}"
-    return closing
+def _between(tree: Tree) -> tuple[list[bytes], bytes]:
+    """What stands in front of each node, which ends those that it is not in; and what ends the last one and all around it."""
+    count = len(tree.above)
+    depths = [0] * count + [-1]  # of what is in nothing `above` is -1, which finds the last
+    for node, above in enumerate(tree.above):
+        depths[node] = depths[above] + 1
+    between = [b"}" + b"]}" * ended + b"," + _NAME for ended in range(max(depths) + 1)]
+    between.append(b',"children":[' + _NAME)  # found by -1: the node is in the one before it
+    found = [_NAME]
+    found += map(between.__getitem__, map(sub, depths, depths[1:count]))
+    return found, b"}" + b"]}" * depths[count - 1] + b"]"
 
 
 def _flat(view: View, tree: Tree, _statuses: Sequence[str]) -> bytes:
@@ -131,21 +146,24 @@ def _flat(view: View, tree: Tree, _statuses: Sequence[str]) -> bytes:
     found = []
     for name, line, row, above, end in zip(names, tree.lines, tree.rows, tree.above, tree.ends, strict=True):
         symbol = _FLAT % (name, _TASK if row >= 0 else _HEADING, uri, line, end - 1, widths[end - 1])
-        found.append(symbol + (b"}" if above < 0 else b',"containerName":%b}' % names[above]))
+        found.append(symbol + (b"}" if above < 0 else b',"containerName":"%b"}' % names[above]))
     return b"[%b]" % b",".join(found)
 
 
 def _names(tree: Tree) -> list[bytes]:
-    from kiro_lsp.lsp.endpoint import dumped_each
+    """As JSON, without the quotes."""
+    from kiro_lsp.lsp.endpoint import dumped_between_quotes
 
-    return dumped_each([name or "(untitled)" for name in tree.names])
+    return dumped_between_quotes([name or "(untitled)" for name in tree.names])
 
 
 def _widths(view: View) -> list[int]:
     """How long each line is without its end, in the client's units."""
     from kiro_lsp.lsp.documents import units_in
 
-    texts = [line.rstrip("\r\n") for line in view.lines]
+    texts = list(map(str.rstrip, view.lines, repeat("\r\n")))
+    if all(map(str.isascii, texts)):
+        return list(map(len, texts))
     encoding = view.encoding
     return [len(text) if text.isascii() else units_in(text, len(text), encoding) for text in texts]
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
 from typing import Final, NamedTuple, Protocol
 
 from kiro_lsp.spec.blocks import Heading
@@ -65,11 +65,11 @@ class Tree(NamedTuple):
 def tree_of(found: Outlined, *, with_tasks: bool = True) -> Tree:
     """The headings and tasks of a file; without tasks for a file in which boxes are no tasks."""
     text, tasks = found.lines, found.rows if with_tasks else None
-    tree = Tree([], [], [], [], [], [])
-    lines, names, rows, levels, above, ends = tree
+    tree = _nodes(found.headings, tasks)
+    lines, _, rows, levels, above, ends = tree
     parents = () if tasks is None else tasks.parents
     stack: list[int] = []
-    for node, (line, name, row, level) in enumerate(_nodes(found.headings, tasks)):
+    for node, (line, row, level) in enumerate(zip(lines, rows, levels, strict=True)):
         parent = parents[row] if row >= 0 and not level else -1
         end = -1
         while stack:
@@ -80,12 +80,8 @@ def tree_of(found: Outlined, *, with_tasks: bool = True) -> Tree:
                 end = line if not text[line - 1].isspace() else _filled(text, line)
             ends[top] = end if end > lines[top] else lines[top] + 1
             stack.pop()
-        lines.append(line)
-        names.append(name)
-        rows.append(row)
-        levels.append(level)
-        above.append(stack[min(len(stack), _DEEPEST - 1) - 1] if stack else -1)
-        ends.append(0)
+        if stack:
+            above[node] = stack[-1] if len(stack) <= _DEEPEST else stack[_DEEPEST - 1]
         stack.append(node)
     end = _filled(text, len(text))
     for node in stack:
@@ -93,23 +89,40 @@ def tree_of(found: Outlined, *, with_tasks: bool = True) -> Tree:
     return tree
 
 
-def _nodes(headings: Sequence[Heading], tasks: Rows | None) -> Iterator[tuple[int, str, int, int]]:
-    """(line, name, row, level) of every node in the order of lines."""
-    count = len(headings)
-    at = 0
-    if tasks is not None:
-        for row, (line, identifier, title) in enumerate(zip(tasks.lines, tasks.ids, tasks.titles, strict=True)):
-            level = 0
-            while at < count and headings[at].line <= line:
-                heading = headings[at]
-                at += 1
-                if heading.line == line:
-                    level = heading.level  # a task that stands in a heading
-                else:
-                    yield heading.line, heading.text.strip(), -1, heading.level
-            yield line, (f"{identifier} {title}" if identifier else title).strip(), row, level
-    for heading in headings[at:]:
-        yield heading.line, heading.text.strip(), -1, heading.level
+def _nodes(headings: Sequence[Heading], tasks: Rows | None) -> Tree:
+    """The nodes in the order of lines, each by itself. Tasks between two headings are taken together."""
+    tree = Tree([], [], [], [], [], [])
+    starts: Sequence[int] = () if tasks is None else tasks.lines
+    names = [] if tasks is None else list(map(_named, tasks.ids, tasks.titles))
+    row = 0
+    for heading in headings:
+        behind = bisect_left(starts, heading.line, row)
+        _add_tasks(tree, starts, names, row, behind)
+        row = behind
+        if row < len(starts) and starts[row] == heading.line:  # a task that stands in a heading
+            tree.names.append(names[row])
+            tree.rows.append(row)
+            row += 1
+        else:
+            tree.names.append(heading.text.strip())
+            tree.rows.append(-1)
+        tree.lines.append(heading.line)
+        tree.levels.append(heading.level)
+    _add_tasks(tree, starts, names, row, len(starts))
+    tree.above.extend([-1] * len(tree.lines))
+    tree.ends.extend([0] * len(tree.lines))
+    return tree
+
+
+def _add_tasks(tree: Tree, starts: Sequence[int], names: Sequence[str], first: int, end: int) -> None:
+    tree.lines.extend(starts[first:end])
+    tree.names.extend(names[first:end])
+    tree.rows.extend(range(first, end))
+    tree.levels.extend([0] * (end - first))
+
+
+def _named(identifier: str | None, title: str) -> str:
+    return (f"{identifier} {title}" if identifier else title).strip()
 
 
 def _filled(lines: Sequence[str], end: int) -> int:
