@@ -1,7 +1,8 @@
 /**
  * Builds the extension: `dist/extension.js`, which the window loads, and what it loads later, each as one file:
  * `dist/languageclient.js` with the first server, `dist/output.js` in the output view. `--tests` builds the unit tests of the
- * parts that need no editor and runs them, `--sizes` prints what is in the files.
+ * parts that need no editor and runs them, `--sizes` prints what takes room in the files, `--inputs` writes
+ * nothing and lists all that would be in them.
  */
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs';
@@ -20,7 +21,10 @@ const common = {
   logLevel: 'warning',
 };
 
-/** Features of the language client that the server does not have; tests/vscode/test_client.py holds them against it. */
+/**
+ * Features of the language client that the server does not have; tests/vscode/test_client.py holds them against it. Notebooks
+ * stay: diagnostics listen to their events.
+ */
 const WITHOUT = [
   'callHierarchy',
   'colorProvider',
@@ -30,7 +34,6 @@ const WITHOUT = [
   'inlineCompletion',
   'inlineValue',
   'linkedEditingRange',
-  'notebook',
   'signatureHelp',
   'typeDefinition',
   'typeHierarchy',
@@ -144,6 +147,10 @@ function printSizes({ outputs }) {
 
 if (process.argv.includes('--tests')) await runTests();
 else {
-  const results = await Promise.all(files().map((options) => build({ ...common, ...options, metafile: true })));
+  const listed = process.argv.includes('--inputs');
+  const results = await Promise.all(
+    files().map((options) => build({ ...common, ...options, metafile: true, write: !listed })),
+  );
+  if (listed) for (const { metafile } of results) console.log(Object.keys(metafile.inputs).join('\n'));
   if (process.argv.includes('--sizes')) results.forEach(({ metafile }) => printSizes(metafile));
 }

@@ -82,3 +82,12 @@ def loopback_only() -> Iterator[None]:
     socket.socket.connect, socket.socket.connect_ex = guarded, guarded_ex  # type: ignore[method-assign]
     yield
     socket.socket.connect, socket.socket.connect_ex = connect, connect_ex  # type: ignore[method-assign]
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """What a test recorded as "summary": figures that are wanted also when everything passed."""
+    for kind in ("passed", "failed"):
+        for report in terminalreporter.stats.get(kind, ()):
+            for name, value in report.user_properties:
+                if name == "summary" and report.when == "call":
+                    terminalreporter.write_line(str(value))
