@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from kiro_lsp import events
 from kiro_lsp.engine.execute import StartRun
@@ -15,6 +16,7 @@ from kiro_lsp.executors import choice, classifier, registry
 from kiro_lsp.executors.protocol import AgentInfo
 from kiro_lsp.executors.worker import WorkerPool
 from kiro_lsp.settings import LoadedSettings
+from kiro_lsp.spec import tasks
 from kiro_lsp.spec.model import Task
 from kiro_lsp.spec.selection import Analysis
 from kiro_lsp.store import RunRecord, Store
@@ -139,6 +141,18 @@ def again(workspace: Workspace, record: RunRecord) -> tuple[str, str | None, str
         why = agent.reason if agent is not None else "no agent has such a model"
         return *same, f"again as run {record.run_id}; routing.retry_model = {stronger} cannot be had: {why}"
     return agent.name, model, f"run {record.run_id} again with routing.retry_model"
+
+
+def choice_for(
+    workspace: Workspace, path: str | Path, selector: str, known: Sequence[AgentInfo]
+) -> choice.Choice | None:
+    """Who does a task where the person names nobody, as the rules say it; None when nobody is available. Blocking.
+
+    Raises RunRefused when the task asks for an agent that is not available, and what finding the task raises.
+    """
+    file = workspace.read_tasks(path)
+    past = pasts_in(workspace.store, workspace.real_root).get(workspace.relative(str(path)), choice.NO_PAST)
+    return choice.choose(tasks.find(file.tasks, selector), known, workspace.settings().settings, past)
 
 
 def pasts_in(store: Store, root: str) -> dict[str, choice.Past]:

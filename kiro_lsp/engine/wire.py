@@ -78,8 +78,13 @@ def costs_json(store: Store, settings: Settings, by: By, day: str) -> dict[str, 
     }
 
 
-def agent_json(info: AgentInfo, recommended: AgentInfo | None, estimate: str | None = None) -> dict[str, object]:
-    """An agent as `agents --json` lists it. The estimate is for a task, in US dollars; without one it is unknown."""
+def agent_json(
+    info: AgentInfo, recommended: AgentInfo | None, estimate: str | None = None, why: str | None = None
+) -> dict[str, object]:
+    """An agent as `agents --json` lists it. The estimate is for a task, in US dollars; without one it is unknown. `why` is the
+    reason for the recommended one.
+    """
+    is_recommended = recommended is not None and info.name == recommended.name
     return {
         "name": info.name,
         "label": info.label,
@@ -89,7 +94,8 @@ def agent_json(info: AgentInfo, recommended: AgentInfo | None, estimate: str | N
         "available": info.available,
         "reason": info.reason,
         "version": info.version,
-        "recommended": recommended is not None and info.name == recommended.name,
+        "recommended": is_recommended,
+        "why": why if is_recommended else None,
         "estimate": estimate,
         "billing": info.billing,
         "ways": [

@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from kiro_lsp.engine.engine import Engine
+from kiro_lsp.engine.pick import choice_for
 from kiro_lsp.engine.prices import estimates
 from kiro_lsp.engine.wire import agent_json, costs_json, run_json
-from kiro_lsp.errors import KiroError
+from kiro_lsp.errors import KiroError, RunRefused
 from kiro_lsp.events import to_wire
 from kiro_lsp.lsp.answers import Answers
 from kiro_lsp.lsp.background import Background
@@ -34,6 +35,7 @@ from kiro_lsp.lsp.specs import specs_json
 from kiro_lsp.store import By, Store, local_day, state_dir
 
 if TYPE_CHECKING:
+    from kiro_lsp.executors.choice import Choice
     from kiro_lsp.executors.protocol import AgentInfo
     from kiro_lsp.lsp.cold import ColdMethod, ColdSide
 
@@ -228,9 +230,11 @@ class Backend:
         root = self.session.place_of(uri)[0] if isinstance(uri, str) else self.session.only_root()
         workspace = self.engine.workspace(root)
         known = await asyncio.to_thread(workspace.agents, thorough=True)
-        recommended = await asyncio.to_thread(workspace.recommended)
         estimates = await self._estimates(known, uri, params.get("task"))
-        return [agent_json(info, recommended, estimates.get(info.name)) for info in known]
+        chosen = await self._chosen(known, uri, params.get("task"))
+        recommended = chosen.agent if chosen else await asyncio.to_thread(workspace.recommended)
+        why = chosen.reason if chosen else None
+        return [agent_json(info, recommended, estimates.get(info.name), why) for info in known]
 
     async def _estimates(self, known: Sequence[AgentInfo], uri: object, task: object) -> Mapping[str, str | None]:
         """Agent → what the task may cost with it."""
@@ -238,6 +242,16 @@ class Backend:
             return {}
         root, path = self.session.place_of(uri)
         return await asyncio.to_thread(estimates, self.engine.workspace(root), path, task, known)
+
+    async def _chosen(self, known: Sequence[AgentInfo], uri: object, task: object) -> Choice | None:
+        """The agent that a plain click on a task uses, with the reason; None where that cannot be said."""
+        if not isinstance(uri, str) or not isinstance(task, str) or not task:
+            return None
+        root, path = self.session.place_of(uri)
+        try:
+            return await asyncio.to_thread(choice_for, self.engine.workspace(root), path, task, known)
+        except RunRefused:
+            return None  # the task asks for one that is not available; the list says why
 
     async def _costs(self, params: Any) -> Any:
         by = params.get("by", "day")

@@ -341,7 +341,8 @@ class Commands:
             f"{info.label}: {'available' if info.available else 'not available'} ({info.reason})" for info in known
         ]
         message = "\n".join([*lines, "The whole report: kiro-lsp doctor"])
-        self._endpoint.notify("window/showMessage", {"type": 3, "message": message})
+        if not self._reviews.client.is_ours:
+            self._endpoint.notify("window/showMessage", {"type": 3, "message": message})
         return _ok(message)
 
 

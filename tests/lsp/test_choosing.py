@@ -67,6 +67,31 @@ async def test_lens_and_hover_name_the_agent_of_the_task_and_hover_says_why(tmp_
     assert "Why: simple documentation: title says 'Document'" in second
 
 
+async def test_the_list_of_agents_for_a_task_says_whom_a_click_uses_and_why(tmp_path: Path) -> None:
+    keys = {"OPENAI_API_KEY": planted.KEYS["openai"], "GEMINI_API_KEY": planted.KEYS["google"]}
+    async with project(tmp_path, **keys) as (speaker, root):
+        uri = speaker.open(root / "tasks.md", TASKS)
+        for_first, for_second = [
+            {agent["name"]: (agent["recommended"], agent["why"]) for agent in found}
+            for found in [await speaker.ask("kiro/agents", {"uri": uri, "task": task}) for task in ("1", ":4")]
+        ]
+        without = await agents(speaker)
+    assert for_first["codex"] == (True, "the task file asks for codex")
+    assert for_first["gemini"] == (False, None)
+    assert for_second["gemini"][0] is True and for_second["gemini"][1].startswith(
+        "simple documentation: title says 'Document'"
+    )
+    assert {agent["why"] for agent in without.values()} == {None}
+
+
+async def test_the_list_of_agents_does_without_one_that_the_task_asks_for_in_vain(tmp_path: Path) -> None:
+    async with project(tmp_path, ANTHROPIC_API_KEY=planted.KEYS["anthropic"]) as (speaker, root):
+        uri = speaker.open(root / "tasks.md", TASKS)
+        found = await speaker.ask("kiro/agents", {"uri": uri, "task": "1"})
+    assert [agent["name"] for agent in found if agent["recommended"]] == ["claude"]
+    assert {agent["why"] for agent in found} == {None}
+
+
 async def test_an_agent_that_the_file_names_and_that_is_not_there_is_said(tmp_path: Path) -> None:
     async with project(tmp_path, ANTHROPIC_API_KEY=planted.KEYS["anthropic"]) as (speaker, root):
         uri = speaker.open(root / "tasks.md", TASKS)
