@@ -67,6 +67,14 @@ class Review:
         """The file as it would be if everything still pending were accepted too."""
         return self.content(path, _SHOWN).data
 
+    def original(self, path: str) -> bytes | None:
+        """What the run saw of a file, whatever was decided since."""
+        return self._change(self._path_of(path)).base
+
+    def suggested(self, path: str) -> bytes | None:
+        """What the run wants of a file, whatever was decided since."""
+        return self._change(self._path_of(path)).proposed
+
     def accepted(self) -> dict[str, Content]:
         """Every path that the change set touches, with what it holds after what was accepted."""
         return {path: self.content(path, _ACCEPTED) for path in self.touched()}
@@ -209,7 +217,7 @@ class Review:
         if change.proposed is None or is_binary(change.proposed):
             raise RunRefused(f"The proposed side of {path!r} is no text that could be edited.", code="not-text")
         mark = BOM if change.proposed.startswith(BOM.encode()) else ""
-        shown = (self.proposed(path) or b"").decode("utf-8-sig")
+        shown = (self.proposed(change.to or change.path) or b"").decode("utf-8-sig")
         try:
             changed = replace(change, proposed=(mark + _with_old_ends(text.removeprefix(BOM), shown)).encode("utf-8"))
         except UnicodeEncodeError as error:
@@ -362,7 +370,7 @@ class Review:
             "binary": any(data is not None and is_binary(data) for data in (change.base, change.proposed)),
             "status": self.file_status(change.path),
             "baseUri": f"{content}/base/{encoded}",
-            "proposedUri": f"{content}/proposed/{encoded}",
+            "proposedUri": f"{content}/proposed/{quote(change.to or change.path)}",
         }
         if change.to is not None:
             found["to"] = change.to

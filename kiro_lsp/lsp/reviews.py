@@ -6,9 +6,9 @@ How an accept reaches the files is chosen here by what the client announced; the
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 from urllib.parse import unquote
 
 from kiro_lsp.changes.changeset import is_binary, unified_diff
@@ -29,7 +29,13 @@ from kiro_lsp.store import RunRecord
 
 APPLY, DIFF, DISCARD = "Apply", "Show diff", "Discard"
 SCHEME = "kiro-review"
-_SIDES = ("base", "proposed", "merged")
+_SIDES: Final[Mapping[str, Callable[[Review, str], bytes | None]]] = {
+    "base": Review.current,
+    "proposed": Review.proposed,
+    "merged": Review.proposed,
+    "original": Review.original,
+    "suggested": Review.suggested,
+}
 
 
 class Reviews:
@@ -52,10 +58,10 @@ class Reviews:
         return review_json(self._engine.store, record, self._engine.review(record.run_id))
 
     async def content(self, uri: str) -> dict[str, Any]:
-        """`kiro/reviewContent`: the text of a `kiro-review:/RUN/REVISION/base|proposed|merged/PATH` document."""
+        """`kiro/reviewContent`: the text of a `kiro-review:/RUN/REVISION/SIDE/PATH` document."""
         run_id, side, path = parse_uri(uri)
         review = await asyncio.to_thread(self._engine.review, run_id)
-        data = review.current(path) if side == "base" else review.proposed(path)
+        data = _SIDES[side](review, path)
         text = "" if data is None or is_binary(data) else data.decode("utf-8-sig")
         if side == "merged":
             ours = await self._now(Path(self._engine.store.run(run_id).root) / path) or ""
@@ -207,7 +213,7 @@ class Reviews:
 
 
 def parse_uri(uri: str) -> tuple[str, str, str]:
-    """(run id, "base", "proposed" or "merged", path) of a review document. Raises ResponseError."""
+    """(run id, one of the sides, path) of a review document. Raises ResponseError."""
     scheme, _colon, rest = uri.partition(":")
     parts = rest.lstrip("/").split("/", 3)
     if scheme != SCHEME or len(parts) != 4 or parts[2] not in _SIDES:

@@ -1,8 +1,180 @@
-import type * as vscode from 'vscode';
+import * as vscode from 'vscode';
+import * as model from '../model/review';
+import type { RunEvent } from '../protocol';
 import type { App } from '../server/connection';
+import { Decisions, type Selection } from './decisions';
+import { Documents } from './documents';
+import { Marks } from './marks';
+import { Merging } from './merging';
+import { Reviews } from './reviews';
+import { Status } from './status';
+import { Threads } from './threads';
+import { titleOf } from './titles';
+import { View } from './view';
+import * as words from './words';
 
 /** Looking at a change set and deciding on it, hunk by hunk. */
-export function registerReview(app: App): vscode.Disposable[] {
-  app;
-  return [];
+export function registerReview(app: App): { dispose(): unknown }[] {
+  const reviews = new Reviews(app.server);
+  const desk = new Desk(app, reviews);
+  const { hooks, server } = app;
+  hooks.push({ command: (name, argument) => desk.instead(name, argument) });
+  return [reviews, desk.documents, desk, ...desk.commands(), server.onRunEvent((event) => void desk.heard(event))];
+}
+
+/** The parts of the review together, and the commands that people have. */
+class Desk implements vscode.Disposable {
+  readonly documents: Documents;
+  private readonly view: View;
+  private readonly merging: Merging;
+  private readonly decisions: Decisions;
+  /** Cards, marks and the status bar, made with the first review that is looked at. */
+  private faces: { threads: Threads; marks: Marks; status: Status } | undefined;
+  private readonly listening: vscode.Disposable;
+
+  constructor(
+    private readonly app: App,
+    private readonly reviews: Reviews,
+  ) {
+    this.documents = new Documents(reviews);
+    this.view = new View(reviews, (runId) => titleOf(app, runId));
+    this.merging = new Merging(app, reviews, this.documents);
+    this.decisions = new Decisions(app, reviews, this.documents, this.view, this.merging);
+    this.listening = reviews.onDidChange(() => this.made());
+  }
+
+  /** Carries out in the editor what a lens offers; everything else is the server's. */
+  instead(name: string, argument: Record<string, unknown>): Promise<unknown> | undefined {
+    const { runId, path } = argument as Partial<Selection>;
+    if (typeof runId !== 'string') return undefined;
+    const selection = { runId, ...(path !== undefined && { path }) };
+    if (name === 'openReview') return this.open(selection);
+    if (name === 'accept' && !('hunks' in argument)) return this.decisions.accept(selection);
+    if (name === 'reject' && !('hunks' in argument)) return this.decisions.reject(selection);
+    if (name === 'undoRun') return this.decisions.undo(runId);
+    return undefined;
+  }
+
+  commands(): vscode.Disposable[] {
+    const file = ({ runId, path }: Selection): Selection => ({ runId, ...(path !== undefined && { path }) });
+    const { decisions } = this;
+    const all: Record<string, (target: Selection) => unknown> = {
+      acceptHunk: (target) => decisions.accept(target),
+      rejectHunk: (target) => decisions.reject(target),
+      acceptFile: (target) => decisions.accept(file(target)),
+      rejectFile: (target) => decisions.reject(file(target)),
+      acceptReview: ({ runId }) => decisions.accept({ runId }),
+      rejectReview: ({ runId }) => decisions.reject({ runId }),
+      nextHunk: (target) => this.step(target, 1),
+      previousHunk: (target) => this.step(target, -1),
+      commentOnHunk: (target) => this.comment(target),
+      openReviewFile: (target) => this.open(target),
+      showReview: ({ runId }) => this.open({ runId }),
+      mergeFile: ({ runId, path }) => path !== undefined && this.merging.open(runId, path),
+      openChangedFile: (target) => this.showFile(target),
+      undoReview: ({ runId }) => decisions.undo(runId),
+    };
+    return Object.entries(all).map(([name, act]) =>
+      vscode.commands.registerCommand(`kiroLsp.${name}`, (given: unknown) => {
+        const target = this.target(given);
+        return target && act(target);
+      }),
+    );
+  }
+
+  /** A run that was started here has ended with changes, or was taken up by a later one. */
+  async heard(event: RunEvent): Promise<void> {
+    if (event.type === 'superseded') {
+      await this.view.close(event.runId);
+      return;
+    }
+    if (event.type !== 'complete' || event.filesChanged.length === 0) return;
+    const wish = vscode.workspace.getConfiguration('kiroLsp').get<string>('review.open');
+    if (wish === 'never') return;
+    const { runId } = event;
+    // A review that somebody is in the middle of stays in front.
+    if (wish === 'automatically' && this.view.activeRun() === undefined) {
+      await this.open({ runId });
+      return;
+    }
+    const [review, accept] = [vscode.l10n.t('Review'), vscode.l10n.t('Accept')];
+    const title = await titleOf(this.app, runId);
+    const message = vscode.l10n.t('{0}: {1} to review', title, words.files(event.filesChanged.length));
+    const chosen = await vscode.window.showInformationMessage(message, review, accept);
+    if (chosen === review) await this.open({ runId });
+    if (chosen === accept) await this.decisions.accept({ runId });
+  }
+
+  dispose(): void {
+    this.listening.dispose();
+    if (this.faces) vscode.Disposable.from(...Object.values(this.faces)).dispose();
+  }
+
+  private made(): { threads: Threads; marks: Marks; status: Status } {
+    this.faces ??= {
+      threads: new Threads(this.reviews),
+      marks: new Marks(this.reviews),
+      status: new Status(this.reviews, this.view),
+    };
+    return this.faces;
+  }
+
+  private async open({ runId, path }: Selection): Promise<void> {
+    const review = await this.view.open(runId, path);
+    const shown =
+      path === undefined ? review.files : review.files.filter((file) => file === model.fileAt(review, path));
+    const unseen = shown.filter(({ binary }) => binary);
+    if (!unseen.length && shown.length) return;
+    const named = unseen.map(words.named).join(', ');
+    const message = named
+      ? vscode.l10n.t('Not shown as text: {0}', named)
+      : vscode.l10n.t('No file was changed. Accepting ticks the task.');
+    if (!model.isOpen(review)) return void vscode.window.showInformationMessage(message);
+    const [accept, reject] = [vscode.l10n.t('Accept'), vscode.l10n.t('Reject')];
+    const chosen = await vscode.window.showInformationMessage(message, accept, reject);
+    if (chosen !== accept && chosen !== reject) return;
+    const decide = (selection: Selection): Promise<unknown> =>
+      chosen === accept ? this.decisions.accept(selection) : this.decisions.reject(selection);
+    if (!named) await decide({ runId });
+    for (const file of unseen) await decide({ runId, path: file.path });
+  }
+
+  private async step(from: Selection, step: 1 | -1): Promise<void> {
+    const review = this.reviews.known(from.runId) ?? (await this.reviews.load(from.runId));
+    const next = model.neighbour(review, from.hunk, step);
+    if (!next) return;
+    await this.view.go(next);
+    this.made().threads.unfold(next);
+  }
+
+  private async showFile({ runId, path }: Selection): Promise<void> {
+    const review = this.reviews.known(runId);
+    const file = review && path !== undefined ? model.fileAt(review, path) : undefined;
+    if (file) await vscode.window.showTextDocument(vscode.Uri.parse(file.uri));
+  }
+
+  /** Words on a change, from a card or asked for: the agent goes on from it. */
+  private async comment(target: Selection): Promise<void> {
+    const given = (target as { text?: string }).text;
+    const prompt = vscode.l10n.t('What shall be different in {0}?', target.path ?? '');
+    const text = given ?? (await vscode.window.showInputBox({ prompt, ignoreFocusOut: true }));
+    if (!text?.trim() || !(await this.documents.flush(target.runId))) return;
+    const { runId, path, hunk } = target;
+    const about = { runId, ...(path !== undefined && { path }), ...(hunk !== undefined && { hunk }) };
+    const started = await this.app.server.command('followUp', { ...about, text });
+    if (started.refused) void vscode.window.showWarningMessage(started.refused.message);
+  }
+
+  /** What a command is about: what it was called with (a link, a tree item, a card, a reply), else where the person is. */
+  private target(given: unknown): (Selection & { text?: string }) | undefined {
+    if (given && typeof given === 'object') {
+      if ('thread' in given && 'text' in given) {
+        const target = this.made().threads.targetOf(given.thread as vscode.CommentThread);
+        return target && { ...target, text: String(given.text) };
+      }
+      if ('comments' in given && 'range' in given) return this.made().threads.targetOf(given as vscode.CommentThread);
+      if ('runId' in given && typeof given.runId === 'string') return given as Selection;
+    }
+    return this.view.here();
+  }
 }

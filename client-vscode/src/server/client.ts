@@ -3,6 +3,7 @@ import type { LanguageClient, LanguageClientOptions, ServerOptions } from 'vscod
 import type { Agent, Costs, Question, Review, Run, RunEvent, Spec } from '../protocol';
 import { UNDERSTOOD } from '../protocol';
 import type { Answers, Hooks, Launch, Server, ServerState } from './connection';
+import { tellUnsaved } from './unsaved';
 import { givenSettings, onDidChangeServerSettings } from './settings';
 
 const PREFIX = 'kiroLsp.';
@@ -38,6 +39,7 @@ export class Connection implements Server, vscode.Disposable {
   private readonly settingsWatch: vscode.Disposable;
   private client: LanguageClient | undefined;
   private starting: Promise<void> | undefined;
+  private unsaved: vscode.Disposable | undefined;
 
   constructor(
     private readonly find: Finder,
@@ -81,8 +83,8 @@ export class Connection implements Server, vscode.Disposable {
     return this.ask('kiro/reviewContent', { uri });
   }
 
-  editProposed(runId: string, path: string, text: string): Promise<Review> {
-    return this.ask('kiro/reviewEdit', { runId, path, text });
+  editProposed(runId: string, path: string, text: string, onto?: string): Promise<Review> {
+    return this.ask('kiro/reviewEdit', { runId, path, text, ...(onto === undefined ? {} : { onto }) });
   }
 
   follow(runId: string, since: number): Promise<{ events: RunEvent[]; lastSeq: number }> {
@@ -111,6 +113,7 @@ export class Connection implements Server, vscode.Disposable {
 
   dispose(): void {
     void this.stop();
+    this.unsaved?.dispose();
     this.settingsWatch.dispose();
     for (const emitter of [this.states, this.events, this.reviews, this.lists]) emitter.dispose();
   }
@@ -139,6 +142,12 @@ export class Connection implements Server, vscode.Disposable {
       client.onDidChangeState(({ newState }) => {
         if (this.client === client && newState === State.Stopped && this.state === 'running') this.become('stopped');
         if (this.client === client && newState === State.Running && this.state === 'stopped') this.become('running');
+        this.unsaved?.dispose();
+        if (newState !== State.Running) return;
+        this.unsaved = tellUnsaved(
+          (method, parameters) => void client.sendNotification(method, parameters).catch(() => undefined),
+          (document) => DOCUMENTS.some((filter) => vscode.languages.match(filter, document) > 0),
+        );
       });
       this.answer(client);
       await client.start();

@@ -69,7 +69,8 @@ export interface Server {
   ): Promise<Name extends keyof Commands ? Commands[Name] : Done>;
   review(runId: string): Promise<Review>;
   content(uri: string): Promise<{ text: string; languageId: string }>;
-  editProposed(runId: string, path: string, text: string): Promise<Review>;
+  /** `onto` is what the file holds where the person merged the proposal with that. */
+  editProposed(runId: string, path: string, text: string, onto?: string): Promise<Review>;
   follow(runId: string, since: number): Promise<{ events: RunEvent[]; lastSeq: number }>;
   runs(root?: string): Promise<Run[]>;
   /** The task files of the open projects; with a URI that file alone, with its tasks. */

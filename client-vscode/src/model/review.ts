@@ -1,0 +1,143 @@
+/** Where things are in a review, and how they are called. Lines are 0-based, ranges are whole lines, half-open. */
+import type { Hunk, Review, ReviewFile, RunState } from '../protocol';
+
+export const SCHEME = 'kiro-review';
+
+/**
+ * What a document of a review shows: `base` and `proposed` are compared while there is something to decide, `original` and
+ * `suggested` are what a run saw and what it wanted, whatever was decided since; `merged` is a conflict to be resolved.
+ */
+export type Side = 'base' | 'proposed' | 'merged' | 'original' | 'suggested';
+
+/** A document of a review; its URI is without the revision, so that an editor keeps it while the review goes on. */
+export interface Place {
+  runId: string;
+  side: Side;
+  /** From the root; of a renamed file the new name on the right. */
+  path: string;
+}
+
+/** One hunk, or a file of a review where `hunk` is not given. */
+export interface Target {
+  runId: string;
+  path: string;
+  hunk?: string;
+}
+
+const SIDES: readonly string[] = ['base', 'proposed', 'merged', 'original', 'suggested'];
+const OPEN: readonly RunState[] = ['verifying', 'review', 'conflict', 'failed', 'cancelled', 'budget', 'interrupted'];
+const RIGHT: readonly Side[] = ['proposed', 'suggested'];
+
+/** The path of the URI of a document. */
+export function pathOf({ runId, side, path }: Place): string {
+  return `/${runId}/${side}/${path}`;
+}
+
+/** The document behind the path of a URI; `undefined` for anything else. */
+export function placeOf(uriPath: string): Place | undefined {
+  const [, runId, side, ...rest] = uriPath.split('/');
+  if (!runId || !side || !SIDES.includes(side) || rest.join('/') === '') return undefined;
+  return { runId, side: side as Side, path: rest.join('/') };
+}
+
+/** How the server calls a document in the revision that `review` is of; `undefined` for a file that the review has not. */
+export function serverUri(review: Review, { side, path }: Place): string | undefined {
+  const file = fileAt(review, path);
+  const known = file && (RIGHT.includes(side) ? file.proposedUri : file.baseUri);
+  return known?.replace(/^(kiro-review:\/[^/]+\/[^/]+)\/[^/]+\//, `$1/${side}/`);
+}
+
+/** The file with that path; a renamed one answers to both of its names. */
+export function fileAt(review: Review, path: string): ReviewFile | undefined {
+  return review.files.find((file) => file.path === path) ?? review.files.find((file) => file.to === path);
+}
+
+/** The names of the two documents of a file; `undefined` where there is none, since it is created or deleted. */
+export function sidesOf(review: Review, file: ReviewFile): { left: Place | undefined; right: Place | undefined } {
+  const open = isOpen(review);
+  const left: Side = open ? 'base' : 'original';
+  const right: Side = open || review.state !== 'rejected' ? 'proposed' : 'suggested';
+  const { runId } = review;
+  return {
+    left: file.action === 'create' ? undefined : { runId, side: left, path: file.path },
+    right: file.action === 'delete' ? undefined : { runId, side: right, path: file.to ?? file.path },
+  };
+}
+
+/** Whether there is still something to decide. */
+export function isOpen(review: Review): boolean {
+  return OPEN.includes(review.state) && (review.files.length === 0 || pending(review).length > 0);
+}
+
+/** Hunks that are to be decided, in the order in which they are shown. */
+export function pending(review: Review, path?: string): { file: ReviewFile; hunk: Hunk }[] {
+  return review.files
+    .filter((file) => path === undefined || file === fileAt(review, path))
+    .flatMap((file) => file.hunks.filter((hunk) => hunk.status === 'pending').map((hunk) => ({ file, hunk })));
+}
+
+/**
+ * The pending hunk that a person who is at `line` means: the one that the line is in, else the first one below, else the
+ * last above.
+ */
+export function hunkAt(file: ReviewFile, side: Side, line: number): Hunk | undefined {
+  const open = file.hunks.filter((hunk) => hunk.status === 'pending');
+  return (
+    open.find((hunk) => line >= first(hunk, side) && line <= last(hunk, side)) ??
+    open.find((hunk) => first(hunk, side) > line) ??
+    open.at(-1)
+  );
+}
+
+/** The lines on which a hunk is shown, both included; where it only takes lines away, the line above. */
+export function linesOf(hunk: Hunk, side: Side): [number, number] {
+  return [first(hunk, side), last(hunk, side)];
+}
+
+/** The pending hunk after (`step` 1) or before (-1) another one, across files and round the ends. */
+export function neighbour(review: Review, from: string | undefined, step: 1 | -1): Target | undefined {
+  const all = review.files.flatMap((file) => file.hunks.map((hunk) => ({ file, hunk })));
+  const at = all.findIndex(({ hunk }) => hunk.id === from);
+  const start = at < 0 ? (step > 0 ? -1 : 0) : at;
+  for (let count = 1; count <= all.length; count++) {
+    const found = all[(start + step * count + all.length * 2) % all.length];
+    if (found?.hunk.status === 'pending') return { runId: review.runId, path: found.file.path, hunk: found.hunk.id };
+  }
+  return undefined;
+}
+
+/** How many lines a hunk adds and removes. */
+export function size(hunk: Hunk): { added: number; removed: number } {
+  const length = ({ start, end }: Hunk['baseRange']): number => end.line - start.line;
+  return { added: length(hunk.proposedRange), removed: length(hunk.baseRange) };
+}
+
+/** What holds a decision of a file apart: those that "accept all" leaves out. */
+export function protectedFiles(review: Review): string[] {
+  return [
+    ...new Set(
+      pending(review)
+        .filter(({ hunk }) => hunk.protected)
+        .map(({ file }) => file.to ?? file.path),
+    ),
+  ];
+}
+
+/** Whether a text still has the marks of a conflict. */
+export function hasMarkers(text: string): boolean {
+  return /^(<{7}|>{7})( |$)/m.test(text);
+}
+
+function rangeOf(hunk: Hunk, side: Side): Hunk['baseRange'] {
+  return RIGHT.includes(side) ? hunk.proposedRange : hunk.baseRange;
+}
+
+function first(hunk: Hunk, side: Side): number {
+  const { start, end } = rangeOf(hunk, side);
+  return end.line > start.line ? start.line : Math.max(0, start.line - 1);
+}
+
+function last(hunk: Hunk, side: Side): number {
+  const { start, end } = rangeOf(hunk, side);
+  return end.line > start.line ? end.line - 1 : Math.max(0, start.line - 1);
+}

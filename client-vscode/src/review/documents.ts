@@ -1,0 +1,154 @@
+import * as vscode from 'vscode';
+import * as model from '../model/review';
+import { type Reviews, uriOf } from './reviews';
+
+const BOM = '\uFEFF';
+const SAVE_AFTER_MS = 600;
+
+/**
+ * The documents of reviews as a file system, so that the editor can write to the proposed side. Their contents are the
+ * server's; what the person types there is saved by itself after a moment and is then a part of the proposal.
+ */
+export class Documents implements vscode.FileSystemProvider, vscode.Disposable {
+  private readonly changes = new vscode.EventEmitter<vscode.FileChangeEvent[]>();
+  readonly onDidChangeFile = this.changes.event;
+  /** A conflict was merged by hand and saved. */
+  onMerged: ((place: model.Place, text: string) => Promise<void>) | undefined;
+
+  private readonly shown = new Map<string, { text: string; mtime: number }>();
+  private readonly timers = new Map<string, NodeJS.Timeout>();
+  /** Merges that were saved, and are not taken over yet. */
+  private readonly merges = new Map<string, string>();
+  private readonly wanted = new Set<string>();
+  private readonly listening: vscode.Disposable[];
+
+  constructor(private readonly reviews: Reviews) {
+    this.listening = [
+      vscode.workspace.registerFileSystemProvider(model.SCHEME, this, { isCaseSensitive: true }),
+      reviews.onDidChange(({ runId }) => this.lookAgain(runId)),
+      vscode.workspace.onDidChangeTextDocument(({ document }) => {
+        if (document.uri.scheme === model.SCHEME && document.isDirty) this.saveSoon(document);
+      }),
+      vscode.workspace.onWillSaveTextDocument(({ document, reason }) => {
+        if (reason === vscode.TextDocumentSaveReason.Manual) this.wanted.add(document.uri.path);
+      }),
+    ];
+  }
+
+  async stat(uri: vscode.Uri): Promise<vscode.FileStat> {
+    const { text, mtime } = await this.look(uri);
+    const place = model.placeOf(uri.path);
+    const review = place && this.reviews.known(place.runId);
+    const writable = place?.side === 'merged' || (place?.side === 'proposed' && review && model.isOpen(review));
+    const permissions = writable ? {} : { permissions: vscode.FilePermission.Readonly };
+    return { type: vscode.FileType.File, ctime: 0, mtime, size: Buffer.byteLength(text), ...permissions };
+  }
+
+  async readFile(uri: vscode.Uri): Promise<Uint8Array> {
+    return Buffer.from((await this.look(uri)).text);
+  }
+
+  async writeFile(uri: vscode.Uri, content: Uint8Array): Promise<void> {
+    const place = model.placeOf(uri.path);
+    if (!place) throw vscode.FileSystemError.NoPermissions(uri);
+    const text = Buffer.from(content).toString();
+    if (place.side === 'merged') {
+      this.merges.set(uri.path, text);
+      // Autosave must not take over what is half merged.
+      if (this.wanted.delete(uri.path) && !model.hasMarkers(text)) await this.onMerged?.(place, plain(text));
+      return;
+    }
+    if (place.side !== 'proposed') throw vscode.FileSystemError.NoPermissions(uri);
+    try {
+      if (plain(text) !== plain((await this.look(uri)).text)) {
+        await this.reviews.edit(place.runId, place.path, plain(text));
+      }
+    } catch (error) {
+      throw vscode.FileSystemError.Unavailable(error instanceof Error ? error.message : String(error));
+    }
+  }
+
+  /** Saves what was typed on the proposed sides of a run; `false` where something could not be saved. */
+  async flush(runId: string): Promise<boolean> {
+    const dirty = vscode.workspace.textDocuments.filter(
+      ({ uri, isDirty }) =>
+        isDirty &&
+        uri.scheme === model.SCHEME &&
+        model.placeOf(uri.path)?.runId === runId &&
+        !uri.path.includes('/merged/'),
+    );
+    return (await Promise.all(dirty.map((document) => document.save()))).every(Boolean);
+  }
+
+  /** A merge is over: the next one begins with what the file holds then. */
+  forgetMerge(place: model.Place): void {
+    this.merges.delete(model.pathOf(place));
+  }
+
+  watch(): vscode.Disposable {
+    return new vscode.Disposable(() => undefined);
+  }
+
+  readDirectory(): [string, vscode.FileType][] {
+    return [];
+  }
+
+  createDirectory(uri: vscode.Uri): void {
+    throw vscode.FileSystemError.NoPermissions(uri);
+  }
+
+  delete(uri: vscode.Uri): void {
+    throw vscode.FileSystemError.NoPermissions(uri);
+  }
+
+  rename(uri: vscode.Uri): void {
+    throw vscode.FileSystemError.NoPermissions(uri);
+  }
+
+  dispose(): void {
+    vscode.Disposable.from(...this.listening, this.changes).dispose();
+    this.timers.forEach((timer) => clearTimeout(timer));
+  }
+
+  /** A text with the time of its last change: the editor reads again only what is newer. */
+  private async look(uri: vscode.Uri): Promise<{ text: string; mtime: number }> {
+    const text = marked(uri, this.merges.get(uri.path) ?? (await this.reviews.text(uri)));
+    const before = this.shown.get(uri.path);
+    if (before?.text === text) return before;
+    const now = { text, mtime: Math.max(Date.now(), (before?.mtime ?? 0) + 1) };
+    this.shown.set(uri.path, now);
+    return now;
+  }
+
+  private lookAgain(runId: string): void {
+    const uris = [...this.shown.keys()].map((path) => vscode.Uri.from({ scheme: model.SCHEME, path }));
+    const own = uris.filter(({ path }) => path.startsWith(`/${runId}/`) && !this.merges.has(path));
+    if (own.length) this.changes.fire(own.map((uri) => ({ type: vscode.FileChangeType.Changed, uri })));
+  }
+
+  private saveSoon(document: vscode.TextDocument): void {
+    if (model.placeOf(document.uri.path)?.side !== 'proposed') return;
+    const key = document.uri.path;
+    clearTimeout(this.timers.get(key));
+    const save = (): void => {
+      this.timers.delete(key);
+      if (document.isDirty) void document.save();
+    };
+    this.timers.set(key, setTimeout(save, SAVE_AFTER_MS));
+  }
+}
+
+/** The document of one side of a file. */
+export function documentOf(place: model.Place): Thenable<vscode.TextDocument> {
+  return vscode.workspace.openTextDocument(uriOf(place));
+}
+
+/** A mark says UTF-8, where the person's files are read in another encoding by default. */
+function marked(uri: vscode.Uri, text: string): string {
+  const encoding = vscode.workspace.getConfiguration('files', uri).get<string>('encoding');
+  return encoding === 'utf8' || text.startsWith(BOM) ? text : BOM + text;
+}
+
+function plain(text: string): string {
+  return text.startsWith(BOM) ? text.slice(1) : text;
+}

@@ -1,0 +1,81 @@
+import * as vscode from 'vscode';
+import * as model from '../model/review';
+import type { Done, Review, ReviewFile } from '../protocol';
+import type { App } from '../server/connection';
+import type { Documents } from './documents';
+import { type Reviews, uriOf } from './reviews';
+
+/** Files that both the person and the run changed in the same places: the editor's own merge editor, and the way back. */
+export class Merging {
+  /** What each file held when its merge was begun, by the path of the URI of the result. */
+  private readonly begun = new Map<string, string>();
+
+  constructor(
+    private readonly app: App,
+    private readonly reviews: Reviews,
+    private readonly documents: Documents,
+  ) {
+    documents.onMerged = (place, text) => this.take(place, text);
+  }
+
+  /** Says which files could not be written, and offers to merge those that can be. */
+  async offer(review: Review, done: Done): Promise<void> {
+    const mergeable = review.files.filter((file) => file.conflict !== undefined && isMergeable(file));
+    const [first] = mergeable;
+    const merge = vscode.l10n.t('Merge…');
+    const reasons = review.files.flatMap(({ path, conflict }) =>
+      conflict === undefined ? [] : [`${path}: ${conflict}`],
+    );
+    const message = [done.message ?? '', ...reasons.filter((reason) => !done.message?.includes(reason))]
+      .join(' ')
+      .trim();
+    const chosen = await vscode.window.showWarningMessage(message, ...(first ? [merge] : []));
+    if (chosen === merge && first) await this.open(review.runId, first.path);
+  }
+
+  /** Opens the merge editor for a file; where there is none, the file with the marks of its conflicts. */
+  async open(runId: string, path: string): Promise<void> {
+    const review = await this.reviews.load(runId);
+    const file = model.fileAt(review, path);
+    if (!file || !isMergeable(file)) return;
+    const place = (side: model.Side): model.Place => ({ runId, side, path: file.path });
+    const output = uriOf(place('merged'));
+    const own = vscode.Uri.parse(file.uri);
+    this.documents.forgetMerge(place('merged'));
+    this.begun.set(output.path, (await vscode.workspace.openTextDocument(own)).getText());
+    try {
+      await vscode.commands.executeCommand('_open.mergeEditor', {
+        base: uriOf(place('base')),
+        input1: { uri: own, title: vscode.l10n.t('Yours'), description: vscode.l10n.t('the file as it is now') },
+        input2: { uri: uriOf(place('proposed')), title: vscode.l10n.t('Proposed') },
+        output,
+      });
+    } catch (error) {
+      this.app.log.info(`no merge editor: ${String(error)}`);
+      await vscode.window.showTextDocument(output);
+    }
+  }
+
+  /** A merge was completed: it becomes the proposal, and is accepted. */
+  private async take(place: model.Place, text: string): Promise<void> {
+    const uri = uriOf(place);
+    const onto = this.begun.get(uri.path);
+    if (onto === undefined) return;
+    const { runId, path } = place;
+    const review = await this.reviews.edit(runId, path, text, onto);
+    this.begun.delete(uri.path);
+    this.documents.forgetMerge(place);
+    const done = await this.app.server.command('accept', { runId, revision: review.revision, path });
+    const now = await this.reviews.load(runId);
+    if (!done.ok) {
+      await this.offer(now, done);
+      return;
+    }
+    void vscode.window.showInformationMessage(done.message ?? '');
+  }
+}
+
+/** Whether a file has two texts that can be merged. */
+function isMergeable(file: ReviewFile): boolean {
+  return !file.binary && (file.action === 'modify' || file.action === 'create');
+}

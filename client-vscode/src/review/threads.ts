@@ -1,0 +1,104 @@
+import * as vscode from 'vscode';
+import * as model from '../model/review';
+import type { Hunk, Review, ReviewFile } from '../protocol';
+import { type Reviews, uriOf } from './reviews';
+import * as words from './words';
+
+/**
+ * A card for each change that is to be decided: a mark in the gutter which opens to what the change is, with accept and
+ * reject in its head and a field for what shall be different. Those that are not the current one are folded.
+ */
+export class Threads implements vscode.Disposable {
+  private readonly controller = vscode.comments.createCommentController('kiroLsp.review', vscode.l10n.t('Kiro review'));
+  private readonly cards = new Map<string, { target: model.Target; thread: vscode.CommentThread }>();
+  private readonly listening: vscode.Disposable;
+
+  constructor(reviews: Reviews) {
+    this.controller.options = {
+      prompt: vscode.l10n.t('Say what shall be different here'),
+      placeHolder: vscode.l10n.t('What shall be different? The agent changes it and shows you the result.'),
+    };
+    this.controller.commentingRangeProvider = {
+      provideCommentingRanges: ({ uri, lineCount }) => {
+        const place = uri.scheme === model.SCHEME ? model.placeOf(uri.path) : undefined;
+        const review = place && reviews.known(place.runId);
+        return review && model.isOpen(review) ? [new vscode.Range(0, 0, lineCount - 1, 0)] : undefined;
+      },
+    };
+    this.listening = reviews.onDidChange((review) => this.show(review));
+  }
+
+  /** The hunk of a card. */
+  targetOf(thread: vscode.CommentThread): model.Target | undefined {
+    for (const card of this.cards.values()) if (card.thread === thread) return card.target;
+    return undefined;
+  }
+
+  /** Unfolds the card of one hunk, and folds the others of its run. */
+  unfold(target: model.Target): void {
+    for (const { target: other, thread } of this.cards.values()) {
+      if (other.runId === target.runId) thread.collapsibleState = foldedUnless(other.hunk === target.hunk);
+    }
+  }
+
+  dispose(): void {
+    vscode.Disposable.from(this.listening, this.controller).dispose();
+  }
+
+  private show(review: Review): void {
+    const kept = new Set<string>();
+    if (model.isOpen(review)) {
+      for (const { file, hunk } of model.pending(review)) {
+        const key = `${review.runId} ${file.path} ${hunk.id}`;
+        kept.add(key);
+        if (!file.binary) this.card(key, review, file, hunk);
+      }
+    }
+    for (const [key, { target, thread }] of this.cards) {
+      if (target.runId !== review.runId || kept.has(key)) continue;
+      thread.dispose();
+      this.cards.delete(key);
+    }
+  }
+
+  private card(key: string, review: Review, file: ReviewFile, hunk: Hunk): void {
+    const target = { runId: review.runId, path: file.path, hunk: hunk.id };
+    const { left, right } = model.sidesOf(review, file);
+    const place = right ?? left;
+    if (!place) return;
+    const [from, to] = model.linesOf(hunk, place.side);
+    const range = new vscode.Range(from, 0, to, 0);
+    const known = this.cards.get(key)?.thread;
+    const thread = known ?? this.controller.createCommentThread(uriOf(place), range, []);
+    if (!known) {
+      thread.contextValue = 'change';
+      thread.collapsibleState = vscode.CommentThreadCollapsibleState.Collapsed;
+      this.cards.set(key, { target, thread });
+    } else if (!thread.range.isEqual(range)) thread.range = range;
+    thread.label = words.hunk(review, file, hunk);
+    thread.comments = [{ author: { name: 'Kiro' }, body: about(target, hunk), mode: vscode.CommentMode.Preview }];
+  }
+}
+
+/** Links that decide on a change, for cards and hovers. */
+export function about(target: model.Target, hunk: Hunk): vscode.MarkdownString {
+  const link = (title: string, command: string): string =>
+    `[${title}](command:${command}?${encodeURIComponent(JSON.stringify([target]))})`;
+  const lines = [
+    [
+      link(`$(check) ${vscode.l10n.t('Accept')}`, 'kiroLsp.acceptHunk'),
+      link(`$(discard) ${vscode.l10n.t('Reject')}`, 'kiroLsp.rejectHunk'),
+      link(`$(arrow-down) ${vscode.l10n.t('Next')}`, 'kiroLsp.nextHunk'),
+    ].join(' &nbsp; '),
+  ];
+  if (hunk.protected) {
+    lines.unshift(`$(shield) ${vscode.l10n.t('This file can make programs run something: it needs its own yes.')}`);
+  }
+  const text = new vscode.MarkdownString(lines.join('\n\n'), true);
+  text.isTrusted = { enabledCommands: ['kiroLsp.acceptHunk', 'kiroLsp.rejectHunk', 'kiroLsp.nextHunk'] };
+  return text;
+}
+
+function foldedUnless(open: boolean): vscode.CommentThreadCollapsibleState {
+  return open ? vscode.CommentThreadCollapsibleState.Expanded : vscode.CommentThreadCollapsibleState.Collapsed;
+}
