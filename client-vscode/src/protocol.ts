@@ -154,7 +154,10 @@ export interface Agent {
   available: boolean;
   reason: string;
   version: string | null;
+  /** What a plain click on the task uses; `why` is the reason for it, where a task was named. */
   recommended: boolean;
+  why?: string | null;
+  /** About what the task costs, in US dollars. */
   estimate: string | null;
   billing: Billing;
   ways: {
