@@ -4,7 +4,9 @@ import { registerRuns } from './runs';
 import { RunStore } from './runs/store';
 import { Connection, DOCUMENTS } from './server/client';
 import type { App, Hooks, Server } from './server/connection';
-import { find } from './server/find';
+import { Finder, isAllowed } from './server/find';
+import { Installer, thisMachine } from './server/install';
+import { selectedPythons } from './server/python';
 import { registerSetup } from './setup';
 
 /** How many milliseconds this file and what it imports took to load; put there by esbuild.mjs. */
@@ -17,11 +19,25 @@ declare const LOADED: number;
 export function activate(context: vscode.ExtensionContext): { server: Server } {
   const log = vscode.window.createOutputChannel('Kiro LSP', { log: true });
   const hooks: Hooks[] = [];
-  const began = performance.now();
-  const server = new Connection(find, hooks, log);
+  const installer = new Installer(
+    context,
+    log,
+    () => selectedPythons(log),
+    (path) => isAllowed(thisMachine(), path),
+  );
+  const finder = new Finder(installer, log);
+  const server = new Connection(() => finder.find(), hooks, log);
   const runs = new RunStore(server, log);
   const app: App = { context, server, runs, log, hooks };
-  context.subscriptions.push(log, server, runs, ...registerSetup(app), ...registerRuns(app), ...registerReview(app));
+  context.subscriptions.push(
+    log,
+    server,
+    installer,
+    runs,
+    ...registerSetup(app, finder, installer),
+    ...registerRuns(app),
+    ...registerReview(app),
+  );
 
   const begin = (document: vscode.TextDocument): void => {
     const known = DOCUMENTS.some((filter) => vscode.languages.match(filter, document) > 0);

@@ -168,6 +168,10 @@ export interface Agent {
     reason: string;
     version: string | null;
     inUse: boolean;
+    /** The command by which a person logs in to the program. */
+    login: string[] | null;
+    /** The variable of the key that it is used with. */
+    key: string | null;
   }[];
 }
 

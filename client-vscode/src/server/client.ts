@@ -2,6 +2,7 @@ import * as vscode from 'vscode';
 import type { LanguageClient, LanguageClientOptions, ServerOptions } from 'vscode-languageclient/node';
 import type { Agent, Costs, Question, Review, Run, RunEvent, Spec } from '../protocol';
 import { UNDERSTOOD } from '../protocol';
+import { Restarts } from '../model/restarts';
 import type { Answers, Hooks, Launch, Server, ServerState } from './connection';
 import { tellUnsaved } from './unsaved';
 import { givenSettings, onDidChangeServerSettings } from './settings';
@@ -37,6 +38,7 @@ export class Connection implements Server, vscode.Disposable {
   readonly onRunsChanged = this.lists.event;
 
   private readonly settingsWatch: vscode.Disposable;
+  private readonly restarts = new Restarts();
   private client: LanguageClient | undefined;
   private starting: Promise<void> | undefined;
   private unsaved: vscode.Disposable | undefined;
@@ -67,6 +69,7 @@ export class Connection implements Server, vscode.Disposable {
   }
 
   async restart(): Promise<void> {
+    this.restarts.forget();
     await this.stop();
     await this.start();
   }
@@ -107,6 +110,10 @@ export class Connection implements Server, vscode.Disposable {
     return this.ask('kiro/costs', { by });
   }
 
+  lookAgain(): void {
+    if (this.state === 'running') void this.client?.sendNotification('kiro/lookAgain', {});
+  }
+
   cancelProgress(token: string | number): void {
     void this.client?.sendNotification('window/workDoneProgress/cancel', { token });
   }
@@ -137,8 +144,19 @@ export class Connection implements Server, vscode.Disposable {
       this.become('starting');
       this.log.info(`starting ${[this.launch.command, ...this.launch.args].join(' ')} (${this.launch.from})`);
       // As large as everything else together, so it is loaded with the first server and not with the window.
-      const { LanguageClient, State } = await import('vscode-languageclient/node');
-      const client = (this.client = new LanguageClient('kiroLsp', 'Kiro LSP', served(this.launch), this.options()));
+      const { LanguageClient, State, CloseAction, ErrorAction } = await import('vscode-languageclient/node');
+      const client: LanguageClient = (this.client = new LanguageClient('kiroLsp', 'Kiro LSP', served(this.launch), {
+        ...this.options(),
+        // Its own words would be a pop-up for each restart.
+        errorHandler: {
+          error: () => ({ action: ErrorAction.Continue }),
+          closed: () => ({
+            action: this.goesOn(client) ? CloseAction.Restart : CloseAction.DoNotRestart,
+            handled: true,
+          }),
+        },
+        initializationFailedHandler: () => false,
+      }));
       client.onDidChangeState(({ newState }) => {
         if (this.client === client && newState === State.Stopped && this.state === 'running') this.become('stopped');
         if (this.client === client && newState === State.Running && this.state === 'stopped') this.become('running');
@@ -151,12 +169,24 @@ export class Connection implements Server, vscode.Disposable {
       });
       this.answer(client);
       await client.start();
+      const version = client.initializeResult?.serverInfo?.version;
+      if (version !== undefined) this.launch = { ...this.launch, version };
       this.become('running');
     } catch (error) {
       this.client = undefined;
       this.become('failed', error instanceof Error ? error.message : String(error));
       throw error;
     }
+  }
+
+  /** The server has ended by itself. @returns whether it is started again */
+  private goesOn(client: LanguageClient): boolean {
+    if (this.client !== client || this.state !== 'running') return false;
+    this.log.warn('the server has ended by itself');
+    if (this.restarts.again(Date.now())) return true;
+    this.client = undefined;
+    this.become('failed', vscode.l10n.t('It has ended by itself several times within minutes.'));
+    return false;
   }
 
   private options(): LanguageClientOptions {
@@ -212,7 +242,11 @@ export class Connection implements Server, vscode.Disposable {
 }
 
 function served(launch: Launch): ServerOptions {
-  return { command: launch.command, args: launch.args, options: { env: { ...process.env, ...launch.env } } };
+  return {
+    command: launch.command,
+    args: [...launch.args, '--stdio'],
+    options: { env: { ...process.env, ...launch.env } },
+  };
 }
 
 /** Saves those of the documents that are open; answers with those that are saved now. */

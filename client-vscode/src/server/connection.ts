@@ -77,6 +77,8 @@ export interface Server {
   specs(uri?: string): Promise<Spec[]>;
   agents(uri?: string, task?: string): Promise<Agent[]>;
   costs(by: 'day' | 'agent' | 'spec' | 'task'): Promise<Costs>;
+  /** Has the server look anew at keys and agents, where it runs; a start does so anyway. */
+  lookAgain(): void;
   /** Ends a progress that the server began, as the person's Cancel. */
   cancelProgress(token: string | number): void;
 }
