@@ -133,13 +133,13 @@ function files() {
     plugins: [smallerLanguageClient],
   };
   const page = {
-    entryPoints: { output: 'src/output/page.ts' },
+    entryPoints: { output: 'src/page/page.ts' },
     outdir: 'dist',
     format: 'iife',
     platform: 'browser',
     target: 'chrome120',
   };
-  return existsSync('src/output/page.ts') ? [window, languageClient, page] : [window, languageClient];
+  return existsSync('src/page/page.ts') ? [window, languageClient, page] : [window, languageClient];
 }
 
 /** One line a file that was built, then what takes most room in it. */

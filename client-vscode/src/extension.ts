@@ -1,4 +1,5 @@
 import * as vscode from 'vscode';
+import { registerOutput } from './output';
 import { registerReview } from './review';
 import { registerRuns } from './runs';
 import { RunStore } from './runs/store';
@@ -8,6 +9,7 @@ import { Finder, isAllowed } from './server/find';
 import { Installer, thisMachine } from './server/install';
 import { selectedPythons } from './server/python';
 import { registerSetup } from './setup';
+import { registerTree } from './tree';
 
 /** How many milliseconds this file and what it imports took to load; put there by esbuild.mjs. */
 declare const LOADED: number;
@@ -36,6 +38,8 @@ export function activate(context: vscode.ExtensionContext): { server: Server } {
     runs,
     ...registerSetup(app, finder, installer),
     ...registerRuns(app),
+    ...registerOutput(app),
+    ...registerTree(app),
     ...registerReview(app),
   );
 

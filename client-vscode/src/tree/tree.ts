@@ -1,0 +1,304 @@
+import * as vscode from 'vscode';
+import { isAsking, isLive } from '../model/runs';
+import type { LiveRun } from '../model/runs';
+import { idOf, loneRuns, lostRuns, runsOf, tasksBelow } from '../model/tree';
+import type { FileNode, Node, SpecNode, TaskNode } from '../model/tree';
+import type { Spec, SpecTask } from '../protocol';
+import type { Change } from '../runs/store';
+import type { App } from '../server/connection';
+import { fileItem, runItem, specItem, taskItem } from './items';
+
+/** What happens within this time is shown at once. */
+const SHOWN_MS = 250;
+/** A file that is typed in is read again when it rested for so long. */
+const READ_MS = 700;
+/** Of the runs of a task so many are shown. */
+const RUNS = 10;
+
+/**
+ * Specs, their tasks, the runs of those, and the files that are to be reviewed. The server is asked while the view is shown and
+ * not otherwise; of a spec the tasks are asked for when it is opened.
+ */
+export class SpecTree implements vscode.TreeDataProvider<Node>, vscode.Disposable {
+  private readonly emitter = new vscode.EventEmitter<Node | undefined>();
+  readonly onDidChangeTreeData = this.emitter.event;
+
+  private view: vscode.TreeView<Node> | undefined;
+  private specs: Spec[] | undefined;
+  private readonly tasks = new Map<string, SpecTask[]>();
+  private readonly nodes = new Map<string, Node>();
+  private readonly parents = new Map<string, Node | undefined>();
+  private showing: NodeJS.Timeout | undefined;
+  private reading: NodeJS.Timeout | undefined;
+  private outdated = false;
+  /** What is to be shown again, where it is not the whole. */
+  private readonly waiting = new Set<Node>();
+  /** The files of runs that are to be reviewed. */
+  private readonly files = new Map<string, FileNode[]>();
+  private readonly subscriptions: vscode.Disposable[];
+
+  constructor(private readonly app: App) {
+    this.subscriptions = [
+      app.runs.onDidChange((changes) => this.changed(changes)),
+      app.server.onReviewChanged(({ runId }) => {
+        this.files.delete(runId);
+        const run = app.runs.get(runId);
+        if (run) this.showSoon(this.placeOf(run));
+      }),
+      app.server.onDidChangeState((state) => {
+        if (state === 'running' || state === 'failed' || state === 'stopped') this.refresh();
+      }),
+      vscode.workspace.onDidChangeWorkspaceFolders(() => this.refresh()),
+    ];
+  }
+
+  /** The view that shows this tree. */
+  shownIn(view: vscode.TreeView<Node>): void {
+    this.view = view;
+    this.subscriptions.push(
+      view.onDidChangeVisibility(({ visible }) => {
+        if (visible && this.outdated) this.refresh();
+      }),
+    );
+    this.showBadge();
+  }
+
+  dispose(): void {
+    clearTimeout(this.showing);
+    clearTimeout(this.reading);
+    this.emitter.dispose();
+    for (const subscription of this.subscriptions) subscription.dispose();
+  }
+
+  // What changes
+
+  /** Everything is looked at again. */
+  refresh(): void {
+    this.specs = undefined;
+    this.tasks.clear();
+    this.files.clear();
+    this.showSoon();
+  }
+
+  /** A task file was edited. */
+  stale(uri: string): void {
+    if (!this.tasks.delete(uri) && this.specs?.some((spec) => spec.uri === uri)) return;
+    this.listSoon();
+  }
+
+  /** The specs are listed again once nothing more happens. */
+  listSoon(): void {
+    clearTimeout(this.reading);
+    this.reading = setTimeout(() => {
+      this.specs = undefined;
+      this.showSoon();
+    }, READ_MS);
+  }
+
+  private changed(changes: readonly Change[]): void {
+    this.showBadge();
+    for (const { before, after } of changes) {
+      if (before && looksOf(before) === looksOf(after)) continue;
+      this.files.delete(after.runId);
+      // An accept ticks the box of its task, a run may mark it as begun.
+      if (before?.state !== after.state) this.forget(after);
+      this.showSoon(this.placeOf(after));
+    }
+  }
+
+  private forget(run: LiveRun): void {
+    const spec = this.specOf(run);
+    if (!spec || !['applied', 'undone', 'running', 'cancelled', 'failed'].includes(run.state)) return;
+    this.tasks.delete(spec.uri);
+    this.specs = undefined;
+    this.showSoon();
+  }
+
+  private specOf(run: LiveRun): Spec | undefined {
+    return this.specs?.find(({ path, root }) => path === run.path && root === run.root);
+  }
+
+  /** The task that a run is shown below; `undefined` for the whole tree. */
+  private placeOf(run: LiveRun): Node | undefined {
+    const spec = this.specOf(run);
+    return spec && this.nodes.get(`task ${spec.uri} ${run.task}`);
+  }
+
+  /** Shows a node and what is below it again; without one the whole tree. */
+  private showSoon(node?: Node): void {
+    if (node) this.waiting.add(node);
+    else this.outdated = true;
+    this.showing ??= setTimeout(() => this.showNow(), SHOWN_MS);
+  }
+
+  private showNow(): void {
+    this.showing = undefined;
+    const waiting = [...this.waiting];
+    this.waiting.clear();
+    if (!this.view?.visible) this.outdated = true;
+    else if (this.outdated) this.emitter.fire(undefined);
+    else for (const node of waiting) this.emitter.fire(node);
+  }
+
+  private showBadge(): void {
+    if (!this.view) return;
+    const { asking, reviews } = this.app.runs.tally();
+    const parts = [
+      asking > 0 && vscode.l10n.t('{0} waiting for an answer', asking),
+      reviews > 0 && vscode.l10n.t('{0} to review', reviews),
+    ].filter((part) => part !== false);
+    this.view.badge = asking + reviews > 0 ? { value: asking + reviews, tooltip: parts.join(', ') } : undefined;
+  }
+
+  // What is shown
+
+  getParent(node: Node): Node | undefined {
+    return this.parents.get(idOf(node));
+  }
+
+  async getChildren(node?: Node): Promise<Node[]> {
+    if (node === undefined) this.outdated = false;
+    const found = await this.childrenOf(node);
+    for (const child of found) {
+      this.nodes.set(idOf(child), child);
+      this.parents.set(idOf(child), node);
+    }
+    return found;
+  }
+
+  private async childrenOf(node: Node | undefined): Promise<Node[]> {
+    switch (node?.kind) {
+      case undefined:
+        return await this.top();
+      case 'spec': {
+        const tasks = await this.tasksOf(node.uri);
+        const lost = lostRuns(node.spec, tasks, this.app.runs.all());
+        return [...tasksBelow(node, tasks), ...lost.map(runNode)];
+      }
+      case 'task': {
+        const tasks = await this.tasksOf(node.uri);
+        const runs = runsOf(node, this.app.runs.all()).slice(0, RUNS);
+        return [...runs.map(runNode), ...tasksBelow(node, tasks)];
+      }
+      case 'run':
+        return await this.filesOf(node.runId);
+      case 'file':
+        return [];
+    }
+  }
+
+  private async top(): Promise<Node[]> {
+    const specs = await this.listed();
+    const lone = loneRuns(specs, this.app.runs.all());
+    return [...specs.map((spec): SpecNode => ({ kind: 'spec', uri: spec.uri, spec })), ...lone.map(runNode)];
+  }
+
+  /** The specs; where no server runs it is started if there is a task file, since the person looks at the view. */
+  private async listed(): Promise<Spec[]> {
+    const { server, log } = this.app;
+    if (this.specs) return this.specs;
+    if (server.state !== 'running') {
+      if (server.state !== 'stopped' || !this.view?.visible || !(await hasTaskFile())) return [];
+    }
+    try {
+      this.specs = await server.specs();
+    } catch (error) {
+      log.warn(`specs: ${String(error)}`);
+    }
+    return this.specs ?? [];
+  }
+
+  private async tasksOf(uri: string): Promise<SpecTask[]> {
+    const known = this.tasks.get(uri);
+    if (known) return known;
+    try {
+      const tasks = (await this.app.server.specs(uri))[0]?.tasks ?? [];
+      this.tasks.set(uri, tasks);
+      return tasks;
+    } catch (error) {
+      this.app.log.warn(`tasks of ${uri}: ${String(error)}`);
+      return [];
+    }
+  }
+
+  private async filesOf(runId: string): Promise<FileNode[]> {
+    const known = this.files.get(runId);
+    if (known) return known;
+    try {
+      const review = await this.app.server.review(runId);
+      const files = review.files.map(({ path, to, action, status, binary, conflict }): FileNode => ({
+        kind: 'file',
+        runId,
+        path: to ?? path,
+        action,
+        status,
+        binary,
+        conflict: conflict !== undefined,
+      }));
+      this.files.set(runId, files);
+      return files;
+    } catch (error) {
+      this.app.log.warn(`review of ${runId}: ${String(error)}`);
+      return [];
+    }
+  }
+
+  getTreeItem(node: Node): vscode.TreeItem {
+    const find = (runId: string): LiveRun | undefined => this.app.runs.get(runId);
+    switch (node.kind) {
+      case 'spec':
+        return specItem(node, this.isOpen(node));
+      case 'task': {
+        const runs = runsOf(node, this.app.runs.all());
+        return taskItem(node, runs, this.stateOf(node, runs));
+      }
+      case 'run': {
+        const run = find(node.runId);
+        const bare = this.parents.get(idOf(node))?.kind !== 'task';
+        return run ? runItem(run, find, bare) : new vscode.TreeItem(node.runId);
+      }
+      case 'file':
+        return fileItem(node, find(node.runId)?.root ?? '');
+    }
+  }
+
+  /** Open by itself is what is worked on: the spec in front, the only one, and those with a run under way. */
+  private isOpen({ uri, spec }: SpecNode): boolean {
+    const active = vscode.window.activeTextEditor?.document.uri.toString();
+    const live = this.app.runs.all().some((run) => run.path === spec.path && run.root === spec.root && isLive(run));
+    return active === uri || live || this.specs?.length === 1;
+  }
+
+  private stateOf(node: TaskNode, runs: readonly LiveRun[]): vscode.TreeItemCollapsibleState {
+    const below = this.tasks.get(node.uri)?.some((task) => task.parent === node.task) ?? false;
+    if (!below && runs.length === 0) return vscode.TreeItemCollapsibleState.None;
+    const [newest] = runs;
+    const busy = newest !== undefined && (isLive(newest) || isAsking(newest) || newest.state === 'review');
+    const open = busy || (below && node.about.status !== 'done');
+    return open ? vscode.TreeItemCollapsibleState.Expanded : vscode.TreeItemCollapsibleState.Collapsed;
+  }
+}
+
+function runNode(run: LiveRun): Node {
+  return { kind: 'run', runId: run.runId };
+}
+
+async function hasTaskFile(): Promise<boolean> {
+  return (await vscode.workspace.findFiles('**/tasks.md', '**/node_modules/**', 1)).length > 0;
+}
+
+/** What is seen of a run here. */
+function looksOf(run: LiveRun): string {
+  const { state, phase, phaseDetail, fileCount, question, used, title, label, supersededBy } = run;
+  return JSON.stringify([
+    state,
+    phase,
+    phaseDetail,
+    fileCount,
+    question?.requestId,
+    used?.cost,
+    title,
+    label,
+    supersededBy,
+  ]);
+}
