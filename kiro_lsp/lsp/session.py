@@ -101,7 +101,7 @@ class Session:
 
     def opened(self, document: Document) -> None:
         """A document was opened: its project is held, its problems are shown."""
-        self.views.surroundings.forget()
+        self._forget_texts(document.uri)
         path = convert.file_of(document.uri)
         if path is not None:
             self._group.create_task(self._opened(document, root_of(path, self.folders)), name="opened")
@@ -132,8 +132,15 @@ class Session:
         return [problem for problem in workspace.asked_for().problems if problem.path == str(path)]
 
     def closed(self, uri: str) -> None:
-        self.views.surroundings.forget()
+        self._forget_texts(uri)
         self.endpoint.notify("textDocument/publishDiagnostics", {"uri": uri, "diagnostics": []})
+
+    def _forget_texts(self, uri: str) -> None:
+        """An open document stands for its file: a task file for what it says, any other for settings, too."""
+        if tasks.is_task_file(uri):
+            self.views.surroundings.forget_texts()
+        else:
+            self.views.surroundings.forget()
 
     def _runs_changed(self, _root: str) -> None:
         self._loop.call_soon_threadsafe(self._forget)

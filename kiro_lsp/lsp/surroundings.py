@@ -35,6 +35,10 @@ _STALE_SECONDS: Final = 30.0
 """How much longer what was known is given at once while it is looked at again."""
 _COST_FACTOR: Final = 20
 _KEPT_AT_MOST: Final = 500
+_WITHOUT_TEXTS: Final = frozenset({"around"})
+"""What no task file says anything about, and that costs most."""
+_BESIDE_SECONDS: Final = 0.02
+"""How long looking again waits, so that it does not keep the answer waiting that it is done beside."""
 _CHANGING: Final = frozenset({"existing"})
 """What has another key with nearly every edit; of it only the last few are kept."""
 _CHANGING_AT_MOST: Final = 8
@@ -82,6 +86,14 @@ class Surroundings:
     def forget(self) -> None:
         """Something changed: find everything out again when it is asked for."""
         self.changes += 1
+        self.on_change()
+
+    def forget_texts(self) -> None:
+        """A document was opened or closed that sets nothing: texts may differ from what is on the disk, the rest stays."""
+        before, self.changes = self.changes, self.changes + 1
+        for key, kept in self._kept.items():
+            if key[0] in _WITHOUT_TEXTS and kept.changes == before:
+                kept.changes = self.changes
         self.on_change()
 
     def stop(self) -> None:
@@ -150,6 +162,7 @@ class Surroundings:
 
     async def _look_again(self, key: tuple[object, ...], find: Callable[[], Value], before: Value) -> None:
         try:
+            await asyncio.sleep(_BESIDE_SECONDS)
             if await self._find(key, find) is not before:
                 self.on_change()
                 self.on_difference()

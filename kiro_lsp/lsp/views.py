@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final, NamedTuple, Protocol, TypeVar
 
 from kiro_lsp.engine.engine import Engine
@@ -27,13 +28,19 @@ from kiro_lsp.spec.documents import spec_folder
 from kiro_lsp.spec.facts import AgentFact, Facts, RunFact
 from kiro_lsp.spec.model import TaskList
 from kiro_lsp.spec.requirements import RequirementIndex
+from kiro_lsp.spec.skim import Skimmed, skim
 
 Value = TypeVar("Value")
 
 _DERIVED_AT_ONCE_LINES: Final = 1000
 """What features derive from a parsed text of up to so many lines is not worth a thread."""
+_SKIMMED_AT_ONCE_LINES: Final = 2000
+"""A text of up to so many lines is skimmed on the loop, which takes some milliseconds, once: a thread would add another."""
+_READ_AHEAD_SECONDS: Final = 0.2
 AT_ONCE_LINES: Final = 150
 """A text of up to so many lines is parsed on the loop: that takes less than a pause would."""
+_SKIMMED: Final = "skimmed"
+_AHEAD: Final = "read ahead"
 SPEC_DOCUMENTS: Final = frozenset({"requirements.md", "design.md", "spec.md", "bugfix.md", "plan.md", "proposal.md"})
 _ABOVE: Final = 4
 """How many folders up the task file of a spec document may lie (`openspec/changes/x/specs/area/spec.md`)."""
@@ -171,6 +178,35 @@ class View:
         self._parsed = draft
         self._document.history.parsed(draft, base, count, is_current=self.is_current)
 
+    async def skimmed(self) -> Skimmed | None:
+        """Headings and tasks of a plainly written file of which nothing is known yet (`is_unread`); None for any other.
+
+        What can be answered from that need not wait until everything about its tasks is found.
+        """
+        if _SKIMMED not in self.cache and self.is_unread:
+            at_once, path = len(self.lines) <= _SKIMMED_AT_ONCE_LINES, str(self.root / self.path)
+            self.cache[_SKIMMED] = (
+                skim(self.lines, path) if at_once else await asyncio.to_thread(skim, self.lines, path)
+            )
+        found: Skimmed | None = self.cache.get(_SKIMMED)
+        return found
+
+    def read_ahead(self) -> None:
+        """After a pause find the rest of a file that was answered for from a part of it, if it is still open as it is."""
+        if _AHEAD not in self.cache:
+            loop = asyncio.get_running_loop()
+            self.cache[_AHEAD] = loop.call_later(_READ_AHEAD_SECONDS, self._read_ahead)
+
+    def _read_ahead(self) -> None:
+        if self.is_current and self.is_unread:
+            self.cache[_AHEAD] = asyncio.get_running_loop().create_task(self._read_rest(), name="read ahead")
+
+    async def _read_rest(self) -> None:
+        try:
+            await self.facts()
+        except ResponseError:
+            return  # edited meanwhile: whoever asks next has it read as it is
+
     async def task_list(self) -> TaskList:
         parsed = await self.read()
         return await self.once("tasks", lambda: parsed.task_list)
@@ -236,8 +272,13 @@ class View:
         return kept[0] if kept is not None and self.views.surroundings.is_fresh(kept[1], kept[2]) else None
 
     async def _found(self, *, existing: bool) -> Facts:
-        parsed, around = await self.parsed(), await self.around()
+        parsed = await self.parsed()
         wanted = frozenset(path for task in parsed.task_list.tasks for path in task.files) if existing else frozenset()
+        return await self.facts_about(parsed, await self.exists(wanted) if wanted else {})
+
+    async def facts_about(self, parsed: Parsed, existing: Mapping[str, bool] = MappingProxyType({})) -> Facts:
+        """What stands around the document, with as much of it as was read."""
+        around = await self.around()
         runs = {
             run.task_key: RunFact(
                 *(run.run_id, run.task_key, run.label, run.state, run.phase, run.started_at, run.cost, run.files),
@@ -256,7 +297,7 @@ class View:
             parsed,
             await self.documents(),
             await self.requirements(),
-            await self.exists(wanted) if wanted else {},
+            existing,
             runs,
             agents,
             Chooser(around.offer.agents, around.settings, around.offer.in_file(self.path).past),

@@ -65,6 +65,8 @@ class Skimmed(NamedTuple):
     lines: Sequence[str]
     headings: list[Heading]
     rows: Rows
+    is_simple: bool
+    """Whether every box is a task with an id, to be done or done, and none says that it may run beside others."""
 
 
 def skim(lines: Sequence[str], path: str) -> Skimmed | None:
@@ -78,7 +80,8 @@ def skim(lines: Sequence[str], path: str) -> Skimmed | None:
     if statuses is None:
         return None
     parents = outline.parents_of(sweep.ids, sweep.around)
-    return Skimmed(lines, sweep.headings, Rows(sweep.at, sweep.ids, sweep.titles, statuses, parents))
+    rows = Rows(sweep.at, sweep.ids, sweep.titles, statuses, parents)
+    return Skimmed(lines, sweep.headings, rows, not sweep.withdrawn and not sweep.parallel)
 
 
 class _State(dict[str, "_Step"]):
@@ -128,7 +131,7 @@ class _Sweep:
         self.stories = 0
         self.withdrawn = 0
         """Boxes that are criteria or withdrawn, or may be: without any other, boxes mean something else."""
-        self.stars = False
+        self.stars = self.parallel = False
 
     def run(self) -> bool:
         """Whether all lines are plain. One loop with few calls, as `blocks.Scan.run`."""
@@ -220,6 +223,7 @@ class _Sweep:
         self.ids.append(title.id)
         self.titles.append(title.title)
         self.stars |= title.optional
+        self.parallel |= title.parallel
         self.stories += title.story is not None or (title.parallel and title.id is not None and title.id[0] == "T")
         self.withdrawn += title.withdrawn or title.id is None
         return title.certainty != DOUBTFUL

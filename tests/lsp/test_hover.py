@@ -7,6 +7,9 @@ from typing import Any
 
 import pytest
 
+from kiro_lsp.spec.glance import glimpse
+from kiro_lsp.spec.lines import split_lines
+from kiro_lsp.spec.skim import skim
 from tests.support.editors import REQUIREMENTS, TASKS, Editor, editor
 from tests.support.speaking import speaking
 
@@ -91,3 +94,32 @@ async def test_what_a_client_announced_decides(
         assert ("[x](command" in found["contents"]["value"]) == (kind == "plaintext")
         span = {"start": {"line": 0, "character": 0}, "end": {"line": 2, "character": 0}}
         assert bool(await speaker.ask("textDocument/inlayHint", {**about, "range": span})) == has_hints
+
+
+LARGE = "".join(
+    f"- [{'x' if group < 2 else ' '}] {group + 1}. Group\n"
+    + "".join(f"  - [{'x' if group < 3 else ' '}] {group + 1}.{at} Part\n    - a detail\n" for at in range(1, 5))
+    for group in range(30)
+)
+
+
+@pytest.mark.parametrize("last_line", ["", "- [ ] 31. Late (after 3.1)\n"], ids=["simple", "relating"])
+async def test_the_first_hover_of_a_large_file_says_what_every_later_one_says(
+    tmp_path: Path, own_homes: Path, last_line: str
+) -> None:
+    environ = {"HOME": str(own_homes), "KIRO_LSP_STATE_DIR": str(own_homes)}
+    text = LARGE + last_line
+    skimmed = skim(split_lines(text), "tasks.md")
+    assert skimmed is not None
+    assert (glimpse(skimmed, 2) is None) == bool(last_line)
+    async with speaking(tmp_path, environ, capabilities={}) as speaker:
+        for line in (0, 1, 2, 18, 19, 27, 29, 148):
+            folder = tmp_path / f".kiro/specs/s{line}"
+            folder.mkdir(parents=True)
+            (folder / "requirements.md").write_text(REQUIREMENTS, encoding="utf-8")
+            about = {"textDocument": {"uri": speaker.open(folder / "tasks.md", text)}}
+            place = {**about, "position": {"line": line, "character": 9}}
+            first = await speaker.ask("textDocument/hover", place)
+            assert first is not None
+            await speaker.ask("textDocument/diagnostic", about)  # reads all of it
+            assert await speaker.ask("textDocument/hover", place) == first

@@ -21,11 +21,13 @@ if TYPE_CHECKING:
 
 _PRICES = "genai_prices.data"
 
-NEEDS = ("kiro_lsp.spec.navigation.hover",)
+NEEDS = ("kiro_lsp.spec.navigation.hover", "kiro_lsp.spec.glance")
 _KEPT: Final = "hover"
 _SENT: Final = "hovers sent"
 """The last hovers and what was answered from them: a pointer rests on few places, and clients ask again for the same."""
 _SENT_AT_MOST: Final = 1000
+_AT_ONCE_LINES: Final = 2000
+"""In so many lines one task is found on the loop: a thread would take as long."""
 
 
 def capabilities(_client: Client) -> dict[str, Any]:
@@ -51,6 +53,8 @@ async def hover(view: View, params: Mapping[str, Any]) -> Any:
     tasks = view if view.is_task_file else next(iter(await view.task_views()), None)
     if tasks is None:
         return None
+    if view.is_task_file and (glimpsed := await _glimpsed(view, line, column)) is not None:
+        return Raw(dumped(_answer(view, glimpsed, line, column)))
     hovers = await _hovers(tasks)
     sent: _Sent | None = view.cache.get(_SENT)
     if sent is None or sent[0] is not hovers or len(sent[2]) >= _SENT_AT_MOST:
@@ -79,6 +83,32 @@ def _answer(view: View, hovers: Hovers, line: int, column: int) -> dict[str, Any
         "contents": {"kind": kind, "value": found.text},
         "range": view.range(found.line, found.start, found.end),
     }
+
+
+async def _prices() -> None:
+    """For the estimate; reading them takes a fifth of a second."""
+    if _PRICES not in sys.modules:
+        await aside(importlib.import_module, _PRICES)
+
+
+async def _glimpsed(view: View, line: int, column: int) -> Hovers | None:
+    """The hover of one task of a large file that was just opened, of which no more is known yet; None where it takes all of it."""
+    from kiro_lsp.spec.glance import glimpse
+    from kiro_lsp.spec.navigation.hover import Hovers
+
+    skimmed = await view.skimmed() if view.is_unread else None
+    if skimmed is None:
+        return None
+    at_once = len(view.lines) <= _AT_ONCE_LINES
+    seen = glimpse(skimmed, line) if at_once else await aside(glimpse, skimmed, line)
+    if seen is None:
+        return None
+    found = Hovers(await view.facts_about(seen))
+    if found.takes_all(line, column):
+        return None
+    await _prices()
+    view.read_ahead()
+    return found
 
 
 async def _hovers(view: View) -> Hovers:

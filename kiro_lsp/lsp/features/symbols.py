@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from itertools import repeat
 from operator import sub
 from typing import TYPE_CHECKING, Any, Final
@@ -15,8 +16,9 @@ if TYPE_CHECKING:
     from kiro_lsp.lsp.views import View
     from kiro_lsp.spec.assemble import Parsed
     from kiro_lsp.spec.navigation.tree import Tree
+    from kiro_lsp.spec.skim import Skimmed
 
-NEEDS = ("kiro_lsp.spec.navigation.tree", "kiro_lsp.spec.skim")
+NEEDS = ("kiro_lsp.spec.navigation.tree",)
 # Written as bytes at once: to build an object for each and have it encoded takes ten times as long, after every keystroke.
 _PLACE: Final = b'{"start":{"line":%d,"character":0},"end":{"line":%d,"character":%d}}'
 _FLAT: Final = b'{"name":"%b","kind":%b,"location":{"uri":%b,"range":' + _PLACE + b"}"
@@ -31,7 +33,7 @@ _SYMBOLS: Final = "symbols"
 _HEADING: Final = b"3"
 _TASK: Final = b"17"
 _AT_ONCE_LINES: Final = 2000
-"""A text of up to so many lines is skimmed on the loop, which takes some milliseconds, once: a thread would add another."""
+"""The outline of a text of up to so many lines is made on the loop, which takes some milliseconds, once."""
 
 
 def capabilities(_client: Client) -> dict[str, Any]:
@@ -48,26 +50,19 @@ async def symbols(view: View, _params: Mapping[str, Any]) -> Any:
     from kiro_lsp.lsp.endpoint import Raw
 
     make = _nested if view.client.nests_symbols else _flat
-    if _SYMBOLS not in view.cache and view.is_unread:
+    if _SYMBOLS not in view.cache and (found := await view.skimmed()) is not None:
         # The first outline of a file need not wait until everything about its tasks is found.
-        at_once = len(view.lines) <= _AT_ONCE_LINES
-        made = _skimmed(view, make) if at_once else await aside(_skimmed, view, make)
-        if made is not None:
-            view.cache[_SYMBOLS] = Raw(made)
+        made = partial(_of_skimmed, view, found, make)
+        view.cache[_SYMBOLS] = Raw(made() if len(view.lines) <= _AT_ONCE_LINES else await aside(made))
     if _SYMBOLS not in view.cache:
         parsed = await view.read()
         await view.once(_SYMBOLS, lambda: Raw(make(view, _tree(view, parsed), parsed.rows.statuses)))
     return view.cache[_SYMBOLS]
 
 
-def _skimmed(view: View, make: Callable[[View, Tree, Sequence[str]], bytes]) -> bytes | None:
-    """The symbols of a plainly written file, None for any other."""
+def _of_skimmed(view: View, found: Skimmed, make: Callable[[View, Tree, Sequence[str]], bytes]) -> bytes:
     from kiro_lsp.spec.navigation.tree import tree_of
-    from kiro_lsp.spec.skim import skim
 
-    found = skim(view.lines, str(view.root / view.path))
-    if found is None:
-        return None
     return make(view, tree_of(found), found.rows.statuses)
 
 

@@ -13,6 +13,7 @@ from functools import cached_property
 from typing import Final, NamedTuple
 
 from kiro_lsp.budget import about, dollars, estimated, from_nano
+from kiro_lsp.spec.editing.renaming import Target
 from kiro_lsp.spec.editing.requirement_ids import entry_of, requirement_target
 from kiro_lsp.spec.facts import AgentFact, Facts, RunFact
 from kiro_lsp.spec.model import Task
@@ -70,17 +71,26 @@ class Hovers:
         text = _line(self.facts.lines, line)
         if not text.strip():
             return None
-        index = self.facts.requirements
-        if len(text) <= _LONGEST_LINE:
-            target = requirement_target(self.facts.lines, index, self.facts.path, line, column, tasks=True)
-            entry = entry_of(index, target.name) if target is not None else None
-            if target is not None and entry is not None:
-                return Hover(self._of_requirement(entry, _Writer(markdown)), line, target.start, target.end)
+        target, entry = self._named(line, column)
+        if target is not None and entry is not None:
+            return Hover(self._of_requirement(entry, _Writer(markdown)), line, target.start, target.end)
         tasks = self.facts.tasks.tasks
         at = bisect_right(self.facts.parsed.rows.lines, line) - 1
         if at < 0 or not line < max(tasks[at].end_line, tasks[at].line + 1):
             return None
         return Hover(self._of_task(tasks[at], _Writer(markdown)), line, *_words(text))
+
+    def takes_all(self, line: int, column: int) -> bool:
+        """Whether the answer for a place of the task file speaks of tasks all over it: that of a requirement does."""
+        return self._named(line, column)[1] is not None
+
+    def _named(self, line: int, column: int) -> tuple[Target | None, Requirement | None]:
+        """The requirement that is named at a place of the task file."""
+        index = self.facts.requirements
+        if len(_line(self.facts.lines, line)) > _LONGEST_LINE:
+            return None, None
+        target = requirement_target(self.facts.lines, index, self.facts.path, line, column, tasks=True)
+        return target, entry_of(index, target.name) if target is not None else None
 
     def in_document(self, path: str, lines: Sequence[str], line: int, *, markdown: bool) -> Hover | None:
         """The same for a line of a document that defines requirements: where one begins, or goes on as a criterion."""
