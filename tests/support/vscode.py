@@ -33,7 +33,8 @@ from playwright.sync_api import BrowserContext, Page, sync_playwright
 from tests.conftest import REPO, missing
 from tests.support import procs
 
-SECONDS = 120
+SECONDS = int(os.environ.get("KIRO_LSP_PATIENCE", "120"))
+"""How long a scenario waits for anything; a machine may be busy with others."""
 CLIENT = REPO / "client-vscode"
 ARTEFACTS = Path(os.environ.get("KIRO_LSP_ARTEFACTS") or REPO / ".ci/artefacts") / "vscode"
 
@@ -107,15 +108,11 @@ def programs() -> Programs:
 
 
 def npm(found: Programs, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """npm in client-vscode, with the node that the tests use; the caller looks at the exit code."""
-    environ = {
-        **os.environ,
-        "PATH": f"{Path(found.node).parent}:{os.environ['PATH']}",
-        "npm_config_update_notifier": "false",
-    }
-    return subprocess.run(
-        [*found.npm, *arguments], cwd=CLIENT, env=environ, capture_output=True, text=True, timeout=600, check=False
-    )
+    """npm in client-vscode, with the node and the Python of the tests; the caller looks at the exit code."""
+    path = os.pathsep.join([str(Path(found.node).parent), str(Path(sys.executable).parent), os.environ["PATH"]])
+    environ = {**os.environ, "PATH": path, "npm_config_update_notifier": "false"}
+    argv = [*found.npm, *arguments]
+    return subprocess.run(argv, cwd=CLIENT, env=environ, capture_output=True, text=True, timeout=600, check=False)
 
 
 def packaged(found: Programs, into: Path) -> Path:
@@ -151,7 +148,7 @@ def _fingerprint() -> str:
     ).stdout.decode()
     digest = hashlib.sha256()
     for name in sorted(set(listed.split("\0")) - {""}):
-        with contextlib.suppress(FileNotFoundError):
+        with contextlib.suppress(FileNotFoundError, IsADirectoryError):
             digest.update(f"{name}\0".encode() + (CLIENT / name).read_bytes())
     return digest.hexdigest()
 
@@ -185,7 +182,7 @@ class Editor:
 
     def __enter__(self) -> Self:
         with contextlib.ExitStack() as closing:
-            for name in ("data/User", "extensions", "profile", "home", "bin"):
+            for name in ("data/User", "data/Machine", "extensions", "profile", "home", "bin"):
                 (self.folder / name).mkdir(parents=True, exist_ok=True)
             self.configure()
             self.serve({"PATH": os.environ["PATH"], "HOME": str(self.home)})
@@ -202,11 +199,14 @@ class Editor:
 
     def configure(self, **changed: Any) -> None:
         """Writes the person's settings (None: not set), for windows that are opened from now on."""
-        settings = {**SETTINGS, "kiroLsp.server.path": str(self.launcher), **changed}
-        target = self.folder / "data/User/settings.json"
-        part = target.with_suffix(".part")
-        part.write_text(json.dumps({name: value for name, value in settings.items() if value is not None}, indent=2))
-        part.replace(target)
+        given = {**SETTINGS, "kiroLsp.server.path": str(self.launcher), **changed}
+        settings = {name: value for name, value in given.items() if value is not None}
+        own = {name: value for name, value in settings.items() if name.startswith("kiroLsp.")}
+        # The page is one machine and the server another: what is a matter of the machine is read from the second file only.
+        for name, values in (("User", settings), ("Machine", own)):
+            part = self.folder / f"data/{name}/settings.part"
+            part.write_text(json.dumps(values, indent=2), "utf-8")
+            part.replace(part.with_suffix(".json"))
 
     def serve(self, environ: Mapping[str, str]) -> None:
         """Says with which environment (this one and nothing else) the language server is started from now on."""
