@@ -1,13 +1,13 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import {
+  addressOf,
   fileAt,
   hasMarkers,
   hunkAt,
   isOpen,
   linesOf,
   neighbour,
-  pathOf,
   pending,
   placeOf,
   protectedFiles,
@@ -58,10 +58,9 @@ const B = file('old.txt', [hunk('b1', [0, 3], [0, 3], { protected: true })], { a
 
 test('a document keeps its name while the review moves on', () => {
   const place = { runId: 'r-1', side: 'proposed', path: 'src/ä b.py' } as const;
-  assert.deepEqual(placeOf(pathOf(place)), place);
-  for (const other of ['/r', '/r/proposed', '/r/proposed/', '/r/elsewhere/a', 'a', '']) {
-    assert.equal(placeOf(other), undefined, other);
-  }
+  assert.deepEqual(placeOf(addressOf(place)), place);
+  const others = [{ path: '/' }, { query: 'elsewhere' }, { query: '' }, { authority: '' }];
+  for (const other of others) assert.equal(placeOf({ ...addressOf(place), ...other }), undefined);
 });
 
 test('the server is asked for the revision that is known, and for the side', () => {

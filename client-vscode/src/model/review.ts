@@ -28,16 +28,22 @@ const SIDES: readonly string[] = ['base', 'proposed', 'merged', 'original', 'sug
 const OPEN: readonly RunState[] = ['verifying', 'review', 'conflict', 'failed', 'cancelled', 'budget', 'interrupted'];
 const RIGHT: readonly Side[] = ['proposed', 'suggested'];
 
-/** The path of the URI of a document. */
-export function pathOf({ runId, side, path }: Place): string {
-  return `/${runId}/${side}/${path}`;
+/** What of a URI names a document. */
+export interface Address {
+  authority: string;
+  path: string;
+  query: string;
 }
 
-/** The document behind the path of a URI; `undefined` for anything else. */
-export function placeOf(uriPath: string): Place | undefined {
-  const [, runId, side, ...rest] = uriPath.split('/');
-  if (!runId || !side || !SIDES.includes(side) || rest.join('/') === '') return undefined;
-  return { runId, side: side as Side, path: rest.join('/') };
+/** The URI of a document. The path is the file's own on both sides: editors take two different ones for a renamed file. */
+export function addressOf({ runId, side, path }: Place): Address & { scheme: string } {
+  return { scheme: SCHEME, authority: runId, path: `/${path}`, query: side };
+}
+
+/** The document behind a URI of this scheme; `undefined` for anything else. */
+export function placeOf({ authority, path, query }: Address): Place | undefined {
+  if (!authority || path.length < 2 || !SIDES.includes(query)) return undefined;
+  return { runId: authority, side: query as Side, path: path.slice(1) };
 }
 
 /** How the server calls a document in the revision that `review` is of; `undefined` for a file that the review has not. */

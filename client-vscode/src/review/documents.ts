@@ -30,14 +30,14 @@ export class Documents implements vscode.FileSystemProvider, vscode.Disposable {
         if (document.uri.scheme === model.SCHEME && document.isDirty) this.saveSoon(document);
       }),
       vscode.workspace.onWillSaveTextDocument(({ document, reason }) => {
-        if (reason === vscode.TextDocumentSaveReason.Manual) this.wanted.add(document.uri.path);
+        if (reason === vscode.TextDocumentSaveReason.Manual) this.wanted.add(document.uri.toString());
       }),
     ];
   }
 
   async stat(uri: vscode.Uri): Promise<vscode.FileStat> {
     const { text, mtime } = await this.look(uri);
-    const place = model.placeOf(uri.path);
+    const place = model.placeOf(uri);
     const review = place && this.reviews.known(place.runId);
     const writable = place?.side === 'merged' || (place?.side === 'proposed' && review && model.isOpen(review));
     const permissions = writable ? {} : { permissions: vscode.FilePermission.Readonly };
@@ -49,13 +49,13 @@ export class Documents implements vscode.FileSystemProvider, vscode.Disposable {
   }
 
   async writeFile(uri: vscode.Uri, content: Uint8Array): Promise<void> {
-    const place = model.placeOf(uri.path);
+    const place = model.placeOf(uri);
     if (!place) throw vscode.FileSystemError.NoPermissions(uri);
     const text = Buffer.from(content).toString();
     if (place.side === 'merged') {
-      this.merges.set(uri.path, text);
+      this.merges.set(uri.toString(), text);
       // Autosave must not take over what is half merged.
-      if (this.wanted.delete(uri.path) && !model.hasMarkers(text)) await this.onMerged?.(place, plain(text));
+      if (this.wanted.delete(uri.toString()) && !model.hasMarkers(text)) await this.onMerged?.(place, plain(text));
       return;
     }
     if (place.side !== 'proposed') throw vscode.FileSystemError.NoPermissions(uri);
@@ -70,19 +70,16 @@ export class Documents implements vscode.FileSystemProvider, vscode.Disposable {
 
   /** Saves what was typed on the proposed sides of a run; `false` where something could not be saved. */
   async flush(runId: string): Promise<boolean> {
-    const dirty = vscode.workspace.textDocuments.filter(
-      ({ uri, isDirty }) =>
-        isDirty &&
-        uri.scheme === model.SCHEME &&
-        model.placeOf(uri.path)?.runId === runId &&
-        !uri.path.includes('/merged/'),
-    );
+    const dirty = vscode.workspace.textDocuments.filter(({ uri, isDirty }) => {
+      const place = uri.scheme === model.SCHEME ? model.placeOf(uri) : undefined;
+      return isDirty && place?.runId === runId && place.side === 'proposed';
+    });
     return (await Promise.all(dirty.map((document) => document.save()))).every(Boolean);
   }
 
   /** A merge is over: the next one begins with what the file holds then. */
   forgetMerge(place: model.Place): void {
-    this.merges.delete(model.pathOf(place));
+    this.merges.delete(uriOf(place).toString());
   }
 
   watch(): vscode.Disposable {
@@ -112,23 +109,23 @@ export class Documents implements vscode.FileSystemProvider, vscode.Disposable {
 
   /** A text with the time of its last change: the editor reads again only what is newer. */
   private async look(uri: vscode.Uri): Promise<{ text: string; mtime: number }> {
-    const text = marked(uri, this.merges.get(uri.path) ?? (await this.reviews.text(uri)));
-    const before = this.shown.get(uri.path);
+    const text = marked(uri, this.merges.get(uri.toString()) ?? (await this.reviews.text(uri)));
+    const before = this.shown.get(uri.toString());
     if (before?.text === text) return before;
     const now = { text, mtime: Math.max(Date.now(), (before?.mtime ?? 0) + 1) };
-    this.shown.set(uri.path, now);
+    this.shown.set(uri.toString(), now);
     return now;
   }
 
   private lookAgain(runId: string): void {
-    const uris = [...this.shown.keys()].map((path) => vscode.Uri.from({ scheme: model.SCHEME, path }));
-    const own = uris.filter(({ path }) => path.startsWith(`/${runId}/`) && !this.merges.has(path));
+    const uris = [...this.shown.keys()].map((uri) => vscode.Uri.parse(uri));
+    const own = uris.filter((uri) => uri.authority === runId && !this.merges.has(uri.toString()));
     if (own.length) this.changes.fire(own.map((uri) => ({ type: vscode.FileChangeType.Changed, uri })));
   }
 
   private saveSoon(document: vscode.TextDocument): void {
-    if (model.placeOf(document.uri.path)?.side !== 'proposed') return;
-    const key = document.uri.path;
+    if (model.placeOf(document.uri)?.side !== 'proposed') return;
+    const key = document.uri.toString();
     clearTimeout(this.timers.get(key));
     const save = (): void => {
       this.timers.delete(key);

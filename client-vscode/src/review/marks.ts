@@ -21,6 +21,7 @@ export class Marks implements vscode.Disposable, vscode.CodeLensProvider {
       vscode.window.onDidChangeVisibleTextEditors(() => this.draw()),
       vscode.languages.registerCodeLensProvider({ scheme: model.SCHEME }, this),
     ];
+    this.draw();
   }
 
   provideCodeLenses(document: vscode.TextDocument): vscode.CodeLens[] {
@@ -75,7 +76,7 @@ export class Marks implements vscode.Disposable, vscode.CodeLensProvider {
   }
 
   private hunksOf(uri: vscode.Uri): { target: model.Target; file: ReviewFile; hunk: Hunk; from: number; to: number }[] {
-    const place = model.placeOf(uri.path);
+    const place = model.placeOf(uri);
     const review = place && this.reviews.known(place.runId);
     const file = review && model.fileAt(review, place.path);
     if (!file || !model.isOpen(review) || (place.side === 'base' && file.action !== 'delete')) return [];

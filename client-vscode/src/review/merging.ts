@@ -7,7 +7,7 @@ import { type Reviews, uriOf } from './reviews';
 
 /** Files that both the person and the run changed in the same places: the editor's own merge editor, and the way back. */
 export class Merging {
-  /** What each file held when its merge was begun, by the path of the URI of the result. */
+  /** What each file held when its merge was begun, by the URI of the result. */
   private readonly begun = new Map<string, string>();
 
   constructor(
@@ -42,7 +42,7 @@ export class Merging {
     const output = uriOf(place('merged'));
     const own = vscode.Uri.parse(file.uri);
     this.documents.forgetMerge(place('merged'));
-    this.begun.set(output.path, (await vscode.workspace.openTextDocument(own)).getText());
+    this.begun.set(output.toString(), (await vscode.workspace.openTextDocument(own)).getText());
     try {
       await vscode.commands.executeCommand('_open.mergeEditor', {
         base: uriOf(place('base')),
@@ -59,11 +59,11 @@ export class Merging {
   /** A merge was completed: it becomes the proposal, and is accepted. */
   private async take(place: model.Place, text: string): Promise<void> {
     const uri = uriOf(place);
-    const onto = this.begun.get(uri.path);
+    const onto = this.begun.get(uri.toString());
     if (onto === undefined) return;
     const { runId, path } = place;
     const review = await this.reviews.edit(runId, path, text, onto);
-    this.begun.delete(uri.path);
+    this.begun.delete(uri.toString());
     this.documents.forgetMerge(place);
     const done = await this.app.server.command('accept', { runId, revision: review.revision, path });
     const now = await this.reviews.load(runId);

@@ -5,7 +5,7 @@ import type { Server } from '../server/connection';
 
 interface Held {
   review: Review;
-  /** Texts of the revision, by the path of their URI. */
+  /** Texts of the revision, by their URI. */
   texts: Map<string, Promise<string>>;
 }
 
@@ -49,14 +49,14 @@ export class Reviews implements vscode.Disposable {
 
   /** What a document of a review holds. Throws FileNotFound for one that is not part of it. */
   async text(uri: vscode.Uri): Promise<string> {
-    const place = model.placeOf(uri.path);
+    const place = model.placeOf(uri);
     if (!place) throw vscode.FileSystemError.FileNotFound(uri);
     if (!this.held.has(place.runId)) await this.load(place.runId);
     const held = this.held.get(place.runId);
     const asked = held && model.serverUri(held.review, place);
     if (!held || asked === undefined) throw vscode.FileSystemError.FileNotFound(uri);
-    const known = held.texts.get(uri.path) ?? this.server.content(asked).then(({ text }) => text);
-    held.texts.set(uri.path, known);
+    const known = held.texts.get(uri.toString()) ?? this.server.content(asked).then(({ text }) => text);
+    held.texts.set(uri.toString(), known);
     return await known;
   }
 
@@ -72,5 +72,5 @@ export class Reviews implements vscode.Disposable {
 }
 
 export function uriOf(place: model.Place): vscode.Uri {
-  return vscode.Uri.from({ scheme: model.SCHEME, path: model.pathOf(place) });
+  return vscode.Uri.from(model.addressOf(place));
 }

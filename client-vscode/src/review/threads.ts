@@ -20,12 +20,13 @@ export class Threads implements vscode.Disposable {
     };
     this.controller.commentingRangeProvider = {
       provideCommentingRanges: ({ uri, lineCount }) => {
-        const place = uri.scheme === model.SCHEME ? model.placeOf(uri.path) : undefined;
+        const place = uri.scheme === model.SCHEME ? model.placeOf(uri) : undefined;
         const review = place && reviews.known(place.runId);
         return review && model.isOpen(review) ? [new vscode.Range(0, 0, lineCount - 1, 0)] : undefined;
       },
     };
     this.listening = reviews.onDidChange((review) => this.show(review));
+    reviews.all.forEach((review) => this.show(review));
   }
 
   /** The hunk of a card. */

@@ -49,7 +49,7 @@ export class View {
   /** Where the person is: the document of a review that has the focus, and the pending hunk there. */
   here(): (model.Target & { review: Review }) | undefined {
     const editor = vscode.window.activeTextEditor;
-    const place = editor?.document.uri.scheme === model.SCHEME ? model.placeOf(editor.document.uri.path) : undefined;
+    const place = editor?.document.uri.scheme === model.SCHEME ? model.placeOf(editor.document.uri) : undefined;
     const review = place && this.reviews.known(place.runId);
     const file = review && model.fileAt(review, place.path);
     if (!editor || !place || !review || !file) {
@@ -79,9 +79,19 @@ export class View {
     const { input } = tab;
     if (input instanceof vscode.TabInputTextDiff || input instanceof vscode.TabInputText) {
       const uri = input instanceof vscode.TabInputText ? input.uri : input.modified;
-      return uri.scheme === model.SCHEME ? model.placeOf(uri.path)?.runId : undefined;
+      return uri.scheme === model.SCHEME ? model.placeOf(uri)?.runId : undefined;
     }
-    return this.titles.get(tab.label);
+    // The editor puts the number of files behind it.
+    const known = [...this.titles].filter(([title]) => tab.label.startsWith(title));
+    return known.sort(([one], [other]) => other.length - one.length)[0]?.[1];
+  }
+
+  /** A title that no other run has: by it the tab is known again. */
+  private titleFor(runId: string, title: string): string {
+    const other = this.titles.get(title) ?? runId;
+    const own = other === runId ? title : `${title} ${runId.slice(-4)}`;
+    this.titles.set(own, runId);
+    return own;
   }
 
   /** While there is something to decide, the files that it is about. */
@@ -92,15 +102,19 @@ export class View {
   }
 
   private async compareAll(review: Review, shown: ReviewFile[], name: string): Promise<void> {
-    const title = vscode.l10n.t('Review: {0}', name);
+    const title = this.titleFor(review.runId, vscode.l10n.t('Review: {0}', name));
     const pairs = shown
       .filter((file) => !file.binary)
       .map((file) => {
         const { left, right } = model.sidesOf(review, file);
         return { originalUri: left && uriOf(left), modifiedUri: right && uriOf(right) };
       });
-    this.titles.set(title, review.runId);
-    const source = vscode.Uri.from({ scheme: model.SCHEME, path: `/${review.runId}` });
+    const source = vscode.Uri.from({
+      scheme: model.SCHEME,
+      authority: review.runId,
+      path: `/${name}`,
+      query: 'review',
+    });
     try {
       // As `vscode.changes`, but a review that is open already is shown again and not a second time.
       await vscode.commands.executeCommand('_workbench.openMultiDiffEditor', {
@@ -124,8 +138,7 @@ export class View {
     const name = (file.to ?? file.path).split('/').pop() ?? file.path;
     const title = [name, words.action(file)].filter(Boolean).join(' · ');
     const options = { preserveFocus, preview: true, ...(selection && { selection }) };
-    const empty = (side: model.Side): vscode.Uri =>
-      vscode.Uri.from({ scheme: model.SCHEME, path: model.pathOf({ runId: review.runId, side, path: file.path }) });
+    const empty = (side: model.Side): vscode.Uri => uriOf({ runId: review.runId, side, path: file.path });
     const pair = [left ? uriOf(left) : empty('base'), right ? uriOf(right) : empty('proposed')];
     await vscode.commands.executeCommand('vscode.diff', ...pair, title, options);
   }
