@@ -79,10 +79,10 @@ def manifest(old: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def words(old: Mapping[str, str]) -> dict[str, str]:
-    """`package.nls.json` with the words of the server's settings anew, behind all others."""
+    """`package.nls.json` with the words of the server's settings anew; all others, and the order, as they are."""
     made = _made_words()
-    stale = {key for key in old if key.startswith("settings.server-") and key not in made}
-    return {key: text for key, text in old.items() if key not in made and key not in stale} | made
+    kept = {key: text for key, text in old.items() if key in made or not key.startswith("settings.server-")}
+    return kept | made
 
 
 def restricted() -> list[str]:
