@@ -21,10 +21,7 @@ const common = {
   logLevel: 'warning',
 };
 
-/**
- * Features of the language client that the server does not have; tests/vscode/test_client.py holds them against it. Notebooks
- * stay: diagnostics listen to their events.
- */
+/** Features of the language client that the server does not have; tests/vscode/test_package.py holds them against it. */
 const WITHOUT = [
   'callHierarchy',
   'colorProvider',
@@ -45,6 +42,25 @@ const UNUSED_FEATURE = `class Unused {
   getState() { return { kind: 'static' }; }
   clear() {}
 }`;
+
+/** What others ask of the feature for notebooks, with which they are never synchronised. */
+const NO_NOTEBOOKS = `const never = () => ({ dispose() {} });
+exports.NotebookDocumentSyncFeature = class {
+  static CellScheme = 'vscode-notebook-cell';
+  registrationType = { method: 'notebookDocument/sync' };
+  onOpenNotificationSent = never;
+  onChangeNotificationSent = never;
+  onSaveNotificationSent = never;
+  onCloseNotificationSent = never;
+  fillClientCapabilities() {}
+  preInitialize() {}
+  initialize() {}
+  register() {}
+  unregister() {}
+  clear() {}
+  handles() { return false; }
+  getState() { return { kind: 'document', id: 'notebookDocument/sync', registrations: false, matches: false }; }
+};`;
 
 /** Packages of which only a word is needed. The manifest's \`engines\` checks the editor's version before the client does. */
 const STAND_INS = {
@@ -74,6 +90,7 @@ const smallerLanguageClient = {
     }));
     onLoad({ filter: /./, namespace: 'own' }, ({ path }) => ({ contents: STAND_INS[path] ?? SHARED_HELPERS }));
     onLoad({ filter: /node_modules\/vscode-(languageclient|languageserver-protocol|jsonrpc)\/.*\.js$/ }, ({ path }) => {
+      if (path.endsWith('/vscode-languageclient/lib/common/notebook.js')) return { contents: NO_NOTEBOOKS };
       const text = readFileSync(path, 'utf-8');
       const isFeature = /vscode-languageclient\/lib\/common\/\w+\.js$/.test(path);
       if (isFeature && WITHOUT.includes(basename(path, '.js'))) return { contents: withoutFeatures(text) };

@@ -13,9 +13,13 @@ from tests.vscode.client import CLIENT, manifest, node, sources, tools, words
 from tools.settings_files import REPO, files
 
 
-def test_types_are_strict_and_right() -> None:
-    done = node("node_modules/typescript/bin/tsc", "--noEmit", "-p", ".")
+@pytest.mark.parametrize("project", [".", "src/page"])
+def test_types_are_strict_and_right(project: str) -> None:
+    done = node("node_modules/typescript/bin/tsc", "--noEmit", "-p", project)
     assert done.returncode == 0, done.stdout
+    listed = node("node_modules/typescript/bin/tsc", "--showConfig", "-p", project)
+    assert '"strict": true' in listed.stdout
+    assert '"noUncheckedIndexedAccess": true' in listed.stdout
 
 
 def test_eslint_has_nothing_to_say() -> None:

@@ -92,6 +92,20 @@ def test_there_is_no_telemetry(package: zipfile.ZipFile) -> None:
     assert not manifest().get("dependencies"), "what is shipped is what was bundled"
 
 
+def test_the_window_can_make_no_request(package: zipfile.ZipFile) -> None:
+    """What the extension itself is made of opens no connection; only the server does, after somebody asked for work."""
+    window = scripts(package)["extension.js"]
+    required = set(re.findall(r"require\(\"([^\"]+)\"\)", window))
+    assert {"vscode", "./languageclient.js"} <= required
+    assert (
+        required & {"http", "https", "http2", "net", "tls", "dgram", "dns", "node:http", "node:https", "node:net"}
+        == set()
+    )
+    assert not re.search(
+        r"\b(?:fetch|XMLHttpRequest|WebSocket|EventSource)\(", window + scripts(package).get("output.js", "")
+    )
+
+
 def test_whose_code_is_in_it_is_said() -> None:
     done = node("esbuild.mjs", "--inputs")
     bundled = set(re.findall(r"node_modules/((?:@[\w-]+/)?[\w.-]+)/", done.stdout))
