@@ -255,35 +255,6 @@ describe('several runs', () => {
   });
 });
 
-describe('news', () => {
-  const running = folded(...STARTED);
-  const cases: [string, LiveRun | undefined, LiveRun, runs.News | undefined][] = [
-    ['a question', running, folded(...ASKED), 'asks'],
-    ['the same question', folded(...ASKED), folded(...ASKED), undefined],
-    ['a review', running, { ...running, state: 'review' }, 'review'],
-    ['a review whose command runs', running, { ...running, state: 'verifying' }, 'review'],
-    ['its verdict', { ...running, state: 'verifying' }, { ...running, state: 'review' }, undefined],
-    ['a failure', running, { ...running, state: 'failed' }, 'failed'],
-    ['the budget', running, { ...running, state: 'budget' }, 'failed'],
-    ['a stop', running, { ...running, state: 'cancelled' }, undefined],
-    ['a conflict', { ...running, state: 'applying' }, { ...running, state: 'conflict' }, 'conflict'],
-    ['an accept', { ...running, state: 'applying' }, { ...running, state: 'applied' }, undefined],
-  ];
-  for (const [name, before, after, told] of cases) {
-    it(`of ${name}: ${String(told)}`, () => assert.equal(runs.news(before, after), told));
-  }
-
-  it('of a verdict are only those that it failed', () => {
-    const open = { ...running, state: 'verifying' as const, verified: { command: 'x', ok: null, summary: '' } };
-    const verdict = (ok: boolean): LiveRun => ({
-      ...open,
-      state: 'review',
-      verified: { command: 'x', ok, summary: '' },
-    });
-    assert.deepEqual([runs.news(open, verdict(false)), runs.news(open, verdict(true))], ['verify-failed', undefined]);
-  });
-});
-
 describe('money', () => {
   for (const [cost, shown] of [
     ['0', '$0.00'],

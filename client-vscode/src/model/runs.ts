@@ -304,17 +304,3 @@ export function newestFirst(runs: Iterable<LiveRun>): LiveRun[] {
   const key = (run: LiveRun): string => run.startedAt || '~';
   return [...runs].sort((a, b) => (key(a) < key(b) ? 1 : key(a) > key(b) ? -1 : 0));
 }
-
-/** What happened to a run that a person who looks elsewhere wants to hear of. */
-export type News = 'asks' | 'review' | 'failed' | 'conflict' | 'verify-failed';
-
-/** What is new since `before`; `undefined` for what nobody needs to be called for. */
-export function news(before: LiveRun | undefined, after: LiveRun): News | undefined {
-  if (isAsking(after) && after.question.requestId !== before?.question?.requestId) return 'asks';
-  if (after.verified?.ok === false && before?.verified?.ok === null) return 'verify-failed';
-  if (before?.state === after.state) return undefined;
-  const wasAtWork = before === undefined || isRunning(before);
-  if ((after.state === 'review' || after.state === 'verifying') && wasAtWork) return 'review';
-  if (after.state === 'conflict') return 'conflict';
-  return (after.state === 'failed' || after.state === 'budget') && wasAtWork ? 'failed' : undefined;
-}

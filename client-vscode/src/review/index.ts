@@ -1,6 +1,7 @@
 import * as vscode from 'vscode';
 import * as model from '../model/review';
 import type { RunEvent } from '../protocol';
+import { isLookedAt } from '../runs/looking';
 import type { App } from '../server/connection';
 import { Decisions, type Selection } from './decisions';
 import { Documents } from './documents';
@@ -97,12 +98,15 @@ class Desk implements vscode.Disposable {
       await this.open({ runId });
       return;
     }
-    const [review, accept] = [vscode.l10n.t('Review'), vscode.l10n.t('Accept')];
     const title = await titleOf(this.app, runId);
+    const run = this.app.runs.get(runId);
+    if (run && isLookedAt(run)) return;
+    const [review, output] = [vscode.l10n.t('Review'), vscode.l10n.t('Show Output')];
     const message = vscode.l10n.t('{0}: {1} to review', title, words.files(event.filesChanged.length));
-    const chosen = await vscode.window.showInformationMessage(message, review, accept);
+    const chosen = await vscode.window.showInformationMessage(message, review, vscode.l10n.t('Accept'), output);
     if (chosen === review) await this.open({ runId });
-    if (chosen === accept) await this.decisions.accept({ runId });
+    else if (chosen === output) await vscode.commands.executeCommand('kiroLsp.showRun', { runId });
+    else if (chosen !== undefined) await this.decisions.accept({ runId });
   }
 
   dispose(): void {

@@ -2,7 +2,6 @@ import * as vscode from 'vscode';
 import { isAsking, isCutOff, isLive, isReviewable } from '../model/runs';
 import type { App } from '../server/connection';
 import { carriedOut, commands } from './commands';
-import { notices } from './notices';
 import { Toasts } from './progress';
 import { Pages } from './project';
 import { Questions } from './questions';
@@ -18,7 +17,7 @@ export function registerRuns(app: App): { dispose(): unknown }[] {
   const registered = Object.entries(commands(app, questions, pages)).map(([id, command]) =>
     vscode.commands.registerCommand(id, command),
   );
-  return [pages, toasts, new StatusBar(app), notices(app), taskFileKey(), runKeys(app), ...registered];
+  return [pages, toasts, new StatusBar(app), taskFileKey(), runKeys(app), ...registered];
 }
 
 /** Keeps the context key `kiroLsp.inTaskFile`, which keys and menus ask for. */

@@ -49,7 +49,7 @@ function pickRow(app: App, target: TaskTarget, wishes: Wishes): Promise<Row | un
   const setUpButton = { iconPath: new vscode.ThemeIcon('gear'), tooltip: vscode.l10n.t('Set up…') };
   app.server.agents(target.uri, target.task).then(
     (agents) => {
-      picker.items = [...rows(agents, setUpButton), ...actions(wishes)];
+      picker.items = rows(agents, wishes, setUpButton);
       picker.activeItems = picker.items.filter((row) => row.agent).slice(0, 1);
       picker.busy = false;
     },
@@ -75,12 +75,13 @@ function pickRow(app: App, target: TaskTarget, wishes: Wishes): Promise<Row | un
   });
 }
 
-function rows(agents: readonly Agent[], button: vscode.QuickInputButton): Row[] {
+function rows(agents: readonly Agent[], wishes: Wishes, button: vscode.QuickInputButton): Row[] {
   const { recommended, others, unavailable } = offered(agents);
   const separator = (label: string): Row => ({ label, kind: vscode.QuickPickItemKind.Separator });
   return [
     ...(recommended ? [separator(vscode.l10n.t('Recommended')), row(recommended)] : []),
     ...(others.length > 0 ? [separator(vscode.l10n.t('Others')), ...others.map(row)] : []),
+    ...actions(wishes),
     ...(unavailable.length > 0 ? [separator(vscode.l10n.t('Not available'))] : []),
     ...unavailable.map((agent) => ({
       label: withIcon('circle-slash', agent.label),

@@ -62,7 +62,8 @@ export class StatusBar implements vscode.Disposable {
   /** Icon and words; what needs the person goes before what does not. */
   private summary(running: number, asking: number, reviews: number): [string, string] {
     const asks = this.app.runs.all().find(isAsking);
-    if (asking === 1 && asks) return ['$(question)', vscode.l10n.t('{0} asks', asks.label)];
+    if (asking === 1 && asks)
+      return ['$(question)', vscode.l10n.t('{0} asks', asks.label || vscode.l10n.t('The agent'))];
     if (asking > 1) return ['$(question)', vscode.l10n.t('{0} runs ask', asking)];
     if (running > 0) return ['$(loading~spin)', vscode.l10n.t('{0} running', running)];
     if (reviews > 0) return ['$(git-pull-request)', vscode.l10n.t('{0} to review', reviews)];

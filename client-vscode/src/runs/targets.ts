@@ -36,7 +36,7 @@ export async function taskTarget(
 ): Promise<TaskTarget | undefined> {
   const given = argument as Partial<TaskTarget> | undefined;
   if (typeof given?.uri === 'string' && typeof given.task === 'string') {
-    return { uri: given.uri, task: given.task, title: given.title ?? given.task };
+    return { uri: given.uri, task: given.task, title: given.title ?? (await titleOfTask(app, given.uri, given.task)) };
   }
   const editor = vscode.window.activeTextEditor;
   const uri = editor && isTaskFile(editor.document) ? editor.document.uri.toString() : await pickFile(app, title);
@@ -45,6 +45,13 @@ export async function taskTarget(
   const at = editor?.document.uri.toString() === uri ? taskAt(tasks, editor.selection.active.line) : undefined;
   const task = at ?? (await pickTask(tasks, title, status));
   return task && { uri, task: task.key, title: named(task) };
+}
+
+/** What a task is called in front of people; the selector where it is not found. */
+async function titleOfTask(app: App, uri: string, selector: string): Promise<string> {
+  const tasks = await tasksOf(app, uri);
+  const task = tasks.find(({ id, key, line }) => selector === id || selector === key || selector === `:${line + 1}`);
+  return task ? named(task) : selector;
 }
 
 /** Tasks of a file, in the order of their lines. */
