@@ -9,20 +9,25 @@ import { alone } from '../src/server/lock';
 const NEVER = new AbortController().signal;
 const unsettled = (): Promise<undefined> => Promise.resolve(undefined);
 
+let folder = '';
+let lock = '';
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'lock-'));
+  lock = join(folder, 'a.lock');
+});
+afterEach(() => rmSync(folder, { recursive: true }));
+
+/** The id of a process that has ended. */
+function dead(): number {
+  return spawnSync(process.execPath, ['-e', '']).pid;
+}
+
+/** A lock that somebody else made. */
+function left(processes: number[], host = hostname()): void {
+  writeFileSync(lock, JSON.stringify({ host, processes, at: 1 }));
+}
+
 describe('what one window does alone', () => {
-  let folder = '';
-  let lock = '';
-  beforeEach(() => {
-    folder = mkdtempSync(join(tmpdir(), 'lock-'));
-    lock = join(folder, 'a.lock');
-  });
-  afterEach(() => rmSync(folder, { recursive: true }));
-
-  /** The id of a process that has ended. */
-  const dead = (): number => spawnSync(process.execPath, ['-e', '']).pid;
-  const left = (processes: number[], host = hostname()): void =>
-    writeFileSync(lock, JSON.stringify({ host, processes, at: 1 }));
-
   it('is done by one after the other, and leaves nothing', async () => {
     let inside = 0;
     const work = async (): Promise<number> => {
@@ -45,6 +50,30 @@ describe('what one window does alone', () => {
     assert.equal(times, 1);
   });
 
+  it('counts the installer among those who hold it', async () => {
+    await alone(
+      lock,
+      async (held) => {
+        await held.share(4711);
+        const { processes } = JSON.parse(readFileSync(lock, 'utf-8')) as { processes: number[] };
+        assert.deepEqual(processes, [process.pid, 4711]);
+      },
+      unsettled,
+      NEVER,
+    );
+    assert.ok(!existsSync(lock));
+  });
+
+  it('is let go of when it fails', async () => {
+    await assert.rejects(
+      alone(lock, () => Promise.reject(new Error('no')), unsettled, NEVER),
+      /no/,
+    );
+    assert.ok(!existsSync(lock));
+  });
+});
+
+describe('what a window left', () => {
   it('goes on after a window that died, once, whoever comes', async () => {
     left([dead()]);
     let times = 0;
@@ -75,29 +104,5 @@ describe('what one window does alone', () => {
     const hourAgo = new Date(Date.now() - 3_600_000);
     utimesSync(lock, hourAgo, hourAgo);
     assert.equal(await alone(lock, () => Promise.resolve('mine'), unsettled, NEVER), 'mine');
-  });
-
-  it('counts the installer among those who hold it', async () => {
-    await alone(
-      lock,
-      async (held) => {
-        await held.share(4711);
-        assert.deepEqual((JSON.parse(readFileSync(lock, 'utf-8')) as { processes: number[] }).processes, [
-          process.pid,
-          4711,
-        ]);
-      },
-      unsettled,
-      NEVER,
-    );
-    assert.ok(!existsSync(lock));
-  });
-
-  it('is let go of when it fails', async () => {
-    await assert.rejects(
-      alone(lock, () => Promise.reject(new Error('no')), unsettled, NEVER),
-      /no/,
-    );
-    assert.ok(!existsSync(lock));
   });
 });
