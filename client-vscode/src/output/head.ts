@@ -27,7 +27,7 @@ export function headOf(run: LiveRun): Head {
 
 /** A run in the list of runs. */
 export function entryOf(run: LiveRun): Entry {
-  return { runId: run.runId, label: [titleOf(run), run.label, stateWords(run)].join(' · ') };
+  return { runId: run.runId, label: [titleOf(run), run.label].filter((part) => part !== '').join(' · ') };
 }
 
 function toneOf(run: LiveRun): Tone {

@@ -9,8 +9,13 @@ export function pageWords() {
 function frame() {
   return {
     choose: vscode.l10n.t('Which run is shown'),
-    newest: vscode.l10n.t('The newest run'),
+    newest: vscode.l10n.t('Newest'),
     run: vscode.l10n.t('Run'),
+    inMemory: vscode.l10n.t('in memory'),
+    inSandbox: vscode.l10n.t('in a sandbox'),
+    inCopy: vscode.l10n.t('in a copy'),
+    noNetwork: vscode.l10n.t('no network'),
+    network: vscode.l10n.t('network: {0}'),
     log: vscode.l10n.t('What the run says'),
     plan: vscode.l10n.t('Plan'),
     planDone: vscode.l10n.t('{0} of {1} done'),

@@ -13,6 +13,13 @@ const ICONS = {
 } as const;
 const NEWEST = '';
 
+/** Where the agent works, in words. */
+function place({ level, network }: { level: string; network: string }): string[] {
+  const known = { memory: 'inMemory', overlay: 'inSandbox', bubblewrap: 'inSandbox', copy: 'inCopy' } as const;
+  const word = known[level as keyof typeof known] as (typeof known)[keyof typeof known] | undefined;
+  return [word ? say(word) : level, network === 'none' ? say('noNetwork') : say('network', network)];
+}
+
 export class Header {
   private readonly choice = el('select', { id: 'runs' });
   private readonly state = el('span', { id: 'state' });
@@ -23,8 +30,7 @@ export class Header {
   readonly node = el(
     'header',
     {},
-    el('div', { class: 'bar' }, this.choice, this.state, this.time, this.used, this.actions),
-    this.about,
+    el('div', { class: 'bar' }, this.choice, this.state, this.time, this.used, this.about, this.actions),
   );
   private head: Head | undefined;
   private looks = '';
@@ -65,8 +71,8 @@ export class Header {
     this.head = head;
     this.node.hidden = head === undefined;
     if (!head) return;
-    const about = [...head.about, isolation && `${isolation.level}, ${isolation.network}`].filter(Boolean).join(' · ');
-    if (about !== this.aboutText) this.about.textContent = this.aboutText = about;
+    const about = [...head.about, ...(isolation ? place(isolation) : [])].filter((part) => part !== '').join(' · ');
+    if (about !== this.aboutText) this.about.textContent = this.about.title = this.aboutText = about;
     const looks = JSON.stringify([head.tone, head.state, head.buttons, head.used, head.runId]);
     if (looks !== this.looks) this.redraw(head);
     this.looks = looks;

@@ -12,6 +12,8 @@ const WINDOW = 250;
 const MORE = 250;
 /** While the person reads further up, nothing goes away at the top until there are so many. */
 const MOST = 1500;
+/** From this height on there is room for the steps of a plan beside what is said. */
+const ROOMY = 480;
 /** How near to its end the log counts as at its end, in pixels. */
 const NEAR = 32;
 
@@ -39,7 +41,9 @@ class Page {
     const stage = el('div', { id: 'stage' }, this.log, this.jump);
     document.body.append(this.header.node, this.plan, stage, this.said);
     this.log.addEventListener('scroll', () => this.scrolled(), { passive: true });
-    new ResizeObserver(() => this.sticks && this.toEnd()).observe(this.log);
+    const resized = new ResizeObserver(() => this.sticks && this.toEnd());
+    resized.observe(this.log);
+    resized.observe(this.blocks);
     window.addEventListener('message', (event: MessageEvent<ToPage>) => this.take(event.data));
     post({ type: 'ready' });
   }
@@ -99,7 +103,10 @@ class Page {
     const run: Run = { live: head.endedAt === null, proposed: head.proposed };
     const other = run.live !== this.run.live || run.proposed !== this.run.proposed;
     Object.assign(this.run, run);
-    if (other) for (const [key, one] of this.nodes) this.again(key, one);
+    if (other) {
+      for (const [key, one] of this.nodes) this.again(key, one);
+      this.drawSoon();
+    }
     if (before && before.state !== head.state && before.tone !== head.tone) this.said.textContent = head.state;
     this.header.show(head, this.transcript.isolation);
   }
@@ -181,10 +188,19 @@ class Page {
     const { plan } = this.transcript;
     const text = JSON.stringify(plan);
     if (text === this.planText) return;
+    if (this.planText === '[]' || this.planText === '') this.plan.open = window.innerHeight >= ROOMY;
     this.planText = text;
     this.plan.hidden = plan.length === 0;
     const done = plan.filter((entry) => entry.status === 'completed').length;
-    const summary = el('summary', {}, say('plan'), el('span', { class: 'hint' }, say('planDone', done, plan.length)));
+    const now = plan.find((entry) => entry.status === 'in_progress');
+    const step = now && el('span', { class: 'hint step' }, now.text);
+    const summary = el(
+      'summary',
+      {},
+      say('plan'),
+      el('span', { class: 'hint' }, say('planDone', done, plan.length)),
+      step,
+    );
     const items = plan.map((entry) => {
       const looks = entry.status === 'completed' ? 'ok' : entry.status === 'in_progress' ? 'running' : 'pending';
       const word = entry.status === 'completed' ? 'done' : entry.status === 'in_progress' ? 'inProgress' : 'pending';
