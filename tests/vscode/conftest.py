@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
+import subprocess
+import sys
 from collections.abc import Callable, Generator, Iterator, Mapping
 from pathlib import Path
 
@@ -17,6 +20,7 @@ from tests.vscode.window import Window
 __all__ = ["TASK_FILE"]
 
 Open = Callable[..., Window]
+UNASKED = "\n[safety]\nrequire_confirmation = false\n"
 FAILED = pytest.StashKey[bool]()
 
 
@@ -43,8 +47,8 @@ def opened(
 ) -> Iterator[Open]:
     """`opened(file, more=environ, config=toml, consent=bool, **settings)`: a window on the project.
 
-    `more` adds to the environment of the language server, `config` is the person's configuration, without `consent` the
-    first run asks nothing, and `settings` are the person's in VS Code.
+    `more` adds to the environment of the language server, and `config` to the person's configuration. Without `consent` the
+    project is trusted and the first run asks nothing. `settings` are the person's in VS Code.
     """
     windows: list[Window] = []
 
@@ -56,10 +60,11 @@ def opened(
         consent: bool = False,
         **settings: object,
     ) -> Window:
-        written = tmp_path / "config.toml"
-        written.write_text(config + ("" if consent else "\n[safety]\nrequire_confirmation = false\n"), "utf-8")
-        written.chmod(0o600)
-        editor.serve({**server_environ(tmp_path, provider), "KIRO_LSP_CONFIG": str(written), **(more or {})})
+        environ = {**server_environ(tmp_path, provider), **(more or {})}
+        _configure(Path(environ["XDG_CONFIG_HOME"]), config + ("" if consent else UNASKED))
+        if not consent:
+            _trust(project, environ)
+        editor.serve(environ)
         editor.configure(**settings)
         windows.append(Window(editor, project, name=re.sub(r"\W+", "-", request.node.name.removeprefix("test_"))))
         return windows[-1].show(file)
@@ -69,6 +74,28 @@ def opened(
         if request.node.stash.get(FAILED, False):
             one.keep_evidence()
         one.close()
+
+
+def _configure(homes: Path, added: str) -> None:
+    """Adds to the person's configuration, which a test may have written before."""
+    written = homes / "kiro-lsp/config.toml"
+    written.parent.mkdir(parents=True, exist_ok=True)
+    before = written.read_text("utf-8") if written.exists() else ""
+    if added not in before:
+        written.write_text(f"{before}{added}", "utf-8")
+    written.chmod(0o600)
+
+
+def _trust(project: Path, environ: Mapping[str, str]) -> None:
+    """As somebody who has worked here before: the project's values are trusted as they are."""
+    argv = [sys.executable, "-m", "kiro_lsp", "trust", "--json", str(project)]
+    for flags in (["--show"], None):
+        asked = [*argv, *(flags or ["--yes", json.loads(said)["digest"]])]
+        done = subprocess.run(
+            asked, env=dict(environ), stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        said = done.stdout
 
 
 @pytest.hookimpl(wrapper=True)
