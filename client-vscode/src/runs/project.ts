@@ -131,7 +131,10 @@ function table(head: string, costs: Costs): string[] {
   const rows = costs.rows.map((row) => {
     const cost = row.cost === null ? vscode.l10n.t('unknown') : dollars(row.cost);
     const key = seen(row.key).replaceAll('|', '\\|').replaceAll('<', '&lt;');
-    return [key, row.runs, cost, row.inputTokens, row.outputTokens, row.cachedTokens];
+    const counts = [row.inputTokens, row.outputTokens, row.cachedTokens].map((count) =>
+      count.toLocaleString(vscode.env.language),
+    );
+    return [key, row.runs, cost, ...counts];
   });
   const line = (cells: readonly (string | number)[]): string => `| ${cells.join(' | ')} |`;
   return ['', line(columns), '| --- | ---: | ---: | ---: | ---: | ---: |', ...rows.map(line)];

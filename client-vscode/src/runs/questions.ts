@@ -79,6 +79,7 @@ export class Questions {
       ...(choice.kind === 'deny' && isConsent(question) ? { isCloseAffordance: true } : {}),
     }));
     if (question.words) items.unshift({ title: vscode.l10n.t('Answer in words…'), opens: 'words' });
+    if (!isConsent(question)) items.push({ title: vscode.l10n.t('Later'), isCloseAffordance: true });
     const text = isConsent(question) ? asked(question) : this.whoAsks(question);
     const lines = isConsent(question) ? details(question) : [asked(question), '', ...described(question)];
     const options = { modal: true, detail: lines.join('\n') };
@@ -141,9 +142,9 @@ function described(question: Question): string[] {
   const { argv, cwd, env } = question.detail ?? {};
   if (!argv) return details(question);
   const lines = argv.map((part, index) => `${index + 1}. ${withoutLinks(part)}`);
-  const place = vscode.l10n.t('Folder: {0}', cwd ?? '.');
+  const place = cwd === undefined || cwd === '.' ? [] : ['', vscode.l10n.t('Folder: {0}', cwd)];
   const variables = Object.entries(env ?? {}).map(([name, value]) => withoutLinks(`${name}=${value}`));
-  return [...lines, '', place, ...variables, '', question.title.split(':')[0] ?? ''];
+  return [...lines, ...place, ...variables, '', question.title.split(':')[0] ?? ''];
 }
 
 function keyOf(question: Question): string {

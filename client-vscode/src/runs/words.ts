@@ -1,5 +1,5 @@
 import * as vscode from 'vscode';
-import { dollars, seconds } from '../model/runs';
+import { dollars, isLive, seconds } from '../model/runs';
 import type { LiveRun, Used } from '../model/runs';
 
 /** What a run is doing, or what became of it, in a few words; the lenses say the same. */
@@ -113,8 +113,9 @@ export function usedWords(used: Used | undefined): string {
   return `${counted}, ${used.turns === 1 ? vscode.l10n.t('1 turn') : vscode.l10n.t('{0} turns', used.turns)}`;
 }
 
-/** How long a run has taken: `42 s`, `3 min`. `now` is in milliseconds. */
+/** How long a run has taken: `42 s`, `3 min`; empty where its end is not known. `now` is in milliseconds. */
 export function timeWords(run: LiveRun, now: number): string {
+  if (run.endedAt === null && !isLive(run)) return '';
   const taken = seconds(run, now);
   return taken < 120 ? vscode.l10n.t('{0} s', taken) : vscode.l10n.t('{0} min', Math.floor(taken / 60));
 }
