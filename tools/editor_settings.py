@@ -35,6 +35,12 @@ _NOTES: Final = {
     "N": "The settings of a workspace can only make it stricter.",
     "S": "",
 }
+_OTHERWISE: Final = {
+    "need no table; a table": "need no entry; an entry",
+    "as an argument list or one line without": "as one line without",
+    "each an argument list or one line": "each one line",
+    "[mcp.servers]": "kiroLsp.mcp.servers",
+}
 _PROGRAM_KINDS: Final = {"argv", "argv-list"}
 """Kinds of settings that name a program; sections with names are of them as a whole."""
 CHOICE_DOCS: Final[Mapping[str, Mapping[str, str]]] = {
@@ -195,10 +201,10 @@ def _made_words() -> dict[str, str]:
 
 
 def _as_json(doc: str) -> str:
-    """Words about TOML as words about the editor's settings."""
-    return doc.replace("needs no table; a table", "needs no entry; an entry").replace(
-        "need no table; a table", "need no entry; an entry"
-    )
+    """Words about TOML as words about the editor's settings, whose lists hold one line for each."""
+    for there, here in _OTHERWISE.items():
+        doc = doc.replace(there, here)
+    return doc
 
 
 def _properties_of(package: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
