@@ -72,7 +72,7 @@ export function sidesOf(review: Review, file: ReviewFile): { left: Place | undef
 
 /** Whether there is still something to decide. */
 export function isOpen(review: Review): boolean {
-  return OPEN.includes(review.state) && (review.files.length === 0 || pending(review).length > 0);
+  return OPEN.includes(review.state) && (review.files.length > 0 || review.state === 'review');
 }
 
 /** Hunks that are to be decided, in the order in which they are shown. */

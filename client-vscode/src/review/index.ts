@@ -111,6 +111,7 @@ class Desk implements vscode.Disposable {
 
   dispose(): void {
     this.listening.dispose();
+    this.view.dispose();
     if (this.faces) vscode.Disposable.from(...Object.values(this.faces)).dispose();
   }
 

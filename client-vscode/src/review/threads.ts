@@ -77,11 +77,18 @@ export class Threads implements vscode.Disposable {
       this.cards.set(key, { target, thread });
     } else if (!thread.range.isEqual(range)) thread.range = range;
     thread.label = words.hunk(review, file, hunk);
-    thread.comments = [{ author: { name: 'Kiro' }, body: about(target, hunk), mode: vscode.CommentMode.Preview }];
+    thread.comments = [this.comment(hunk)];
+  }
+
+  /** Without a body: the editor opens its panel of comments for everything that says something. */
+  private comment(hunk: Hunk): vscode.Comment {
+    const name = vscode.l10n.t('Accept or reject it above, or say below what shall be different.');
+    const label = hunk.protected ? vscode.l10n.t('needs its own yes') : hunk.mine ? vscode.l10n.t('yours') : undefined;
+    return { author: { name }, body: '', mode: vscode.CommentMode.Preview, ...(label !== undefined && { label }) };
   }
 }
 
-/** Links that decide on a change, for cards and hovers. */
+/** Links that decide on a change, for hovers. */
 export function about(target: model.Target, hunk: Hunk): vscode.MarkdownString {
   const link = (title: string, command: string): string =>
     `[${title}](command:${command}?${encodeURIComponent(JSON.stringify([target]))})`;

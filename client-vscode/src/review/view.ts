@@ -5,14 +5,31 @@ import { type Reviews, uriOf } from './reviews';
 import * as words from './words';
 
 /** What is in front of the person: editors that compare, and where in them they are. */
-export class View {
+export class View implements vscode.Disposable {
   /** Titles of tabs that show whole reviews, with their runs; the editor's own kind of tab cannot be asked. */
   private readonly titles = new Map<string, string>();
+
+  /** Where keys have led: an editor among many can be shown, but not given the focus. Until the person goes elsewhere. */
+  private led: model.Target | undefined;
+  private readonly listening: vscode.Disposable;
 
   constructor(
     private readonly reviews: Reviews,
     private readonly titleOf: (runId: string) => Promise<string>,
-  ) {}
+  ) {
+    this.listening = vscode.window.onDidChangeTextEditorSelection(({ kind }) => {
+      if (
+        kind === vscode.TextEditorSelectionChangeKind.Mouse ||
+        kind === vscode.TextEditorSelectionChangeKind.Keyboard
+      ) {
+        this.led = undefined;
+      }
+    });
+  }
+
+  dispose(): void {
+    this.listening.dispose();
+  }
 
   /** Shows everything that a run changed, or one file of it where `path` is given. */
   async open(runId: string, path?: string): Promise<Review> {
@@ -34,6 +51,7 @@ export class View {
     const { left, right } = model.sidesOf(review, file);
     const place = right ?? left;
     const hunk = file.hunks.find(({ id }) => id === target.hunk) ?? file.hunks[0];
+    this.led = target;
     if (!place) return;
     const [from, to] = hunk ? model.linesOf(hunk, place.side) : [0, 0];
     const uri = uriOf(place).toString();
@@ -48,6 +66,10 @@ export class View {
 
   /** Where the person is: the document of a review that has the focus, and the pending hunk there. */
   here(): (model.Target & { review: Review }) | undefined {
+    const led = this.led && this.activeRun() === this.led.runId ? this.reviews.known(this.led.runId) : undefined;
+    if (led && this.led && model.pending(led).some(({ hunk }) => hunk.id === this.led?.hunk)) {
+      return { review: led, ...this.led };
+    }
     const editor = vscode.window.activeTextEditor;
     const place = editor?.document.uri.scheme === model.SCHEME ? model.placeOf(editor.document.uri) : undefined;
     const review = place && this.reviews.known(place.runId);
