@@ -17,7 +17,7 @@ from tests.vscode.client import CLIENT, manifest, node, tools
 __all__ = ["wire"]
 
 BUNDLE = 500_000
-WINDOW = 60_000
+WINDOW = 150_000
 """What the window reads to activate, in bytes: little beside the language client, which waits until it is needed."""
 
 
@@ -47,7 +47,6 @@ def test_the_package_holds_these_files_and_no_other(package: zipfile.ZipFile) ->
             "extension.vsixmanifest",
             "extension/LICENSE.txt",
             "extension/ThirdPartyNotices.txt",
-            "extension/changelog.md",
             "extension/dist/extension.js",
             "extension/dist/languageclient.js",
             "extension/dist/output.js",
@@ -70,7 +69,7 @@ def test_the_code_is_small(package: zipfile.ZipFile, record_property: pytest.Rec
         "summary", "bytes of the extension's code: " + ", ".join(f"{n} {size:,}" for n, size in sizes.items())
     )
     assert sum(sizes.values()) < BUNDLE
-    assert sizes["extension.js"] < WINDOW * 2
+    assert sizes["extension.js"] < WINDOW
     assert "vscode-languageclient" not in scripts(package)["extension.js"]
 
 
