@@ -370,7 +370,9 @@ export class Transcript {
   private complete(event: RunEvent & { type: 'complete' }): void {
     const files = event.filesChanged.map((path) => ({ path, action: this.actions.get(path) ?? 'modify' }));
     const { filesCreated: created, filesModified: modified, filesDeleted: deleted, testsAdded: tests } = event;
-    this.put({ kind: 'end', summary: event.summary, files, counts: { created, modified, deleted, tests } });
+    const last = this.kept.findLast((block) => block.kind === 'message');
+    const said = last?.kind === 'message' && last.text.trim().endsWith(event.summary.trim());
+    this.put({ kind: 'end', summary: said ? '' : event.summary, files, counts: { created, modified, deleted, tests } });
   }
 
   private outcome(what: Outcome, files: string[], reasons: string[] = [], ticked = false, partial = false): void {

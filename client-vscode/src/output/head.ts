@@ -8,7 +8,8 @@ import { stateWords, titleOf, usedWords } from '../runs/words';
 const WITH_SESSION = ['cli', 'acp'];
 
 /** The header of a run for the page. */
-export function headOf(run: LiveRun): Head {
+export function headOf(run: LiveRun, find: (runId: string) => LiveRun | undefined): Head {
+  const reviewable = isReviewable(run, find);
   return {
     runId: run.runId,
     title: titleOf(run),
@@ -20,8 +21,8 @@ export function headOf(run: LiveRun): Head {
     startedAt: run.startedAt,
     endedAt: isRunning(run) ? null : run.endedAt,
     used: usedWords(run.used),
-    buttons: buttonsOf(run),
-    proposed: isReviewable(run),
+    buttons: buttonsOf(run, reviewable),
+    proposed: reviewable,
   };
 }
 
@@ -38,16 +39,15 @@ function toneOf(run: LiveRun): Tone {
   return run.state === 'failed' || run.state === 'budget' || run.state === 'interrupted' ? 'failed' : 'idle';
 }
 
-function buttonsOf(run: LiveRun): Button[] {
+function buttonsOf(run: LiveRun, reviewable: boolean): Button[] {
   const found: Button[] = [];
   const add = (act: Act, label: string, tip: string, primary = false): void => {
     found.push({ act, label, tip, primary });
   };
   if (isRunning(run))
     add('stop', vscode.l10n.t('Stop'), vscode.l10n.t('Stop the agent; what it has changed so far can be reviewed'));
-  if (isReviewable(run)) add('review', vscode.l10n.t('Review'), vscode.l10n.t('Look at the proposed changes'), true);
-  if (isCutOff(run))
-    add('retry', vscode.l10n.t('Retry'), vscode.l10n.t('Go on from what the run left'), !isReviewable(run));
+  if (reviewable) add('review', vscode.l10n.t('Review'), vscode.l10n.t('Look at the proposed changes'), true);
+  if (isCutOff(run)) add('retry', vscode.l10n.t('Retry'), vscode.l10n.t('Go on from what the run left'), !reviewable);
   if (run.state === 'applied')
     add('undo', vscode.l10n.t('Undo'), vscode.l10n.t('Bring the files back to what they were before'));
   if (!isRunning(run) && WITH_SESSION.includes(run.way)) {

@@ -36,6 +36,7 @@ export class OutputView implements vscode.WebviewViewProvider, vscode.Disposable
   private filling: Promise<void> | undefined;
   private timer: NodeJS.Timeout | undefined;
   private readonly subscriptions: vscode.Disposable[];
+  private readonly find = (runId: string): LiveRun | undefined => this.app.runs.get(runId);
 
   constructor(private readonly app: App) {
     this.subscriptions = [
@@ -90,7 +91,7 @@ export class OutputView implements vscode.WebviewViewProvider, vscode.Disposable
     }
     this.list();
     if (run && (changes.length === 0 || changes.some(({ after }) => after.runId === run.runId))) {
-      this.post({ type: 'head', head: headOf(run) });
+      this.post({ type: 'head', head: headOf(run, this.find) });
       if (run.seq > this.seq) this.soon();
     }
   }
@@ -164,7 +165,7 @@ export class OutputView implements vscode.WebviewViewProvider, vscode.Disposable
     this.seq = 0;
     this.queue = [];
     this.list();
-    this.post({ type: 'open', head: run && headOf(run) });
+    this.post({ type: 'open', head: run && headOf(run, this.find) });
     if (run) void this.fillFirst(run.runId);
   }
 
@@ -205,11 +206,16 @@ export class OutputView implements vscode.WebviewViewProvider, vscode.Disposable
         if (run) await act(run, message.act);
         return;
       case 'file':
-        if (run) await openFile(run, message.path);
+        if (run) await openFile(await this.whole(run), message.path);
         return;
       case 'answer':
         if (run) await this.answer(run.runId, message);
     }
+  }
+
+  /** The run with what its events say of files; of an old one only the record is known at first. */
+  private async whole(run: LiveRun): Promise<LiveRun> {
+    return run.files.length < run.fileCount ? ((await this.app.runs.catchUp(run.runId)) ?? run) : run;
   }
 
   private async answer(runId: string, { requestId, option, text }: FromPage & { type: 'answer' }): Promise<void> {

@@ -193,9 +193,11 @@ function lastLines(text: string, count: number): string {
 function question(now: Asked, run: Run, node: HTMLElement): Node[] {
   const open = now.answer === undefined && run.live;
   node.classList.toggle('open', open);
-  const title = now.argv.length > 0 ? (now.title.split(':')[0] ?? now.title) : now.title;
+  const [first = '', ...rest] = now.title.split('\n');
+  const title = now.argv.length > 0 ? (first.split(':')[0] ?? first) : first;
   const head = el('p', { class: 'asks' }, icon('waiting', open ? 'waiting' : 'ok'), title);
   const parts: Node[] = [head];
+  if (open && rest.length > 0) parts.push(el('p', { class: 'lines' }, rest.join('\n')));
   if (now.argv.length > 0) {
     const text = now.argv.map(visible).join(now.argv.some((part) => /\s/.test(part)) ? '\n' : ' ');
     parts.push(el('pre', { tabindex: '0' }, text));

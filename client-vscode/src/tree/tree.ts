@@ -14,6 +14,8 @@ const SHOWN_MS = 250;
 const READ_MS = 700;
 /** Of the runs of a task so many are shown. */
 const RUNS = 10;
+/** States in which a run shows itself. */
+const TURNS: readonly string[] = ['running', 'waiting', 'review', 'conflict', 'failed'];
 
 /**
  * Specs, their tasks, the runs of those, and the files that are to be reviewed. The server is asked while the view is shown and
@@ -33,6 +35,8 @@ export class SpecTree implements vscode.TreeDataProvider<Node>, vscode.Disposabl
   private outdated = false;
   /** What is to be shown again, where it is not the whole. */
   private readonly waiting = new Set<Node>();
+  /** The run that a person shall see next. */
+  private led: string | undefined;
   /** The files of runs that are to be reviewed. */
   private readonly files = new Map<string, FileNode[]>();
   private readonly subscriptions: vscode.Disposable[];
@@ -97,12 +101,13 @@ export class SpecTree implements vscode.TreeDataProvider<Node>, vscode.Disposabl
 
   private changed(changes: readonly Change[]): void {
     this.showBadge();
-    for (const { before, after } of changes) {
+    for (const { before, after, live } of changes) {
       if (before && looksOf(before) === looksOf(after)) continue;
       this.files.delete(after.runId);
       // An accept ticks the box of its task, a run may mark it as begun.
       if (before?.state !== after.state) this.forget(after);
       this.showSoon(this.placeOf(after));
+      if (live && before?.state !== after.state && TURNS.includes(after.state)) this.led = after.runId;
     }
   }
 
@@ -138,6 +143,19 @@ export class SpecTree implements vscode.TreeDataProvider<Node>, vscode.Disposabl
     if (!this.view?.visible) this.outdated = true;
     else if (this.outdated) this.emitter.fire(undefined);
     else for (const node of waiting) this.emitter.fire(node);
+    const led = this.led;
+    this.led = undefined;
+    if (led !== undefined && this.view?.visible) this.lead(led).catch(() => undefined);
+  }
+
+  /** Opens what is around a run: rows that were closed once stay so by themselves, whatever happens in them. */
+  private async lead(runId: string): Promise<void> {
+    const run = this.app.runs.get(runId);
+    const place = run && this.placeOf(run);
+    if (!place) return;
+    await this.view?.reveal(place, { select: false, focus: false, expand: true });
+    const node = this.nodes.get(idOf({ kind: 'run', runId }));
+    if (node && run.state === 'review') await this.view?.reveal(node, { select: false, focus: false, expand: true });
   }
 
   private showBadge(): void {
@@ -189,7 +207,10 @@ export class SpecTree implements vscode.TreeDataProvider<Node>, vscode.Disposabl
 
   private async top(): Promise<Node[]> {
     const specs = await this.listed();
-    const lone = loneRuns(specs, this.app.runs.all());
+    const lone = loneRuns(specs, this.app.runs.all()).slice(0, RUNS);
+    // Until this is known the view says nothing, rather than how to begin.
+    const found = specs.length + lone.length > 0 ? 'some' : 'none';
+    void vscode.commands.executeCommand('setContext', 'kiroLsp.specs', found);
     return [...specs.map((spec): SpecNode => ({ kind: 'spec', uri: spec.uri, spec })), ...lone.map(runNode)];
   }
 
