@@ -152,6 +152,14 @@ def test_every_control_says_what_it_is() -> None:
     )
 
 
+def test_every_key_is_in_the_guide() -> None:
+    guide = (REPO / "docs" / "vscode.md").read_text("utf-8")
+    for binding in manifest()["contributes"]["keybindings"]:
+        first, _, second = binding["key"].partition(" ")
+        assert f"`{'+'.join(part.capitalize() for part in first.split('+'))}`" in guide, binding
+        assert not second or f"`{second.upper()}`" in guide, binding
+
+
 def settings() -> dict[str, dict[str, object]]:
     found: dict[str, dict[str, object]] = {}
     for section in manifest()["contributes"]["configuration"]:
