@@ -19,6 +19,10 @@ export type ServerState = 'stopped' | 'finding' | 'starting' | 'running' | 'fail
 
 /** Those who answer what the server asks. Each is set once, at activation; without one the answer is a refusal. */
 export interface Answers {
+  /**
+   * `null` is a no. So the promise is kept while the person has not decided, however often they close the prompt, and is
+   * settled when the server takes its request back, because `kiroLsp.answer` came from this window or from elsewhere.
+   */
   permission?: (
     question: Question,
     cancelled: vscode.CancellationToken,
