@@ -15,10 +15,13 @@ const PLACES = [
   `AssignmentExpression[left.property.name=/^(${SHOWN})$/] >`,
   'NewExpression[callee.name="Error"] >',
 ];
-const LOCALISED = PLACES.flatMap((place) => WORDS.map((words) => `${place} ${words}`)).map((selector) => ({
-  selector,
-  message: 'What people read goes through vscode.l10n.t.',
-}));
+const CHOICES = ':matches(LogicalExpression, ConditionalExpression, BinaryExpression[operator="+"]) >';
+const LOCALISED = PLACES.flatMap((place) => [place, `${place} ${CHOICES}`])
+  .flatMap((place) => WORDS.map((words) => `${place} ${words}`))
+  .map((selector) => ({
+    selector,
+    message: 'What people read goes through vscode.l10n.t.',
+  }));
 
 export default tseslint.config(
   { ignores: ['dist/**', 'dist-test/**', 'media/**/*.js'] },

@@ -127,7 +127,7 @@ export class Connection implements Server, vscode.Disposable {
 
   private async ask<T>(method: string, parameters: object): Promise<T> {
     await this.start();
-    if (!this.client) throw new Error(this.problem ?? 'The server does not run.');
+    if (!this.client) throw new Error(this.problem ?? vscode.l10n.t('The language server of Kiro LSP does not run.'));
     return await this.client.sendRequest<T>(method, parameters);
   }
 

@@ -1,0 +1,143 @@
+"""A review in the real editor: several files at once, change by change, with the files on the disk looked at after each."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.test_main_flow import server_environ
+from tests.support.anthropic_server import AnthropicServer
+from tests.support.vscode import Editor
+from tests.vscode import reviewing
+from tests.vscode.reviewing import AFTER, FILES, GREETER, PROPOSED, TASK_FILE, TASKS
+from tests.vscode.window import Window
+
+Reviewed = Callable[..., Window]
+
+POLITE, HEY = 'f"Good day, {name}"', '"Hey " + name'
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    root = tmp_path / "project"
+    reviewing.lay_out(root)
+    return root
+
+
+@pytest.fixture
+def reviewed(
+    request: pytest.FixtureRequest, editor: Editor, tmp_path: Path, project: Path, provider: AnthropicServer
+) -> Iterator[Reviewed]:
+    """`reviewed(wanted)`: a window on a project whose first task was done and waits for its review."""
+    with ExitStack() as windows:
+
+        def open_window(wanted: dict[str, bytes] | None = None, *, file: str = TASK_FILE, **settings: object) -> Window:
+            environ = reviewing.environ_with_agent(server_environ(tmp_path, provider), wanted or AFTER)
+            reviewing.reviewed_run(project, environ)
+            editor.serve(environ)
+            editor.configure(**settings)
+            name = re.sub(r"\W+", "-", request.node.name.removeprefix("test_"))
+            window = Window(editor, project, name=name)
+            windows.callback(window.close)
+            return window.show(file)
+
+        yield open_window
+
+
+def opened(window: Window) -> None:
+    """Opens the review by its lens."""
+    files = window.see_lens("Review ", at="1. Greet")
+    window.click_lens(files, at="1. Greet")
+    window.see_status("changes")
+
+
+def settled(window: Window, button: str, text: str = "Applied") -> None:
+    window.see_toast(text)
+    window.click_toast(button, text)
+
+
+def test_several_files_are_reviewed_and_one_change_is_rejected(reviewed: Reviewed, project: Path) -> None:
+    window = reviewed()
+    opened(window)
+    window.see_status("8 changes, 7 files")
+    shown = {diff.path.split("/")[0].strip(): diff.status for diff in window.until(lambda: window.diffs())}
+    assert shown["polite.md"] == "A"
+    assert shown["greeter.py"] == ""
+    assert "logo.bin (binary)" in window.see_toast("Cannot be shown").text
+    window.screenshot("review")
+    assert reviewing.tree(project) == dict(FILES), "nothing is written before the accept"
+
+    window.line(POLITE).click()
+    window.press("Control+Alt+Backspace")
+    window.see_status("7 changes, 7 files")
+    window.until(lambda: POLITE not in window.see_diff("greeter.py", "len(names)").modified)
+    assert reviewing.tree(project) == dict(FILES), "a reject writes nothing"
+
+    window.click_title("Accept All Changes")
+    rest = {**AFTER, "greeter.py": PROPOSED.replace(POLITE, HEY).encode(), TASK_FILE: TASKS.encode()}
+    window.until(lambda: reviewing.tree(project) == rest, "the rest is written, and no box is ticked")
+    window.until(lambda: window.tabs() == ["tasks.md"], "a review that is over is closed")
+    window.screenshot("accepted")
+    settled(window, "Undo")
+    window.until(lambda: reviewing.tree(project) == dict(FILES), "all is as it was")
+    settled(window, "Review Again", "Put back")
+    window.until(lambda: any("Review: " in tab for tab in window.tabs()) or window.diffs())
+
+
+def test_what_is_typed_on_the_proposed_side_is_yours_and_is_applied(reviewed: Reviewed, project: Path) -> None:
+    wanted = {**FILES, "windows.txt": AFTER["windows.txt"]}
+    window = reviewed(wanted)
+    opened(window)
+    window.line("zwei").click()
+    window.press("End")
+    window.type(" und mehr")
+    window.until(lambda: "yours" in (window.page.locator(".monaco-editor").all_inner_texts().__str__()), "it is marked")
+    window.screenshot("yours")
+    window.click_title("Accept All Changes")
+    expected = "\ufeffone\r\nzwei und mehr\r\nthree".encode()
+    window.until(lambda: (project / "windows.txt").read_bytes() == expected, "mark and line ends are the file's own")
+    window.until(lambda: "[x] 1. Greet" in (project / TASK_FILE).read_text())
+
+
+def test_a_file_with_unsaved_edits_takes_the_change_in(reviewed: Reviewed, project: Path) -> None:
+    window = reviewed({**FILES, "greeter.py": AFTER["greeter.py"]})
+    window.open("greeter.py")
+    window.cursor_to('"""Greetings."""')
+    window.type("  # mine")
+    window.tab("tasks.md").click()
+    window.click_lens("Accept", at="1. Greet")
+    assert "Merged" in window.see_toast("Applied").text
+    window.tab("greeter.py").click()
+    window.until(lambda: POLITE in window.text() and "# mine" in window.text())
+    assert (project / "greeter.py").read_text() == GREETER, "who typed saves"
+    window.save()
+    mine = PROPOSED.replace('"""Greetings."""', '"""Greetings."""  # mine')
+    window.until(lambda: (project / "greeter.py").read_text() == mine)
+
+
+def test_a_comment_on_a_change_starts_a_follow_up(reviewed: Reviewed, project: Path) -> None:
+    window = reviewed({**FILES, "greeter.py": AFTER["greeter.py"]})
+    opened(window)
+    window.line(POLITE).click()
+    window.press("Alt+F5")
+    window.page.locator(".review-thread-reply-button").first.click()
+    window.type("Say it in Latin")
+    window.screenshot("comment")
+    window.page.locator(".comment-form .monaco-button", has_text="Say What Shall Be Different").click()
+    window.until(lambda: len(_runs(window)) == 2, "a second run that goes on from the first")
+    newer, older = _runs(window)
+    assert newer["continues"] == older["runId"]
+
+
+def test_a_conflict_is_merged_in_the_editor_for_it(reviewed: Reviewed, project: Path) -> None:
+    window = reviewed({**FILES, "greeter.py": AFTER["greeter.py"]})
+    mine = GREETER.replace(HEY, '"Hello " + name')
+    (project / "greeter.py").write_text(mine)
+    window.click_lens("Accept", at="1. Greet")
+    settled(window, "Merge…", "greeter.py")
+    window.page.locator(".merge-editor").wait_for()
+    window.screenshot("merge")
