@@ -58,7 +58,8 @@ def at_the_door(environ: Mapping[str, str]) -> tuple[BinaryIO, Greeted]:
     out = os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(2, 1)
     sys.stdout = sys.stderr
-    _widen(out.fileno())
+    for descriptor in (0, out.fileno()):
+        _widen(descriptor)
     for name in ("SIGTERM", "SIGINT", "SIGHUP"):  # until the loop of the server has handlers of its own
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), _leave)
@@ -79,7 +80,7 @@ def _leave(_signal: int, _frame: object) -> None:
 
 
 def _widen(descriptor: int) -> None:
-    """Let a pipe of Linux hold a large answer at once; elsewhere, and where it is none, nothing happens."""
+    """Let a pipe of Linux hold a large file or answer at once; elsewhere, and where it is none, nothing happens."""
     try:
         import fcntl
 

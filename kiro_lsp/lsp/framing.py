@@ -20,7 +20,7 @@ import orjson
 MESSAGE_LIMIT: Final = 128 * 1024 * 1024
 """Bytes of one message; a longer one is refused and skipped."""
 _HEADER_LIMIT: Final = 64 * 1024
-_READ: Final = 64 * 1024
+_READ: Final = 256 * 1024
 _LARGE: Final = 64 * 1024
 """Bytes; a larger body is written by itself."""
 _LONGEST_HEADER: Final = 512

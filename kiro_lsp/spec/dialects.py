@@ -162,13 +162,13 @@ def detect(path: str, signs: Signs) -> Dialect:
         full = sum(1 for identifier in identifiers if identifier[0] == "T" and _FULL_ID.match(identifier)) / len(
             identifiers
         )
-        numbered = sum(identifier[0].isdigit() for identifier in identifiers) / len(identifiers)
+        numbered = len([1 for one in identifiers if one[0].isdigit()]) / len(identifiers)
         if full >= 0.5:
             scores["spec-kit"] += 4
         if numbered >= 0.5:
             scores["kiro"] += 1.5 + (1.5 if _has_requirements(signs.keys) else 0) + (1.5 if signs.optional_stars else 0)
             scores["spec-workflow"] += 0.5
-            dotted = sum("." in identifier for identifier in identifiers) / len(identifiers)
+            dotted = len([1 for one in identifiers if "." in one]) / len(identifiers)
             if 0 < dotted < 1 and signs.nested_numbers:
                 scores["kiro"] += 1
             if signs.numbered_sections >= max(1, 0.5 * len(identifiers)) and dotted >= 0.8:

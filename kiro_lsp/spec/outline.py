@@ -55,19 +55,19 @@ def parents_of(ids: Sequence[str | None], around: Sequence[int]) -> list[int]:
     latest: dict[str, int] = {}
     parents: list[int] = []
     for number, identifier in enumerate(ids):
-        parent = -1
-        if identifier is not None:
-            prefix = identifier.rpartition(".")[0]
-            while prefix:
-                parent = latest.get(prefix, -1)
-                if parent < 0:  # it may stand below
-                    first = _first_of(ids) if first is None else first
-                    parent = first.get(prefix, -1)
-                if parent >= 0:
-                    break
+        if identifier is None:
+            parents.append(around[number])
+            continue
+        prefix = identifier.rpartition(".")[0]
+        parent = latest.get(prefix, -1) if prefix else -1
+        while prefix and parent < 0:
+            first = _first_of(ids) if first is None else first
+            parent = first.get(prefix, -1)  # it may stand below
+            if parent < 0:
                 prefix = prefix.rpartition(".")[0]
-            latest[identifier] = number
-        parents.append(parent if parent >= 0 and parent != number else around[number])
+                parent = latest.get(prefix, -1)
+        latest[identifier] = number
+        parents.append(around[number] if parent < 0 or parent == number else parent)
     return _without_cycles(parents, around)
 
 

@@ -21,28 +21,31 @@ from kiro_lsp.spec.titles import DOUBTFUL, read_title
 if TYPE_CHECKING:
     from kiro_lsp.spec.model import TaskStatus
 
-_BLANK, _HEADING, _FENCE, _BREAK, _TEXT = 2, 4, 5, 6, 7
+_BOX, _BLANK, _HEADING, _FENCE, _BREAK, _TEXT = 3, 4, 6, 7, 8, 9
 _WORDS: Final = r"[a-z0-9 ,;:'\"/+&%=#@!?.-]"
 _END: Final = r"\r?\n?\Z"
 _USUAL: Final = pattern(
-    r"( *- (?:\[[ xX-]\]\*? |(?=[^ \t\r\n\-+*0-9>#`~<=_\[]|\[\w\w|_\w|`(?!``)|\*\*[^\s*]|\d+(?![\d.)]))))"
-    r"(?:(?=\d+\.)(\d{1,6}(?:\.\d{1,6}){0,12})(?:\.|(?! [xhmsdwpcokgKMG])) "
-    rf"([A-Za-z](?:{_WORDS}*(?! ){_WORDS})?)\r?\n|[^\n]*\n)"
+    r"( *- \[[ xX-]\]\*? )(?=\d+\.)(\d{1,6}(?:\.\d{1,6}){0,12})(?:\.|(?! (?:[xhmsdwpco]|[KMGkg]i?[Bb]))) "
+    rf"([A-Za-z](?:{_WORDS}*(?! ){_WORDS})?)\r?\n"
+    r"|( *- )(?=[^ \t\r\n\-+*0-9>#`~<=_\[]|\[\w\w|_\w|`(?!``)|\*\*[^\s*]|\d+(?![\d.)]))[^\n]*\n"
     r"|\r?\n|([^\n]+)\n"
 )
-"""A bullet with or without a box, in front of a number and words or of something else; a blank line; any other line. Nearly all
-lines are of the first two kinds, and one call finds them in a whole text. What may be an amount (`1.5 hours`) is something else."""
+"""A box with a number and words, a bullet, or a blank line, as nearly all lines are: one call finds them in a whole text; or any
+other line. What may be an amount (`1.5 hours`) is another."""
 _OTHER: Final = pattern(
-    rf"( *)(?:({_END})|(#{{1,6}})(?=[ \r\n])([^\r\n]*)|(`{{3,}}(?=[^`\r\n]*{_END})|~{{3,}})|(-{{3,}}{_END})"
+    rf"( *)(?:(- \[[ xX-]\]\*? )([^\r\n]*)"
+    rf"|({_END})|(#{{1,6}})(?=[ \r\n])([^\r\n]*)|(`{{3,}}(?=[^`\r\n]*{_END})|~{{3,}})|(-{{3,}}{_END})"
     r"|((?=[^\-+*0-9>#`~<=_\s\ufeff]|\*\*[^\s*]|_[^\W_]|`(?!``))))"
 )
-"""The other lines that are plain: one group for each kind, told by the last group that took part."""
+"""The other lines that are plain: told by the last group that took part."""
 _FENCE_END: Final = pattern(r" {0,3}(`{3,}|~{3,})[ \t]*\r?\n?\Z")
-_SENTENCE, _TITLE = 1, 2
+_NOTHING, _SENTENCE, _TITLE = 0, 1, 2
 """The paragraph that is open: any, or that of a task's title, which a further line would make longer."""
 _BULLETS: Final = ("-", "*", "+")
 _DEEPEST: Final = 50
 _NOT_PLAIN: Final = 0
+_AT_A_TIME: Final = 4000
+"""Characters: what is found of so many lines is used while it is in the processor's cache, in half the time."""
 _WITH_DASH: Final = ("kiro", "spec-workflow")
 _SAME_EVERYWHERE: Final[Mapping[str, TaskStatus]] = {" ": "open", "x": "done", "X": "done"}
 
@@ -124,88 +127,95 @@ class _Sweep:
         self.headings: list[Heading] = []
         self.explaining: list[str] = []
         """Lines that may explain marks."""
-        self.states: dict[tuple[int, ...], _State] = {}
-        self.file = self.state = _State((0,), self.states)
-        self.behind = 0
-        """First line behind the last fence."""
+        self._states: dict[tuple[int, ...], _State] = {}
+        self._file = self._state = _State((0,), self._states)
+        self._owners = [-1] * (_DEEPEST + 2)
+        """By depth: the innermost box around what is in the list item there."""
+        self._paragraph = _NOTHING
         self.stories = 0
         self.withdrawn = 0
         """Boxes that are criteria or withdrawn, or may be: without any other, boxes mean something else."""
         self.stars = self.parallel = False
 
     def run(self) -> bool:
-        """Whether all lines are plain. One loop with few calls, as `blocks.Scan.run`."""
-        lines, at, ids, titles, marks, around = self.lines, self.at, self.ids, self.titles, self.marks, self.around
-        text = "".join(lines)
-        found = _USUAL.findall(text if text.endswith("\n") else f"{text}\n")
-        if len(found) != len(lines):
-            return False  # a lone "\r" ends a line, too
-        explains = "`[" in text
-        owners = [-1] * (_DEEPEST + 2)
-        """By depth: the innermost box around what is in the list item there."""
-        paragraph = behind = 0
-        state = self.file
-        for number, (prefix, identifier, title, other) in enumerate(found):
-            if number < behind:
-                continue
-            if prefix:
-                depth, state, mark = state[prefix]
-                if not depth:
-                    return False
-                owner = owners[depth - 1]
-                if not mark:
-                    owners[depth] = owner
-                    paragraph = _SENTENCE
-                    if explains and "`[" in lines[number]:
-                        self.explaining.append(lines[number])
+        """Whether all lines are plain."""
+        text = "".join(self.lines)
+        text = text if text.endswith("\n") else f"{text}\n"
+        if not self._take(text):
+            return False
+        if _NOT_PLAIN in (depth for state in self._states.values() for depth, _, _ in state.values()):
+            return False
+        announced = "\n".join(heading.text for heading in self.headings)  # looked through at once
+        if "`[" in announced or is_legend_heading(announced):
+            return False
+        self.stars |= any("]*" in prefix for state in self._states.values() for prefix in state)
+        return len(self.ids) > self.withdrawn
+
+    def _take(self, text: str) -> bool:
+        """Take all lines; False at one that is not plain. One loop with few calls, as `blocks.Scan.run`."""
+        at, ids, titles, marks, around, owners = self.at, self.ids, self.titles, self.marks, self.around, self._owners
+        state, explains = self._state, "`[" in text
+        paragraph = _NOTHING
+        number, behind, begin = -1, 0, 0
+        while begin < len(text):
+            end = text.find("\n", begin + _AT_A_TIME) + 1 or len(text)
+            for box, identifier, title, bullet, other in _USUAL.findall(text, begin, end):
+                number += 1
+                if number < behind:
                     continue
-                if title:
+                if box:
+                    depth, state, mark = state[box]
+                    around.append(owners[depth - 1])
+                    owners[depth] = len(at)
+                    at.append(number)
                     ids.append(identifier)
                     titles.append(title)
-                elif not self._any_title(lines[number][len(prefix) :].rstrip("\r\n")):
-                    return False
-                paragraph = _TITLE
-                owners[depth] = len(at)
-                at.append(number)
-                marks.append(mark)
-                around.append(owner)
-            elif not other:
-                paragraph = 0
-            else:
-                self.state = state
-                paragraph = self._between(number, paragraph)
-                if paragraph < 0:
-                    return False
-                behind, state = self.behind, self.state
-        self.stars |= any("]*" in prefix for known in self.states.values() for prefix in known)
-        return len(ids) > self.withdrawn
+                    marks.append(mark)
+                    paragraph = _TITLE
+                elif bullet:
+                    depth, state, _ = state[bullet]
+                    owners[depth] = owners[depth - 1]
+                    paragraph = _SENTENCE
+                    if explains and "`[" in self.lines[number]:
+                        self.explaining.append(self.lines[number])
+                elif not other:
+                    paragraph = _NOTHING
+                else:
+                    self._state, self._paragraph = state, paragraph
+                    behind = self._other(number)
+                    if not behind:
+                        return False
+                    state, paragraph = self._state, self._paragraph
+            begin = end
+        return number + 1 == len(self.lines)  # else a lone "\r" ends a line, too
 
-    def _between(self, number: int, paragraph: int) -> int:
-        """Take a line that is no item: what paragraph is open behind it, -1 if it is not plain."""
+    def _other(self, number: int) -> int:
+        """Take a line that is not usual, of a fence all its lines: the next line, 0 if it is not plain."""
         found = _OTHER.match(self.lines[number])
         if found is None:
-            return -1
-        kind, start = found.lastindex, found.end(1)
-        if kind == _BLANK:
             return 0
+        kind, start = found.lastindex, found.end(1)
+        if kind == _BOX:
+            return number + 1 if self._box(number, found[1] + found[2], found[3]) else 0
+        paragraph, self._paragraph = self._paragraph, _NOTHING
+        if kind == _BLANK:
+            return number + 1
         if kind == _TEXT:
             if "[" in self.lines[number]:
                 self.explaining.append(self.lines[number])
+            self._paragraph = _SENTENCE
             if paragraph:
-                return -1 if paragraph == _TITLE else paragraph
-            self.state = self.state.around(start)
-            return -1 if start - self.state.contents[-1] > 3 else _SENTENCE
+                return number + 1 if paragraph == _SENTENCE else 0
+            self._state = self._state.around(start)
+            return number + 1 if start - self._state.contents[-1] <= 3 else 0
         if start or (kind == _BREAK and paragraph):
-            return -1
-        self.state = self.file
-        if kind == _HEADING:
-            heading = Heading(number, len(found[3]), heading_text(found[4]))
-            self.headings.append(heading)
-            return -1 if "`[" in heading.text or is_legend_heading(heading.text) else 0
+            return 0
+        self._state = self._file
         if kind == _FENCE:
-            self.behind = self._behind_fence(number, found[5])
-            return 0 if self.behind else -1
-        return 0
+            return self._behind_fence(number, found[7])
+        if kind == _HEADING:
+            self.headings.append(Heading(number, len(found[5]), heading_text(found[6])))
+        return number + 1
 
     def _behind_fence(self, first: int, mark: str) -> int:
         """First line behind a fence, 0 if nothing closes it."""
@@ -215,13 +225,19 @@ class _Sweep:
                 return number + 1
         return 0
 
-    def _any_title(self, text: str) -> bool:
-        """Take a title of another shape; False where the rest of the file decides what it says, or there is a second box."""
+    def _box(self, number: int, prefix: str, text: str) -> bool:
+        """Take a box with another title; False where the rest of the file decides what it says, or a second box follows."""
         if text.lstrip()[:1] in _BULLETS:
             return False
         title = read_title(text)
+        depth, self._state, mark = self._state[prefix]
+        self.around.append(self._owners[depth - 1])
+        self._owners[depth] = len(self.at)
+        self.at.append(number)
         self.ids.append(title.id)
         self.titles.append(title.title)
+        self.marks.append(mark)
+        self._paragraph = _TITLE
         self.stars |= title.optional
         self.parallel |= title.parallel
         self.stories += title.story is not None or (title.parallel and title.id is not None and title.id[0] == "T")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from itertools import repeat
 from operator import sub
 from typing import TYPE_CHECKING, Any, Final
 
@@ -156,11 +155,14 @@ def _widths(view: View) -> list[int]:
     """How long each line is without its end, in the client's units."""
     from kiro_lsp.lsp.documents import units_in
 
-    texts = list(map(str.rstrip, view.lines, repeat("\r\n")))
-    if all(map(str.isascii, texts)):
-        return list(map(len, texts))
-    encoding = view.encoding
-    return [len(text) if text.isascii() else units_in(text, len(text), encoding) for text in texts]
+    text = view.text
+    if text.isascii() and "\r" not in text:
+        widths = [len(line) - 1 for line in view.lines]
+        if text and not text.endswith("\n"):
+            widths[-1] += 1
+        return widths
+    texts = [line.rstrip("\r\n") for line in view.lines]
+    return [len(text) if text.isascii() else units_in(text, len(text), view.encoding) for text in texts]
 
 
 METHODS = {"textDocument/documentSymbol": symbols, "textDocument/foldingRange": folding}
