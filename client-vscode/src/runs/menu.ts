@@ -29,7 +29,8 @@ async function ofAll(app: App): Promise<Row[]> {
   const runs = app.runs.all();
   const needs = (run: LiveRun): boolean => isLive(run) || isReviewable(run, (runId) => app.runs.get(runId));
   const row = (run: LiveRun): Row => ({
-    label: `$(${stateIcon(run)}) ${titleOf(run)}`,
+    label: titleOf(run),
+    iconPath: new vscode.ThemeIcon(stateIcon(run)),
     description: run.label,
     detail: runLine(run, now),
     run,
@@ -73,5 +74,5 @@ function ofRun(app: App, run: LiveRun): Row[] {
 }
 
 function action(icon: string, words: string, command: string): Row {
-  return { label: `$(${icon}) ${words}`, command };
+  return { label: words, iconPath: new vscode.ThemeIcon(icon), command };
 }

@@ -84,7 +84,8 @@ function rows(agents: readonly Agent[], wishes: Wishes, button: vscode.QuickInpu
     ...actions(wishes),
     ...(unavailable.length > 0 ? [separator(vscode.l10n.t('Not available'))] : []),
     ...unavailable.map((agent) => ({
-      label: withIcon('circle-slash', agent.label),
+      label: agent.label,
+      iconPath: new vscode.ThemeIcon('circle-slash'),
       description: agent.reason,
       agent,
       buttons: [button],
@@ -96,15 +97,12 @@ function row(agent: Agent): Row {
   const icon = agent.recommended ? 'star-full' : isRecorded(agent) ? 'play-circle' : 'hubot';
   const why = agent.recommended && agent.why ? agent.why : agent.reason;
   return {
-    label: withIcon(icon, agent.label),
+    label: agent.label,
+    iconPath: new vscode.ThemeIcon(icon),
     description: described(agent),
     detail: why,
     agent,
   };
-}
-
-function withIcon(icon: string, words: string): string {
-  return `$(${icon}) ${words}`;
 }
 
 /** Model, way and price. */
@@ -132,15 +130,15 @@ function actions(wishes: Wishes): Row[] {
         : wishes.verify;
   return [
     { label: vscode.l10n.t('More'), kind: vscode.QuickPickItemKind.Separator },
-    wish('note', `$(note) ${vscode.l10n.t('With a note for the agent…')}`, wishes.note),
-    wish('verify', `$(beaker) ${vscode.l10n.t('Verify the change with…')}`, checked),
-    wish('model', `$(symbol-parameter) ${vscode.l10n.t('Run with another model…')}`, wishes.model),
-    wish('copy', `$(copy) ${vscode.l10n.t('Copy the prompt')}`, undefined),
+    wish('note', 'note', vscode.l10n.t('With a note for the agent…'), wishes.note),
+    wish('verify', 'beaker', vscode.l10n.t('Verify the change with…'), checked),
+    wish('model', 'symbol-parameter', vscode.l10n.t('Run with another model…'), wishes.model),
+    wish('copy', 'copy', vscode.l10n.t('Copy the prompt'), undefined),
   ];
 }
 
-function wish(action: NonNullable<Row['action']>, label: string, set: string | undefined): Row {
-  return { label, action, ...(set === undefined ? {} : { description: set }) };
+function wish(action: NonNullable<Row['action']>, icon: string, label: string, set: string | undefined): Row {
+  return { label, action, iconPath: new vscode.ThemeIcon(icon), ...(set === undefined ? {} : { description: set }) };
 }
 
 async function askForNote(wishes: Wishes): Promise<void> {

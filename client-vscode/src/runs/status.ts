@@ -24,7 +24,6 @@ export class StatusBar implements vscode.Disposable {
 
   constructor(private readonly app: App) {
     this.item.name = vscode.l10n.t('Kiro Runs');
-    this.item.command = 'kiroLsp.showRunsMenu';
     const update = (): void => this.update();
     this.subscriptions = [
       this.item,
@@ -52,6 +51,7 @@ export class StatusBar implements vscode.Disposable {
     const spent = this.costs === undefined ? '' : this.spentWords(this.costs);
     const [icon, words] = this.summary(running, asking, reviews);
     this.item.text = [icon, [words, spent].filter((part) => part !== '').join(' · ')].join(' ').trimEnd();
+    this.item.command = asking > 0 ? 'kiroLsp.answerQuestion' : 'kiroLsp.showRunsMenu';
     this.item.backgroundColor = asking > 0 ? new vscode.ThemeColor('statusBarItem.warningBackground') : undefined;
     const read = [vscode.l10n.t('Kiro runs'), words, spent].filter((part) => part !== '').join(', ');
     this.item.accessibilityInformation = { label: read, role: 'button' };

@@ -122,7 +122,8 @@ export async function runTarget(
   }
   const now = Date.now();
   const items = fitting.map((run) => ({
-    label: `$(${stateIcon(run)}) ${titleOf(run)}`,
+    label: titleOf(run),
+    iconPath: new vscode.ThemeIcon(stateIcon(run)),
     description: run.label,
     detail: `${runLine(run, now)}${run.path === '' ? '' : ` · ${run.path}`}`,
     run,
