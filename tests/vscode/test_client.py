@@ -37,7 +37,7 @@ export function shown(item: vscode.StatusBarItem, count: number): void {
   item.tooltip = 'How many';
   void vscode.window.showQuickPick([{ label: 'First' }], { placeHolder: vscode.l10n.t('Which one?') });
   item.text = `$(sync) ${vscode.l10n.t('{0} runs', count)}`;
-  throw new Error('It failed');
+  throw new Error(count > 1 ? vscode.l10n.t('They failed') : 'It failed');
 }
 """
     # typescript-eslint knows the files of the project only, so what is looked at takes the place of one of them.
