@@ -4,7 +4,7 @@ import type { LiveRun } from '../model/runs';
 import type { Started } from '../protocol';
 import type { App } from '../server/connection';
 import { openMenu } from './menu';
-import { passing, perform, setUp } from './perform';
+import { passing, perform, restricted, setUp } from './perform';
 import { askForCommand, pickAgent } from './picker';
 import { doctor, showCosts, trustProject } from './project';
 import type { Pages } from './project';
@@ -140,6 +140,7 @@ function ofRuns(app: App, questions: Questions): Record<string, Command> {
 
 /** Verifies with the project's check; where there is none, or several, with a command that the person names. */
 async function verify(app: App, run: LiveRun): Promise<unknown> {
+  if (!vscode.workspace.isTrusted) return await restricted();
   const { runId } = run;
   const answer = await app.server.command('verifyRun', { runId });
   if (answer.ok) return answer;
@@ -150,6 +151,7 @@ async function verify(app: App, run: LiveRun): Promise<unknown> {
 
 /** Opens the agent's own session of a run in a terminal. */
 export async function continueInTerminal(app: App, argument: Record<string, unknown>): Promise<unknown> {
+  if (!vscode.workspace.isTrusted) return await restricted();
   const answer = await app.server.command('continueInTerminal', argument);
   if (!answer.ok) {
     void vscode.window.showWarningMessage(answer.message ?? '');

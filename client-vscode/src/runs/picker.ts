@@ -4,7 +4,7 @@ import type { Wishes } from '../model/agents';
 import { dollars } from '../model/runs';
 import type { Agent } from '../protocol';
 import type { App } from '../server/connection';
-import { perform, setUp } from './perform';
+import { perform, restricted, setUp } from './perform';
 import type { TaskTarget } from './targets';
 
 /** A command, which is the same in every language. */
@@ -17,6 +17,7 @@ interface Row extends vscode.QuickPickItem {
 
 /** Asks who shall do a task, with what it may cost, and runs it. What is wished for besides is kept while it is asked. */
 export async function pickAgent(app: App, target: TaskTarget): Promise<unknown> {
+  if (!vscode.workspace.isTrusted) return await restricted();
   const wishes: Wishes = {};
   for (;;) {
     const row = await pickRow(app, target, wishes);
