@@ -82,6 +82,7 @@ class Settlement:
         wanted = review.decide("accepted", path=path, hunks=hunks)
         previous = await self._begin(record, review.revision)
         faults.point("review.accepting")
+        unsaved = await asyncio.to_thread(self._unsaved, [*review.touched(), record.path])
         outcome = await self._or_as_before(run_id, previous, self._applier().accept(run_id, wanted, taken))
         faults.point("review.applied")
         if outcome.state == "conflict":
@@ -90,7 +91,7 @@ class Settlement:
             back = self._back(run_id, previous)
             await self._append(run_id, [events.State("applying", back, outcome.message)])
             return Settled(False, back, outcome.message)
-        return await self._accepted(record, wanted, outcome)
+        return await self._accepted(record, wanted, outcome, unsaved)
 
     async def reject(
         self, run_id: str, revision: int | None, path: str | None, hunks: Collection[str] | None
@@ -233,7 +234,9 @@ class Settlement:
             self.store.transition(record.run_id, [from_], to, revision=revision, owner=self.owner)
         )
 
-    async def _accepted(self, record: RunRecord, review: Review, outcome: Outcome) -> Settled:
+    async def _accepted(
+        self, record: RunRecord, review: Review, outcome: Outcome, unsaved: Collection[str] = ()
+    ) -> Settled:
         notes = [outcome.message] if outcome.message else []
         merged = outcome.merged or None
         if merged:
@@ -266,19 +269,30 @@ class Settlement:
         notes.append(f"Applied {_files(review.accepted_files())}." + (" The task is ticked." if ticked else ""))
         if verified is False:
             notes.append("It is not verified.")
-        notes += await self._saved(outcome.files)
+        notes += await self._saved([*outcome.files, *([record.path] if ticked else [])], unsaved)
         if ticked:
             notes += await logged(self.workspace, self.store, record, review)
         committed = await self._auto_commit(record.run_id, notes)
         told = " ".join(notes)
         return Settled(True, "applied", told, outcome.files, ticked=ticked, commit=committed, merged=outcome.merged)
 
-    async def _saved(self, files: Sequence[str]) -> list[str]:
+    def _unsaved(self, files: Collection[str]) -> frozenset[str]:
+        """Those of the files that are open with edits of the person's: whether these are saved is theirs to say."""
+        disk, found = Disk(self.workspace.root, "save"), set()
+        for name in filter(None, files):
+            text = self.buffers.text(self.workspace.root / name)
+            on_disk = None if text is None else text_of(disk.look(name).data)
+            if text is not None and (on_disk is None or not same_text(text, on_disk)):
+                found.add(name)
+        return frozenset(found)
+
+    async def _saved(self, files: Sequence[str], unsaved: Collection[str]) -> list[str]:
         """Save what the accept changed, where the settings and the client allow it; name what stays unsaved."""
         if not self.workspace.settings().settings.execution.auto_save:
             return []
         open_files = [path for name in files if self.buffers.text(path := self.workspace.root / name) is not None]
-        saved = set(await self.buffers.save(open_files)) if open_files else set()
+        wanted = [path for path in open_files if path.relative_to(self.workspace.root).as_posix() not in unsaved]
+        saved = set(await self.buffers.save(wanted)) if wanted else set()
         left = [str(path.relative_to(self.workspace.root)) for path in open_files if path not in saved]
         return [f"Not saved yet, save it in the editor: {', '.join(left)}."] if left else []
 
