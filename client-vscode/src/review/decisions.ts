@@ -24,6 +24,7 @@ export class Decisions {
     private readonly documents: Documents,
     private readonly view: View,
     private readonly merging: Merging,
+    private readonly lead: (next: model.Target) => Promise<void>,
   ) {}
 
   async accept(selection: Selection): Promise<Done> {
@@ -70,7 +71,7 @@ export class Decisions {
     });
     const now = await this.reviews.load(runId);
     if (done.ok && model.isOpen(now)) {
-      if (next && next.hunk !== hunk && this.view.activeRun() === runId) await this.view.go(next);
+      if (next && next.hunk !== hunk && this.view.activeRun() === runId) await this.lead(next);
       if (model.pending(now).length < model.pending(review).length && hunk !== undefined) return done;
     }
     if (!model.isOpen(now)) await this.view.close(runId);

@@ -3,7 +3,8 @@ import * as model from '../model/review';
 import { type Reviews, uriOf } from './reviews';
 
 const BOM = '\uFEFF';
-const SAVE_AFTER_MS = 600;
+/** Below the 800 ms after which the editor gives a tab of its own to what is not saved. */
+const SAVE_AFTER_MS = 250;
 
 /**
  * The documents of reviews as a file system, so that the editor can write to the proposed side. Their contents are the
@@ -126,18 +127,31 @@ export class Documents implements vscode.FileSystemProvider, vscode.Disposable {
   private saveSoon(document: vscode.TextDocument): void {
     if (model.placeOf(document.uri)?.side !== 'proposed') return;
     const key = document.uri.toString();
-    clearTimeout(this.timers.get(key));
-    const save = (): void => {
+    if (this.timers.has(key)) return;
+    const save = async (): Promise<void> => {
       this.timers.delete(key);
-      if (document.isDirty) void document.save();
+      if (document.isDirty && (await document.save())) await closeExtraTab(key);
     };
-    this.timers.set(key, setTimeout(save, SAVE_AFTER_MS));
+    this.timers.set(
+      key,
+      setTimeout(() => void save(), SAVE_AFTER_MS),
+    );
   }
 }
 
 /** The document of one side of a file. */
 export function documentOf(place: model.Place): Thenable<vscode.TextDocument> {
   return vscode.workspace.openTextDocument(uriOf(place));
+}
+
+/** Who types fast in a list of diffs gets a tab for the document behind the one that is looked at: it is of no use. */
+async function closeExtraTab(uri: string): Promise<void> {
+  const tabs = vscode.window.tabGroups.all.flatMap((group) => group.tabs);
+  const extra = tabs.filter(
+    ({ input, isActive, isDirty }) =>
+      input instanceof vscode.TabInputText && input.uri.toString() === uri && !isActive && !isDirty,
+  );
+  if (extra.length) await vscode.window.tabGroups.close(extra, true);
 }
 
 /** A mark says UTF-8, where the person's files are read in another encoding by default. */

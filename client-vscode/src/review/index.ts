@@ -40,7 +40,7 @@ class Desk implements vscode.Disposable {
     this.documents = new Documents(reviews);
     this.view = new View(reviews, (runId) => titleOf(app, runId));
     this.merging = new Merging(app, reviews, this.documents);
-    this.decisions = new Decisions(app, reviews, this.documents, this.view, this.merging);
+    this.decisions = new Decisions(app, reviews, this.documents, this.view, this.merging, (next) => this.lead(next));
     this.listening = reviews.onDidChange(() => this.made());
   }
 
@@ -132,7 +132,7 @@ class Desk implements vscode.Disposable {
     if (!unseen.length && shown.length) return;
     const named = unseen.map(words.named).join(', ');
     const message = named
-      ? vscode.l10n.t('Not shown as text: {0}', named)
+      ? vscode.l10n.t('Cannot be shown as text: {0}', named)
       : vscode.l10n.t('No file was changed. Accepting ticks the task.');
     if (!model.isOpen(review)) return void vscode.window.showInformationMessage(message);
     const [accept, reject] = [vscode.l10n.t('Accept'), vscode.l10n.t('Reject')];
@@ -148,6 +148,10 @@ class Desk implements vscode.Disposable {
     const review = this.reviews.known(from.runId) ?? (await this.reviews.load(from.runId));
     const next = model.neighbour(review, from.hunk, step);
     if (!next) return;
+    await this.lead(next);
+  }
+
+  private async lead(next: model.Target): Promise<void> {
     await this.view.go(next);
     this.made().threads.unfold(next);
   }
@@ -167,15 +171,23 @@ class Desk implements vscode.Disposable {
     const { runId, path, hunk } = target;
     const about = { runId, ...(path !== undefined && { path }), ...(hunk !== undefined && { hunk }) };
     const started = await this.app.server.command('followUp', { ...about, text });
+    (target as { done?: () => void }).done?.();
     if (started.refused) void vscode.window.showWarningMessage(started.refused.message);
   }
 
   /** What a command is about: what it was called with (a link, a tree item, a card, a reply), else where the person is. */
-  private target(given: unknown): (Selection & { text?: string }) | undefined {
+  private target(given: unknown): (Selection & { text?: string; done?: () => void }) | undefined {
     if (given && typeof given === 'object') {
       if ('thread' in given && 'text' in given) {
         const target = this.made().threads.targetOf(given.thread as vscode.CommentThread);
-        return target && { ...target, text: String(given.text) };
+        const { thread } = given as { thread: vscode.CommentThread };
+        return (
+          target && {
+            ...target,
+            text: String(given.text),
+            done: () => this.made().threads.told(thread, String(given.text)),
+          }
+        );
       }
       if ('comments' in given && 'range' in given) return this.made().threads.targetOf(given as vscode.CommentThread);
       if ('runId' in given && typeof given.runId === 'string') return given as Selection;

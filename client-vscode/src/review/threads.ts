@@ -4,16 +4,23 @@ import type { Hunk, Review, ReviewFile } from '../protocol';
 import { type Reviews, uriOf } from './reviews';
 import * as words from './words';
 
+interface Card {
+  target: model.Target;
+  thread: vscode.CommentThread;
+  /** What the person said of it. */
+  said: vscode.Comment[];
+}
+
 /**
  * A card for each change that is to be decided: a mark in the gutter which opens to what the change is, with accept and
  * reject in its head and a field for what shall be different. Those that are not the current one are folded.
  */
 export class Threads implements vscode.Disposable {
   private readonly controller = vscode.comments.createCommentController('kiroLsp.review', vscode.l10n.t('Kiro review'));
-  private readonly cards = new Map<string, { target: model.Target; thread: vscode.CommentThread }>();
+  private readonly cards = new Map<string, Card>();
   private readonly listening: vscode.Disposable;
 
-  constructor(reviews: Reviews) {
+  constructor(private readonly reviews: Reviews) {
     this.controller.options = {
       prompt: vscode.l10n.t('Say what shall be different here'),
       placeHolder: vscode.l10n.t('What shall be different? The agent changes it and shows you the result.'),
@@ -21,7 +28,7 @@ export class Threads implements vscode.Disposable {
     this.controller.commentingRangeProvider = {
       provideCommentingRanges: ({ uri, lineCount }) => {
         const place = uri.scheme === model.SCHEME ? model.placeOf(uri) : undefined;
-        const review = place && reviews.known(place.runId);
+        const review = place?.side === 'proposed' ? reviews.known(place.runId) : undefined;
         return review && model.isOpen(review) ? [new vscode.Range(0, 0, lineCount - 1, 0)] : undefined;
       },
     };
@@ -29,10 +36,25 @@ export class Threads implements vscode.Disposable {
     reviews.all.forEach((review) => this.show(review));
   }
 
-  /** The hunk of a card. */
+  /** The hunk of a card; of a comment that the person began elsewhere the one that is nearest. */
   targetOf(thread: vscode.CommentThread): model.Target | undefined {
     for (const card of this.cards.values()) if (card.thread === thread) return card.target;
-    return undefined;
+    const place = model.placeOf(thread.uri);
+    const review = place && this.reviews.known(place.runId);
+    const file = review && model.fileAt(review, place.path);
+    const hunk = file && model.hunkAt(file, place.side, thread.range.start.line);
+    return file && { runId: review.runId, path: file.path, ...(hunk && { hunk: hunk.id }) };
+  }
+
+  /** What was said on a card stays there; where the person began a comment of their own, it is over. */
+  told(thread: vscode.CommentThread, text: string): void {
+    const card = [...this.cards.values()].find((one) => one.thread === thread);
+    if (!card) {
+      thread.dispose();
+      return;
+    }
+    card.said.push({ author: { name: vscode.l10n.t('You') }, body: text, mode: vscode.CommentMode.Preview });
+    thread.comments = [...thread.comments, ...card.said.slice(-1)];
   }
 
   /** Unfolds the card of one hunk, and folds the others of its run. */
@@ -74,15 +96,15 @@ export class Threads implements vscode.Disposable {
     if (!known) {
       thread.contextValue = 'change';
       thread.collapsibleState = vscode.CommentThreadCollapsibleState.Collapsed;
-      this.cards.set(key, { target, thread });
+      this.cards.set(key, { target, thread, said: [] });
     } else if (!thread.range.isEqual(range)) thread.range = range;
     thread.label = words.hunk(review, file, hunk);
-    thread.comments = [this.comment(hunk)];
+    thread.comments = [this.comment(hunk), ...(this.cards.get(key)?.said ?? [])];
   }
 
   /** Without a body: the editor opens its panel of comments for everything that says something. */
   private comment(hunk: Hunk): vscode.Comment {
-    const name = vscode.l10n.t('Accept or reject it above, or say below what shall be different.');
+    const name = vscode.l10n.t('Accept, reject, or say what shall be different:');
     const label = hunk.protected ? vscode.l10n.t('needs its own yes') : hunk.mine ? vscode.l10n.t('yours') : undefined;
     return { author: { name }, body: '', mode: vscode.CommentMode.Preview, ...(label !== undefined && { label }) };
   }

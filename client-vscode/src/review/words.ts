@@ -34,7 +34,8 @@ export function action(file: ReviewFile): string {
   if (file.action === 'delete') said.push(vscode.l10n.t('is deleted'));
   if (file.action === 'rename') said.push(vscode.l10n.t('renamed from {0}', file.path));
   if (file.binary) said.push(vscode.l10n.t('binary'));
-  if (file.mode) said.push(vscode.l10n.t('mode {0}', file.mode));
+  const isUsual = file.action === 'create' && (parseInt(file.mode ?? '0', 8) & 0o111) === 0;
+  if (file.mode && !isUsual) said.push(vscode.l10n.t('mode {0}', file.mode));
   return said.join(', ');
 }
 
