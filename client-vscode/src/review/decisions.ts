@@ -25,7 +25,9 @@ export class Decisions {
     private readonly view: View,
     private readonly merging: Merging,
     private readonly lead: (next: model.Target) => Promise<void>,
-  ) {}
+  ) {
+    merging.onTaken = (review, done) => void this.tell(done, review);
+  }
 
   async accept(selection: Selection): Promise<Done> {
     const review = await this.upToDate(selection.runId);
@@ -97,17 +99,14 @@ export class Decisions {
     const commit = vscode.l10n.t('Commit');
     const task = vscode.l10n.t('Show Task');
     const again = vscode.l10n.t('Review Again');
-    const offered =
-      done.state === 'applied'
-        ? [undo, commit, task]
-        : done.state === 'undone' || done.state === 'rejected'
-          ? [again]
-          : [];
+    const [look, rest] = [vscode.l10n.t('Review'), vscode.l10n.t('Accept the Rest')];
+    const offered = model.isOpen(review) ? [look, rest] : done.state === 'applied' ? [undo, commit, task] : [again];
     const chosen = await vscode.window.showInformationMessage(done.message ?? '', ...offered);
     if (chosen === undo) await this.undo(runId);
     if (chosen === commit) await this.commit(runId);
     if (chosen === task) await showTask(this.app, runId);
-    if (chosen === again) await this.view.open(runId);
+    if (chosen === again || chosen === look) await this.view.open(runId);
+    if (chosen === rest) await this.accept({ runId });
   }
 }
 

@@ -72,12 +72,13 @@ class Desk implements vscode.Disposable {
       openReviewFile: (target) => this.open(target),
       showReview: ({ runId }) => this.open({ runId }),
       mergeFile: ({ runId, path }) => path !== undefined && this.merging.open(runId, path),
+      completeMerge: () => vscode.commands.executeCommand('mergeEditor.acceptMerge'),
       openChangedFile: (target) => this.showFile(target),
       undoReview: ({ runId }) => decisions.undo(runId),
     };
     return Object.entries(all).map(([name, act]) =>
       vscode.commands.registerCommand(`kiroLsp.${name}`, (given: unknown) => {
-        const target = this.target(given);
+        const target = name === 'completeMerge' ? { runId: '' } : this.target(given);
         return target && act(target);
       }),
     );
@@ -128,6 +129,8 @@ class Desk implements vscode.Disposable {
     const review = await this.view.open(runId, path);
     const shown =
       path === undefined ? review.files : review.files.filter((file) => file === model.fileAt(review, path));
+    const conflict = review.files.some((file) => file.conflict !== undefined);
+    if (conflict && path === undefined) void this.merging.offer(review, { ok: false });
     const unseen = shown.filter(({ binary }) => binary);
     if (!unseen.length && shown.length) return;
     const named = unseen.map(words.named).join(', ');

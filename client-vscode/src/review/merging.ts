@@ -10,6 +10,9 @@ export class Merging {
   /** What each file held when its merge was begun, by the URI of the result. */
   private readonly begun = new Map<string, string>();
 
+  /** What was merged is in its file. */
+  onTaken: ((review: Review, done: Done) => void) | undefined;
+
   constructor(
     private readonly app: App,
     private readonly reviews: Reviews,
@@ -71,7 +74,7 @@ export class Merging {
       await this.offer(now, done);
       return;
     }
-    void vscode.window.showInformationMessage(done.message ?? '');
+    this.onTaken?.(now, done);
   }
 }
 
