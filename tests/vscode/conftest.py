@@ -81,7 +81,7 @@ def _configure(homes: Path, added: str) -> None:
     written = homes / "kiro-lsp/config.toml"
     written.parent.mkdir(parents=True, exist_ok=True)
     before = written.read_text("utf-8") if written.exists() else ""
-    if added not in before:
+    if not before or added not in before:
         written.write_text(f"{before}{added}", "utf-8")
     written.chmod(0o600)
 
