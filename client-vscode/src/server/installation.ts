@@ -288,8 +288,8 @@ function uvWay(machine: Machine, uv: string, note: Note): Way {
 }
 
 function pipWay(machine: Machine, python: readonly string[]): Way {
-  const flags = ['--disable-pip-version-check', '--no-warn-script-location', '--progress-bar', 'off'];
-  if (!variable(machine, 'PIP_RETRIES')) flags.push('--retries', '2');
+  // It says why an index was not reached only when it tries again.
+  const flags = ['--disable-pip-version-check', '--no-warn-script-location', '--progress-bar', 'off', '--retries', '2'];
   return {
     name: 'pip',
     environment: (folder) => [...python, '-m', 'venv', folder],

@@ -44,10 +44,14 @@ function itemOf(agent: Agent): AgentItem {
     agent,
     label: `$(${agent.available ? 'pass' : 'circle-slash'}) ${agent.label}`,
     description: agent.recommended ? vscode.l10n.t('{0}, recommended', model) : model,
-    detail: agent.available
-      ? vscode.l10n.t('Ready: {0}', agent.reason)
-      : agent.ways.map((way) => way.reason).join('; ') || agent.reason,
+    detail: agent.available ? vscode.l10n.t('Ready: {0}', agent.reason) : whyNot(agent),
   };
+}
+
+/** What each way lacks, once; the places in which a key was looked for would fill the line. */
+function whyNot(agent: Agent): string {
+  const reasons = agent.ways.map(({ reason }) => reason.replace(/; looked in .*/s, ''));
+  return [...new Set(reasons)].join('; ') || agent.reason;
 }
 
 function actionsFor(agent: Agent, logins: Set<vscode.Terminal>): Action[] {

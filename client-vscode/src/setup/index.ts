@@ -5,6 +5,7 @@ import type { Installer } from '../server/install';
 import { registerAgents } from './agents';
 import { registerFirstSteps } from './demo';
 import { registerKeys } from './keys';
+import { registerLens } from './lens';
 import { registerState } from './state';
 import { faultWords } from './words';
 
@@ -36,6 +37,7 @@ export function registerSetup(app: App, finder: Finder, installer: Installer): v
     }),
     ...rememberRuns(app),
     ...registerState(app, finder, installer),
+    ...registerLens(app, finder, installer),
     ...registerKeys(app),
     ...registerAgents(app),
     ...registerFirstSteps(app),
