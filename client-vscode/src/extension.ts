@@ -19,6 +19,7 @@ declare const LOADED: number;
  * open, or with the first command that needs them.
  */
 export function activate(context: vscode.ExtensionContext): { server: Server } {
+  const began = performance.now();
   const log = vscode.window.createOutputChannel('Kiro LSP', { log: true });
   const hooks: Hooks[] = [];
   const installer = new Installer(
