@@ -115,7 +115,7 @@ def test_the_tree_shows_what_is_going_on_and_leads_to_it(
     assert window.page.locator(".activitybar .badge", has_text="1").count() == 1
     window.row("greeter.py").click()
     window.until(lambda: any("greeter.py" in tab for tab in window.tabs()), "the file's changes")
-    run = window.row("1 file to review")
+    run = window.page.locator('.sidebar .monaco-list-row[aria-label^="Run, "]')
     run.hover()
     run.get_by_role("button", name="Accept the Changes of a Run").click()
     window.until(lambda: (project / "greeter.py").read_text() == POLITE)
