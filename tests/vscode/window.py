@@ -140,9 +140,9 @@ class Window:
 
     def tabs(self) -> list[str]:
         """Names of open tabs; a dirty one ends with ` ●`."""
-        found = self.page.locator(".tabs-container .tab").all()
-        dirty = [" ●" if "dirty" in (tab.get_attribute("class") or "").split() else "" for tab in found]
-        return [f"{tab.get_attribute('data-resource-name')}{mark}" for tab, mark in zip(found, dirty, strict=True)]
+        # At once: a tab may close between two questions.
+        script = "(tabs) => tabs.map((tab) => tab.dataset.resourceName + (tab.classList.contains('dirty') ? ' ●' : ''))"
+        return list(self.page.locator(".tabs-container .tab").evaluate_all(script))
 
     def tab(self, name: str) -> Locator:
         """The tab with that name, as soon as it is there."""
