@@ -46,6 +46,9 @@ HOSTS = {
     "www.apache.org",
     "github.com",
     "json-schema.org",
+    "www.w3.org",
+    "www.python.org",
+    "pypi.org",
 }
 """Hosts that the project may name, besides the providers'. Mirrors of a machine it was built on are not among them."""
 
