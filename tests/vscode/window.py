@@ -203,7 +203,13 @@ class Window:
 
     def cursor_to(self, at: str) -> None:
         """Puts the cursor at the end of the line that holds `at`."""
-        self.line(at).click()
+
+        def clicked() -> bool:
+            self.page.mouse.move(700, 600)  # a tip of what the mouse is on goes away
+            self.line(at).click(timeout=3000)
+            return True
+
+        self.until(clicked, f"a click on “{at}”")
         self.press("End")
 
     def type(self, text: str) -> None:
