@@ -23,6 +23,7 @@ import time
 import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from threading import Thread
 from typing import Any, Self
@@ -129,6 +130,14 @@ def packaged(found: Programs, into: Path) -> Path:
         return Path(shutil.copy2(package, into))
 
 
+@cache
+def _of_the_machine() -> frozenset[str]:
+    """Settings of the extension with a scope of the machine."""
+    sections = json.loads((CLIENT / "package.json").read_text("utf-8"))["contributes"]["configuration"]
+    schemas = {name: schema for section in sections for name, schema in section["properties"].items()}
+    return frozenset(name for name, schema in schemas.items() if schema["scope"].startswith("machine"))
+
+
 def _fingerprint() -> str:
     listed = subprocess.run(
         [
@@ -201,8 +210,8 @@ class Editor:
         """Writes the person's settings (None: not set), for windows that are opened from now on."""
         given = {**SETTINGS, "kiroLsp.server.path": str(self.launcher), **changed}
         settings = {name: value for name, value in given.items() if value is not None}
-        own = {name: value for name, value in settings.items() if name.startswith("kiroLsp.")}
         # The page is one machine and the server another: what is a matter of the machine is read from the second file only.
+        own = {name: value for name, value in settings.items() if name in _of_the_machine()}
         for name, values in (("User", settings), ("Machine", own)):
             part = self.folder / f"data/{name}/settings.part"
             part.write_text(json.dumps(values, indent=2), "utf-8")
