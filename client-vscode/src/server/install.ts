@@ -47,8 +47,12 @@ export class Installer implements vscode.Disposable {
    */
   async launch(): Promise<Launch | undefined> {
     const installation = await this.installation();
-    const current = await installation.current();
-    if (current) return await this.taken(current);
+    try {
+      const current = await installation.current();
+      if (current) return await this.taken(current);
+    } catch (error) {
+      this.log.warn(`this package of the extension holds no server: ${String(error)}`);
+    }
     const older = await installation.newest();
     if (!older) return undefined;
     try {

@@ -35,6 +35,9 @@ export function registerSetup(app: App, finder: Finder, installer: Installer): v
     vscode.workspace.onDidChangeConfiguration((event) => {
       if (event.affectsConfiguration('kiroLsp.server.path') && server.state !== 'stopped') void setup.restart();
     }),
+    vscode.window.onDidChangeWindowState(({ focused }) => {
+      if (focused) void setup.lookForOthers();
+    }),
     ...rememberRuns(app),
     ...registerState(app, finder, installer),
     ...registerLens(app, finder, installer),
@@ -54,6 +57,12 @@ class Setup {
   /** Starts the server, again if need be. What goes wrong is told by `tell`. */
   async restart(): Promise<void> {
     await this.app.server.restart().catch((error: unknown) => this.app.log.error(String(error)));
+  }
+
+  /** Where no server was found, another window may have installed it meanwhile. */
+  async lookForOthers(): Promise<void> {
+    if (this.finder.failed?.kind !== 'missing' || this.installer.step || this.app.server.state !== 'failed') return;
+    if (await this.installer.has()) await this.restart();
   }
 
   /** Installs the server into the extension's own storage and starts it. */
