@@ -176,6 +176,7 @@ class View:
 
     def _take(self, draft: Draft, base: object, count: int) -> None:
         self._parsed = draft
+        self.cache.pop(_SKIMMED, None)
         self._document.history.parsed(draft, base, count, is_current=self.is_current)
 
     async def skimmed(self) -> Skimmed | None:
