@@ -244,6 +244,7 @@ test('markdown is read into plain parts', () => {
     'text',
   ]);
   assert.deepEqual(list?.kind === 'list' && list.items.map((one) => one.depth), [0, 1, 0]);
+  assert.deepEqual(list?.kind === 'list' && list.items.map((one) => one.number), [1, undefined, 2]);
   assert.deepEqual(code, { kind: 'code', language: 'ts', text: '<b>&' });
 });
 

@@ -259,3 +259,23 @@ def test_without_a_run_the_page_says_how_to_begin(page: Shown) -> None:
     page.page.get_by_role("button", name="Try the demo").click()
     assert page.said()[-1] == {"type": "command", "name": "demo"}
     assert page.find("header").is_hidden()
+
+
+def test_a_text_is_found_also_in_a_folded_thought(page: Shown) -> None:
+    page.events(
+        {"type": "thought", "text": "Hm.\nThe cents are lost."},
+        *({"type": "chunk", "text": f"Line {number} of cents.\n\n"} for number in range(60)),
+    )
+    page.find("#log").focus()
+    page.page.keyboard.press("Control+f")
+    page.page.keyboard.type("CENTS")
+    places = page.find("#find .hint")
+    assert places.inner_text() == "1 of 61"
+    assert page.find(".thought details").get_attribute("open") is not None
+    assert page.page.evaluate("CSS.highlights.get('found').size") == 61
+    page.page.keyboard.press("Shift+Enter")
+    assert places.inner_text() == "61 of 61"
+    assert page.page.evaluate("[...CSS.highlights.get('current')][0].startContainer.nodeValue") == "Line 59 of cents."
+    page.page.keyboard.press("Escape")
+    assert page.find("#find").is_hidden()
+    assert page.page.evaluate("CSS.highlights.get('found').size") == 0

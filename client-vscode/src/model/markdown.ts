@@ -9,7 +9,8 @@ export type Part =
   | { kind: 'paragraph'; inlines: Inline[] }
   | { kind: 'heading'; level: number; inlines: Inline[] }
   | { kind: 'code'; language: string; text: string }
-  | { kind: 'list'; ordered: boolean; start: number; items: { depth: number; inlines: Inline[] }[] }
+  /** `number` where the item has one, whatever its list begins with. */
+  | { kind: 'list'; ordered: boolean; items: { depth: number; number: number | undefined; inlines: Inline[] }[] }
   | { kind: 'quote'; inlines: Inline[] };
 
 const FENCE = /^\s{0,3}(`{3,}|~{3,})\s*([\w+#.-]*)[^`]*$/;
@@ -67,10 +68,14 @@ function item(line: string, parts: Part[], close: () => void, inParagraph: boole
   }
   close();
   const ordered = found[3] !== undefined;
-  const entry = { depth: Math.min(4, Math.floor((found[1] ?? '').length / 2)), inlines: inlines(found[4] ?? '') };
+  const entry = {
+    depth: Math.min(4, Math.floor((found[1] ?? '').length / 2)),
+    number: ordered ? Number(found[3]) : undefined,
+    inlines: inlines(found[4] ?? ''),
+  };
   const before = parts.at(-1);
   if (before?.kind === 'list' && (before.ordered === ordered || entry.depth > 0)) before.items.push(entry);
-  else parts.push({ kind: 'list', ordered, start: Number(found[3] ?? 1), items: [entry] });
+  else parts.push({ kind: 'list', ordered, items: [entry] });
   return true;
 }
 

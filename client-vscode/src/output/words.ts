@@ -25,6 +25,11 @@ function frame() {
     failed: vscode.l10n.t('failed'),
     earlier: vscode.l10n.t('Earlier output is folded. Show it'),
     dropped: vscode.l10n.t('The beginning is left out: it is too long.'),
+    find: vscode.l10n.t('Find'),
+    findPrevious: vscode.l10n.t('Previous place (Shift+Enter)'),
+    findNext: vscode.l10n.t('Next place (Enter)'),
+    findClose: vscode.l10n.t('Close (Escape)'),
+    findCount: vscode.l10n.t('{0} of {1}'),
     jump: vscode.l10n.t('Jump to the end'),
   };
 }

@@ -84,11 +84,14 @@ function partOf(part: Part): Node {
     case 'quote':
       return el('blockquote', {}, ...inlinesOf(part.inlines));
     case 'list': {
-      const start = part.ordered && part.start !== 1 ? String(part.start) : undefined;
-      const items = part.items.map((item) =>
-        el('li', item.depth > 0 ? { class: `in${item.depth}` } : {}, ...inlinesOf(item.inlines)),
+      const items = part.items.map(({ depth, number, inlines }) =>
+        el(
+          'li',
+          { class: `in${depth}${number === undefined ? ' dot' : ' number'}`, value: number?.toString() },
+          ...inlinesOf(inlines),
+        ),
       );
-      return el(part.ordered ? 'ol' : 'ul', { start }, ...items);
+      return el(part.ordered ? 'ol' : 'ul', {}, ...items);
     }
     case 'paragraph':
       return el('p', {}, ...inlinesOf(part.inlines));

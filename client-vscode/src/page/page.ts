@@ -4,6 +4,7 @@ import { Transcript } from '../model/transcript';
 import { shown, textOf } from './blocks';
 import type { Run, Shown } from './blocks';
 import { button, el, icon } from './dom';
+import { Find } from './find';
 import { Header } from './header';
 import { learn, post, say } from './post';
 
@@ -35,10 +36,11 @@ class Page {
   private readonly blocks = el('div', { id: 'blocks' });
   private readonly log = el('main', { id: 'log', tabindex: '0' }, this.dropped, this.earlier, this.blocks);
   private readonly jump = button('', { id: 'jump', hidden: '' }, () => this.jumpToEnd());
+  private readonly find = new Find(this.log);
   private readonly said = el('div', { class: 'sr', 'aria-live': 'polite', role: 'status' });
 
   constructor() {
-    const stage = el('div', { id: 'stage' }, this.log, this.jump);
+    const stage = el('div', { id: 'stage' }, this.find.node, this.log, this.jump);
     document.body.append(this.header.node, this.plan, stage, this.said);
     this.log.addEventListener('scroll', () => this.scrolled(), { passive: true });
     const resized = new ResizeObserver(() => this.sticks && this.toEnd());
@@ -79,6 +81,7 @@ class Page {
     this.dropped.textContent = say('dropped');
     this.jump.replaceChildren(icon('down'), say('jump'));
     this.header.name();
+    this.find.name();
   }
 
   private open(head: Head | undefined): void {
