@@ -18,7 +18,7 @@ TASK_FILE = ".kiro/specs/greeter/tasks.md"
 TASKS = "# Plan\n\n- [ ] 1. Greet everybody politely\n- [ ] 2. Say goodbye\n"
 TICKED = TASKS.replace("- [ ] 1.", "- [x] 1.")
 
-_BODY = '''
+_BODY = """
 def farewell(name):
     return "Bye " + name
 
@@ -40,7 +40,7 @@ def count(names):
 
 def last(names):
     return names[-1]
-'''
+"""
 GREETER = '"""Greetings."""\n\n\ndef greet(name):\n    return "Hey " + name\n\n' + _BODY
 PROPOSED = GREETER.replace('"Hey " + name', 'f"Good day, {name}"').replace(
     "    total = 0\n    for name in names:\n        total += 1\n    return total\n", "    return len(names)\n"
@@ -96,7 +96,14 @@ def reviewed_run(root: Path, environ: Mapping[str, str]) -> str:
     """A run of the first task, done and waiting for its review; returns its id."""
     argv = [sys.executable, "-m", "kiro_lsp", "run", TASK_FILE, "1", "--agent", "fake", "--trust", "--json"]
     done = subprocess.run(
-        argv, cwd=root, env=dict(environ), stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120, check=False
+        argv,
+        cwd=root,
+        env=dict(environ),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
     )
     events: list[dict[str, Any]] = [json.loads(line) for line in done.stdout.splitlines()]
     assert any(event["type"] == "complete" for event in events), f"{done.stdout}\n{done.stderr}"

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -55,16 +59,11 @@ def opened(window: Window) -> None:
     window.see_status("changes")
 
 
-def settled(window: Window, button: str, text: str = "Applied") -> None:
-    window.see_toast(text)
-    window.click_toast(button, text)
-
-
 def test_several_files_are_reviewed_and_one_change_is_rejected(reviewed: Reviewed, project: Path) -> None:
     window = reviewed()
     opened(window)
     window.see_status("8 changes, 7 files")
-    shown = {diff.path.split("/")[0].strip(): diff.status for diff in window.until(lambda: window.diffs())}
+    shown = {diff.path.split("/")[0].strip(): diff.status for diff in window.until(window.diffs)}
     assert shown["polite.md"] == "A"
     assert shown["greeter.py"] == ""
     assert "logo.bin (binary)" in window.see_toast("Cannot be shown").text
@@ -82,9 +81,9 @@ def test_several_files_are_reviewed_and_one_change_is_rejected(reviewed: Reviewe
     window.until(lambda: reviewing.tree(project) == rest, "the rest is written, and no box is ticked")
     window.until(lambda: window.tabs() == ["tasks.md"], "a review that is over is closed")
     window.screenshot("accepted")
-    settled(window, "Undo")
+    window.click_toast("Undo", "Applied")
     window.until(lambda: reviewing.tree(project) == dict(FILES), "all is as it was")
-    settled(window, "Review Again", "Put back")
+    window.click_toast("Review Again", "Put back")
     window.until(lambda: any("Review: " in tab for tab in window.tabs()) or window.diffs())
 
 
@@ -95,7 +94,7 @@ def test_what_is_typed_on_the_proposed_side_is_yours_and_is_applied(reviewed: Re
     window.line("zwei").click()
     window.press("End")
     window.type(" und mehr")
-    window.until(lambda: "yours" in (window.page.locator(".monaco-editor").all_inner_texts().__str__()), "it is marked")
+    window.until(lambda: _decorated(window, "yours"), "it is marked")
     window.screenshot("yours")
     window.click_title("Accept All Changes")
     expected = "\ufeffone\r\nzwei und mehr\r\nthree".encode()
@@ -119,7 +118,9 @@ def test_a_file_with_unsaved_edits_takes_the_change_in(reviewed: Reviewed, proje
     window.until(lambda: (project / "greeter.py").read_text() == mine)
 
 
-def test_a_comment_on_a_change_starts_a_follow_up(reviewed: Reviewed, project: Path) -> None:
+def test_a_comment_on_a_change_starts_a_follow_up(
+    reviewed: Reviewed, project: Path, tmp_path: Path, provider: AnthropicServer
+) -> None:
     window = reviewed({**FILES, "greeter.py": AFTER["greeter.py"]})
     opened(window)
     window.line(POLITE).click()
@@ -128,16 +129,43 @@ def test_a_comment_on_a_change_starts_a_follow_up(reviewed: Reviewed, project: P
     window.type("Say it in Latin")
     window.screenshot("comment")
     window.page.locator(".comment-form .monaco-button", has_text="Say What Shall Be Different").click()
-    window.until(lambda: len(_runs(window)) == 2, "a second run that goes on from the first")
-    newer, older = _runs(window)
+    environ = reviewing.environ_with_agent(server_environ(tmp_path, provider))
+    newer, older = window.until(
+        lambda: len(runs := _runs(project, environ)) == 2 and runs, "a run that goes on from it"
+    )
     assert newer["continues"] == older["runId"]
 
 
 def test_a_conflict_is_merged_in_the_editor_for_it(reviewed: Reviewed, project: Path) -> None:
     window = reviewed({**FILES, "greeter.py": AFTER["greeter.py"]})
-    mine = GREETER.replace(HEY, '"Hello " + name')
+    mine = GREETER.replace(HEY, '"Hello " + name').replace("total += 1", "total = total + 1")
     (project / "greeter.py").write_text(mine)
     window.click_lens("Accept", at="1. Greet")
-    settled(window, "Merge…", "greeter.py")
+    window.click_toast("Merge…", "greeter.py")
     window.page.locator(".merge-editor").wait_for()
+    offered = window.page.locator(".merge-editor .codelens-decoration a", has_text="Accept Proposed")
+    window.until(offered.count)
     window.screenshot("merge")
+    offered.first.click()
+    window.until(lambda: POLITE in window.page.locator(".merge-editor .result").inner_text().replace("\xa0", " "))
+    window.until(lambda: offered.count() == 1)
+    offered.first.click()
+    window.click_title("Complete Merge")
+    window.until(lambda: (project / "greeter.py").read_text() == PROPOSED, "the merge is in the file")
+    window.until(lambda: "[x] 1. Greet" in (project / TASK_FILE).read_text(), "and the task is ticked")
+    window.click_toast("Undo", "Applied")
+    window.until(lambda: (project / "greeter.py").read_text() == mine, "what was there before the merge")
+
+
+def _decorated(window: Window, words: str) -> bool:
+    """Whether words stand behind a line that are no part of its text."""
+    script = """(words) => [...document.querySelectorAll('.view-line span')].some(
+      (one) => getComputedStyle(one, '::after').content.includes(words))"""
+    return bool(window.page.evaluate(script, words))
+
+
+def _runs(project: Path, environ: dict[str, str]) -> list[dict[str, Any]]:
+    """All runs, the newest first."""
+    argv = [sys.executable, "-m", "kiro_lsp", "runs", "--json"]
+    listed = subprocess.run(argv, cwd=project, env=environ, capture_output=True, text=True, timeout=60, check=True)
+    return list(json.loads(listed.stdout))
