@@ -12,6 +12,9 @@ from tests.support.vscode import npm
 from tests.vscode.client import CLIENT, manifest, node, sources, tools, words
 from tools.settings_files import REPO, files
 
+pytestmark = pytest.mark.timeout(600)
+"""The compiler and eslint read the whole project; beside other work that takes minutes."""
+
 
 @pytest.mark.parametrize("project", [".", "src/page"])
 def test_types_are_strict_and_right(project: str) -> None:

@@ -16,6 +16,9 @@ from tests.vscode.client import CLIENT, manifest, node, tools
 
 __all__ = ["wire"]
 
+pytestmark = pytest.mark.timeout(600)
+"""The first test that needs the package waits for it to be made."""
+
 BUNDLE = 500_000
 WINDOW = 150_000
 """What the window reads to activate, in bytes: little beside the language client, which waits until it is needed."""
