@@ -22,10 +22,10 @@ _LENSES = """() => [...document.querySelectorAll('.codelens-decoration')].map((l
   const top = lens.getBoundingClientRect().top;
   const lines = [...lens.closest('.monaco-editor').querySelectorAll('.view-line')]
     .map((line) => ({ top: line.getBoundingClientRect().top, text: line.textContent }))
-    .filter((line) => line.top > top).sort((a, b) => a.top - b.top);
+    .filter((line) => line.top > top && line.top < top + 50).sort((a, b) => a.top - b.top);
   return { line: lines.length ? lines[0].text : '', top,
            titles: [...lens.querySelectorAll('a')].map((title) => title.textContent) };
-}).filter((lens) => lens.titles.length).sort((a, b) => a.top - b.top)"""
+}).filter((lens) => lens.line && lens.titles.length).sort((a, b) => a.top - b.top)"""
 
 _LENS = """([title, at]) => {
   const plain = (text) => text.replaceAll('\\u00a0', ' ');
@@ -33,7 +33,7 @@ _LENS = """([title, at]) => {
     const top = lens.getBoundingClientRect().top;
     const below = [...lens.closest('.monaco-editor').querySelectorAll('.view-line')]
       .map((line) => ({ top: line.getBoundingClientRect().top, text: plain(line.textContent) }))
-      .filter((line) => line.top > top).sort((a, b) => a.top - b.top)[0];
+      .filter((line) => line.top > top && line.top < top + 50).sort((a, b) => a.top - b.top)[0];
     if (!below || !below.text.includes(at)) continue;
     const found = [...lens.querySelectorAll('a')].find((one) => plain(one.textContent).includes(title));
     if (found) return found;
@@ -211,6 +211,11 @@ class Window:
 
         self.until(clicked, f"a click on “{at}”")
         self.press("End")
+
+    def go_to_line(self, number: int) -> None:
+        """Scrolls to a line by its number (1-based) and puts the cursor there."""
+        self.press("Control+g")
+        self.answer(f":{number}")
 
     def type(self, text: str) -> None:
         self.page.keyboard.type(text)
