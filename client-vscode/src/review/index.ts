@@ -1,6 +1,6 @@
 import * as vscode from 'vscode';
 import * as model from '../model/review';
-import type { RunEvent } from '../protocol';
+import type { Done, RunEvent, Started } from '../protocol';
 import { isLookedAt } from '../runs/looking';
 import type { App } from '../server/connection';
 import { Decisions, type Selection } from './decisions';
@@ -72,6 +72,10 @@ class Desk implements vscode.Disposable {
       openReviewFile: (target) => this.open(target),
       showReview: ({ runId }) => this.open({ runId }),
       mergeFile: ({ runId, path }) => path !== undefined && this.merging.open(runId, path),
+      verdictPassed: ({ runId }) => this.verdict(runId),
+      verdictFailed: ({ runId }) => this.verdict(runId),
+      verdictRunning: ({ runId }) => this.verdict(runId),
+      verdictOpen: ({ runId }) => this.verdict(runId),
       completeMerge: () => vscode.commands.executeCommand('mergeEditor.acceptMerge'),
       openChangedFile: (target) => this.showFile(target),
       undoReview: ({ runId }) => decisions.undo(runId),
@@ -163,6 +167,23 @@ class Desk implements vscode.Disposable {
     const review = this.reviews.known(runId);
     const file = review && path !== undefined ? model.fileAt(review, path) : undefined;
     if (file) await vscode.window.showTextDocument(vscode.Uri.parse(file.uri));
+  }
+
+  /** Says what the verify command found, and what can be done about it. */
+  private async verdict(runId: string): Promise<void> {
+    const verify = this.reviews.known(runId)?.verify;
+    if (!verify) return;
+    const [again, repair] = [vscode.l10n.t('Verify Again'), vscode.l10n.t('Repair')];
+    const offered = verify.running ? [] : verify.ok === false ? [again, repair] : [again];
+    const said = [words.verdict(verify), verify.command.join(' '), verify.summary.split('\n')[0]].filter(Boolean);
+    const chosen = await vscode.window.showInformationMessage(said.join(' · '), ...offered);
+    if (chosen === undefined) return;
+    const done: Partial<Done & Started> =
+      chosen === again
+        ? await this.app.server.command('verifyRun', { runId })
+        : await this.app.server.command('repairRun', { runId });
+    const refused = done.refused?.message ?? (done.ok === false ? done.message : undefined);
+    if (refused) void vscode.window.showWarningMessage(refused);
   }
 
   /** Words on a change, from a card or asked for: the agent goes on from it. */

@@ -8,7 +8,7 @@ import * as words from './words';
 export class Status implements vscode.Disposable {
   private readonly item = vscode.window.createStatusBarItem('kiroLsp.review', vscode.StatusBarAlignment.Left, 10);
   private readonly listening: vscode.Disposable;
-  private context: string | undefined;
+  private readonly contexts = new Map<string, string>();
 
   constructor(
     private readonly reviews: Reviews,
@@ -28,14 +28,19 @@ export class Status implements vscode.Disposable {
     vscode.Disposable.from(this.listening, this.item).dispose();
   }
 
+  /** Keys and menus follow these; the verdict has an icon in the title of the editor. */
+  private tell(name: string, value: string): void {
+    if (this.contexts.get(name) === value) return;
+    this.contexts.set(name, value);
+    void vscode.commands.executeCommand('setContext', name, value);
+  }
+
   private show(): void {
     const runId = this.view.activeRun();
     const review = runId === undefined ? undefined : this.reviews.known(runId);
     const context = review ? (model.isOpen(review) ? 'open' : 'over') : '';
-    if (context !== this.context) {
-      this.context = context;
-      void vscode.commands.executeCommand('setContext', 'kiroLsp.reviewing', context);
-    }
+    this.tell('kiroLsp.reviewing', context);
+    this.tell('kiroLsp.verdict', review ? words.verdictKind(review.verify) : '');
     if (!review) {
       this.item.hide();
       return;

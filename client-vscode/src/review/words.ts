@@ -20,6 +20,13 @@ export function verdict(verify: Verdict | null): string {
   return verify.ok ? vscode.l10n.t('verified') : vscode.l10n.t('verify failed');
 }
 
+/** The same for menus: which icon says it. */
+export function verdictKind(verify: Verdict | null): '' | 'passed' | 'failed' | 'running' | 'open' {
+  if (!verify) return '';
+  if (verify.running) return 'running';
+  return verify.outdated || verify.ok === null ? 'open' : verify.ok ? 'passed' : 'failed';
+}
+
 /** The icon that goes with it, for places that show codicons. */
 export function verdictIcon(verify: Verdict | null): string {
   if (!verify) return '';
