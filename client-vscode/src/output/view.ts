@@ -33,6 +33,8 @@ export class OutputView implements vscode.WebviewViewProvider, vscode.Disposable
   /** The last event of the shown run that the page was told. */
   private seq = 0;
   private queue: RunEvent[] = [];
+  /** What the page was told last of what changes often. */
+  private readonly told = new Map<string, string>();
   private filling: Promise<void> | undefined;
   private timer: NodeJS.Timeout | undefined;
   private readonly subscriptions: vscode.Disposable[];
@@ -91,7 +93,7 @@ export class OutputView implements vscode.WebviewViewProvider, vscode.Disposable
     }
     this.list();
     if (run && (changes.length === 0 || changes.some(({ after }) => after.runId === run.runId))) {
-      this.post({ type: 'head', head: headOf(run, this.find) });
+      this.postNews({ type: 'head', head: headOf(run, this.find) });
       if (run.seq > this.seq) this.soon();
     }
   }
@@ -164,6 +166,7 @@ export class OutputView implements vscode.WebviewViewProvider, vscode.Disposable
     this.shown = run?.runId;
     this.seq = 0;
     this.queue = [];
+    this.told.clear();
     this.list();
     this.post({ type: 'open', head: run && headOf(run, this.find) });
     if (run) void this.fillFirst(run.runId);
@@ -176,11 +179,18 @@ export class OutputView implements vscode.WebviewViewProvider, vscode.Disposable
 
   private list(): void {
     const runs = this.app.runs.all().slice(0, LISTED).map(entryOf);
-    this.post({ type: 'runs', runs, selected: this.shown, following: this.chosen === undefined });
+    this.postNews({ type: 'runs', runs, selected: this.shown, following: this.chosen === undefined });
   }
 
   private post(message: ToPage): void {
     if (this.ready) void this.view?.webview.postMessage(message);
+  }
+
+  /** The same for what is told after every change: only where it says something else than before. */
+  private postNews(message: ToPage & { type: 'runs' | 'head' }): void {
+    const text = JSON.stringify(message);
+    if (text !== this.told.get(message.type)) this.post(message);
+    this.told.set(message.type, text);
   }
 
   private async take(message: FromPage): Promise<void> {
