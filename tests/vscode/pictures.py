@@ -143,30 +143,38 @@ def lay_out(root: Path) -> Path:
 def taken(window: Window, provider: AnthropicServer, into: Path) -> None:
     """Goes the whole way once, and takes the four pictures on it."""
 
-    def picture(name: str) -> None:
+    def picture(name: str, height: int = 800) -> None:
         window.page.mouse.move(1279, 400)
         window.until(lambda: not window.toasts() or name == "done", "nothing lies over it")
-        window.page.screenshot(path=into / f"{name}.png")
+        clip = {"x": 0, "y": 0, "width": 1280, "height": height}
+        window.page.screenshot(path=into / f"{name}.png", clip=clip)  # type: ignore[arg-type]
 
     window.see_lens("▶ Run with Claude", at="2. Find")
     window.cursor_to("2. Find notes")
-    picture("lens")
+    picture("lens", 400)
     window.click_lens("▶ Run with Claude", at="2. Find")
     window.click_dialog("Run")
     window.run_command("Kiro: Show the Output of a Run")
     window.until(provider.holding.is_set, "Claude has edited")
     window.until(lambda: "tests/test_find.py" in window.webview_text(), "the output")
+    window.show_view("Kiro")
+    window.until(lambda: any("Find notes" in row for row in window.rows()), "the tree")
     picture("output")
     provider.release()
     window.see_lens("Review 3 files", at="2. Find")
-    window.press("Control+j")
+    window.press("Control+j", "Control+b")
     window.click_lens("Review 3 files", at="2. Find")
     window.see_diff("store.py", "def find")
+    window.run_command("Kiro: Next Change of the Review")
+    window.until(lambda: window.page.locator(".review-widget").count(), "the card of a change")
     picture("review")
     window.tab("tasks.md").click()
+    window.press("Control+b")
     window.click_lens("Accept", at="2. Find")
     window.until(lambda: "[x] 2. Find" in window.text(), "the box is ticked")
     window.see_lens("✓ View changes", at="2. Find")
+    window.until(lambda: "2/3" in window.text().splitlines()[0], "the count beside the heading")
+    window.see_toast("Applied 3 files")
     picture("done")
 
 
