@@ -88,14 +88,16 @@ def _configure(homes: Path, added: str) -> None:
 
 def _trust(project: Path, environ: Mapping[str, str]) -> None:
     """As somebody who has worked here before: the project's values are trusted as they are."""
-    argv = [sys.executable, "-m", "kiro_lsp", "trust", "--json", str(project)]
-    for flags in (["--show"], None):
-        asked = [*argv, *(flags or ["--yes", json.loads(said)["digest"]])]
+
+    def trust(*flags: str) -> str:
+        argv = [sys.executable, "-m", "kiro_lsp", "trust", "--json", str(project), *flags]
         done = subprocess.run(
-            asked, env=dict(environ), stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=False
+            argv, env=dict(environ), stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=False
         )
         assert done.returncode == 0, done.stderr
-        said = done.stdout
+        return done.stdout
+
+    trust("--yes", json.loads(trust("--show"))["digest"])
 
 
 @pytest.hookimpl(wrapper=True)

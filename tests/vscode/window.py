@@ -133,7 +133,7 @@ class Window:
         said = []
         for name, look in parts.items():
             with contextlib.suppress(Error):
-                said.append(f"  {name}: {look()}")  # type: ignore[operator]
+                said.append(f"  {name}: {look()}")
         return "\n".join(said)
 
     # The editor
