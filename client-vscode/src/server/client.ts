@@ -181,7 +181,8 @@ export class Connection implements Server, vscode.Disposable {
 
   /** The server has ended by itself. @returns whether it is started again */
   private goesOn(client: LanguageClient): boolean {
-    if (this.client !== client || this.state !== 'running') return false;
+    // It is 'stopped' while the client starts it again, which may fail as well.
+    if (this.client !== client || (this.state !== 'running' && this.state !== 'stopped')) return false;
     this.log.warn('the server has ended by itself');
     if (this.restarts.again(Date.now())) return true;
     this.client = undefined;
