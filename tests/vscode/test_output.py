@@ -112,7 +112,7 @@ def test_the_tree_shows_what_is_going_on_and_leads_to_it(
     window.row("greeter.py")
     assert any(row.startswith("greeter.py, modified") for row in window.rows())
     window.screenshot("review")
-    assert window.page.locator(".activitybar .badge", has_text="1").count() == 1
+    assert window.page.locator(".activitybar .badge:visible", has_text="1").count() == 1
     window.row("greeter.py").click()
     window.until(lambda: any("greeter.py" in tab for tab in window.tabs()), "the file's changes")
     run = window.page.locator('.sidebar .monaco-list-row[aria-label^="Run, "]')
@@ -120,7 +120,7 @@ def test_the_tree_shows_what_is_going_on_and_leads_to_it(
     run.get_by_role("button", name="Accept the Changes of a Run").click()
     window.until(lambda: (project / "greeter.py").read_text() == POLITE)
     window.until(lambda: any("1 of 2 done" in row for row in window.rows()), "the tick")
-    window.until(lambda: window.page.locator(".activitybar .badge", has_text="1").count() == 0, "nothing waits")
+    window.until(lambda: window.page.locator(".activitybar .badge:visible", has_text="1").count() == 0, "nothing waits")
 
 
 def test_without_a_task_file_the_tree_says_how_to_begin_and_starts_nothing(opened: Open, project: Path) -> None:
