@@ -1,8 +1,7 @@
-"""What the extension does before it is needed (nothing), and which settings reach the server."""
+"""What the extension does before it is needed: nothing."""
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 
@@ -44,22 +43,3 @@ def test_without_a_task_file_nothing_is_started(
     window.see_lens("▶ Run with Claude", at="1. Greet")
     assert len(servers(editor)) == 1
     assert "starting" in own_log(editor)
-
-
-def test_a_default_of_the_editor_is_no_setting(opened: Open, editor: Editor, project: Path, tmp_path: Path) -> None:
-    """What nobody set in the editor leaves the person's config.toml in force; what they set goes before it at once."""
-    config = tmp_path / "config/kiro-lsp/config.toml"
-    config.parent.mkdir(parents=True)
-    config.write_text('[kiro]\nlenses = "off"\n', "utf-8")
-    config.chmod(0o600)
-    window = opened(**{"kiroLsp.lenses": "recommended"})
-    window.see_lens("▶ Run with Claude", at="1. Greet")
-    editor.configure()
-    window.until(
-        lambda: not any("▶" in title for lens in window.lenses() for title in lens.titles), "config.toml counts"
-    )
-    editor.configure(**{"kiroLsp.lenses": "recommended"})
-    window.see_lens("▶ Run with Claude", at="1. Greet")
-    (project / ".vscode").mkdir()
-    (project / ".vscode/settings.json").write_text(json.dumps({"kiroLsp.lenses": "off"}), "utf-8")
-    window.until(lambda: not any("▶" in title for lens in window.lenses() for title in lens.titles), "the workspace's")
