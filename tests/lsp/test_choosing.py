@@ -78,9 +78,8 @@ async def test_the_list_of_agents_for_a_task_says_whom_a_click_uses_and_why(tmp_
         without = await agents(speaker)
     assert for_first["codex"] == (True, "the task file asks for codex")
     assert for_first["gemini"] == (False, None)
-    assert for_second["gemini"][0] is True and for_second["gemini"][1].startswith(
-        "simple documentation: title says 'Document'"
-    )
+    assert for_second["gemini"][0] is True
+    assert for_second["gemini"][1].startswith("simple documentation: title says 'Document'")
     assert {agent["why"] for agent in without.values()} == {None}
 
 

@@ -38,7 +38,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 def pip(tmp_path: Path) -> Path:
     """pip's configuration, as it is without a network: an index that nobody answers for."""
     written = tmp_path / "pip.conf"
-    written.write_text("[global]\nindex-url = http://127.0.0.1:9/simple\n", "utf-8")
+    written.write_text("[global]\nindex_url = http://127.0.0.1:9/simple\n", "utf-8")
     return written
 
 
