@@ -280,7 +280,7 @@ class Editor:
         with open(log, "wb") as out:
             listening = ["--host", "127.0.0.1", "--port", "0", "--without-connection-token", "--telemetry-level", "off"]
             server = subprocess.Popen(
-                [*self._server_main(), *listening],
+                [*_ending_with_us(), *self._server_main(), *listening],
                 env=self.environ,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
@@ -337,6 +337,12 @@ def _address(server: subprocess.Popen[bytes]) -> str:
         assert piece, f"VS Code's server did not come up: {said.decode()}"
         said += piece
     return f"http://127.0.0.1:{int(found[1])}"
+
+
+def _ending_with_us() -> list[str]:
+    """What a program is started by so that it ends when the tests are killed."""
+    setpriv = shutil.which("setpriv")
+    return [setpriv, "--pdeathsig", "TERM"] if setpriv else []
 
 
 def _command_line(pid: int) -> str:
