@@ -41,6 +41,8 @@ export class Connection implements Server, vscode.Disposable {
   private readonly restarts = new Restarts();
   private client: LanguageClient | undefined;
   private starting: Promise<void> | undefined;
+  /** How often it was stopped on request: what began before is not to go on. */
+  private stops = 0;
   private unsaved: vscode.Disposable | undefined;
 
   constructor(
@@ -57,14 +59,18 @@ export class Connection implements Server, vscode.Disposable {
 
   async start(): Promise<void> {
     if (this.state === 'running') return;
-    this.starting ??= this.begin().finally(() => (this.starting = undefined));
-    await this.starting;
+    await (this.starting ?? this.begin());
   }
 
   async stop(): Promise<void> {
-    const client = this.client;
-    this.client = undefined;
-    if (client) await client.dispose(5000).catch((error: unknown) => this.log.warn(`stopping: ${String(error)}`));
+    const { client, starting } = this;
+    this.stops++;
+    this.client = this.starting = undefined;
+    if (client) {
+      await client.dispose(5000).catch((error: unknown) => this.log.warn(`stopping: ${String(error)}`));
+      // One that was about to start ends a little later; two would register the same commands.
+      await starting?.catch(() => undefined);
+    }
     this.become('stopped');
   }
 
@@ -137,57 +143,90 @@ export class Connection implements Server, vscode.Disposable {
     this.states.fire(state);
   }
 
-  private async begin(): Promise<void> {
+  /** Starts a server, or once more the one that is known, and keeps the promise in `starting`. */
+  private begin(known?: Launch): Promise<void> {
+    const starting = this.launched(known).finally(() => {
+      if (this.starting === starting) this.starting = undefined;
+    });
+    return (this.starting = starting);
+  }
+
+  private async launched(known?: Launch): Promise<void> {
+    const before = this.stops;
     try {
-      this.become('finding');
-      this.launch = await this.find();
-      this.become('starting');
-      this.log.info(`starting ${[this.launch.command, ...this.launch.args].join(' ')} (${this.launch.from})`);
-      // As large as everything else together, so it is loaded with the first server and not with the window.
-      const { LanguageClient, State, CloseAction, ErrorAction } = await import('vscode-languageclient/node');
-      const client: LanguageClient = (this.client = new LanguageClient('kiroLsp', 'Kiro LSP', served(this.launch), {
-        ...this.options(),
-        // Its own words would be a pop-up for each restart.
-        errorHandler: {
-          error: () => ({ action: ErrorAction.Continue }),
-          closed: () => ({
-            action: this.goesOn(client) ? CloseAction.Restart : CloseAction.DoNotRestart,
-            handled: true,
-          }),
-        },
-        initializationFailedHandler: () => false,
-      }));
-      client.onDidChangeState(({ newState }) => {
-        if (this.client === client && newState === State.Stopped && this.state === 'running') this.become('stopped');
-        if (this.client === client && newState === State.Running && this.state === 'stopped') this.become('running');
-        this.unsaved?.dispose();
-        if (newState !== State.Running) return;
-        this.unsaved = tellUnsaved(
-          (method, parameters) => void client.sendNotification(method, parameters).catch(() => undefined),
-          (document) => DOCUMENTS.some((filter) => vscode.languages.match(filter, document) > 0),
-        );
-      });
-      this.answer(client);
-      await client.start();
-      const version = client.initializeResult?.serverInfo?.version;
-      if (version !== undefined) this.launch = { ...this.launch, version };
-      this.become('running');
+      if (!known) this.become('finding');
+      const launch = known ?? (await this.find());
+      if (before === this.stops) await this.connect(launch);
+      if (before !== this.stops) throw new Error(vscode.l10n.t('The language server of Kiro LSP does not run.'));
     } catch (error) {
-      this.client = undefined;
-      this.become('failed', error instanceof Error ? error.message : String(error));
+      if (before === this.stops) {
+        this.client = undefined;
+        if (!known) this.become('failed', error instanceof Error ? error.message : String(error));
+      }
       throw error;
     }
   }
 
-  /** The server has ended by itself. @returns whether it is started again */
-  private goesOn(client: LanguageClient): boolean {
-    // It is 'stopped' while the client starts it again, which may fail as well.
-    if (this.client !== client || (this.state !== 'running' && this.state !== 'stopped')) return false;
-    this.log.warn('the server has ended by itself');
-    if (this.restarts.again(Date.now())) return true;
+  private async connect(launch: Launch): Promise<void> {
+    const before = this.stops;
+    this.launch = launch;
+    this.become('starting');
+    this.log.info(`starting ${[launch.command, ...launch.args].join(' ')} (${launch.from})`);
+    // As large as everything else together, so it is loaded with the first server and not with the window.
+    const { LanguageClient, State, CloseAction, ErrorAction } = await import('vscode-languageclient/node');
+    if (before !== this.stops) return;
+    /** Its own words would be pop-ups besides ours: what is wrong with the connection is told from `failed`. */
+    class Client extends LanguageClient {
+      override error(message: string, data?: unknown, shown?: boolean | 'force'): void {
+        super.error(message, data, shown === 'force' ? false : shown);
+      }
+    }
+    const client = (this.client = new Client('kiroLsp', 'Kiro LSP', served(launch), {
+      ...this.options(),
+      errorHandler: {
+        error: () => ({ action: ErrorAction.Continue }),
+        // It could start itself again, and is lost where that fails.
+        closed: () => ({ action: CloseAction.DoNotRestart, handled: true }),
+      },
+      initializationFailedHandler: () => false,
+    }));
+    client.onDidChangeState(({ newState }) => {
+      this.unsaved?.dispose();
+      if (newState === State.Stopped && this.client === client && this.state === 'running')
+        void this.startAgain(launch);
+      if (newState !== State.Running) return;
+      this.unsaved = tellUnsaved(
+        (method, parameters) => void client.sendNotification(method, parameters).catch(() => undefined),
+        (document) => DOCUMENTS.some((filter) => vscode.languages.match(filter, document) > 0),
+      );
+    });
+    this.answer(client);
+    await client.start();
+    if (this.client !== client) {
+      await client.dispose(5000);
+      return;
+    }
+    if (!client.isRunning()) throw new Error(vscode.l10n.t('The language server of Kiro LSP does not run.'));
+    const version = client.initializeResult?.serverInfo?.version;
+    if (version !== undefined) this.launch = { ...launch, version };
+    this.become('running');
+  }
+
+  /** The server has ended by itself: it is started again, and where it ends meanwhile once more, unless it does so too often. */
+  private async startAgain(launch: Launch): Promise<void> {
+    const before = this.stops;
     this.client = undefined;
+    this.log.warn('the server has ended by itself');
+    while (this.restarts.again(Date.now())) {
+      try {
+        await (this.starting ?? this.begin(launch));
+        return;
+      } catch (error) {
+        if (before !== this.stops) return;
+        this.log.warn(`starting again: ${String(error)}`);
+      }
+    }
     this.become('failed', vscode.l10n.t('It has ended by itself several times within minutes.'));
-    return false;
   }
 
   private options(): LanguageClientOptions {
@@ -206,7 +245,7 @@ export class Connection implements Server, vscode.Disposable {
           const argument = given !== null && typeof given === 'object' ? (given as Record<string, unknown>) : {};
           for (const hook of this.hooks) {
             const done = hook.command?.(command.slice(PREFIX.length), argument);
-            if (done) return (await done);
+            if (done) return await done;
           }
           return (await next(command, args)) as unknown;
         },
