@@ -13,7 +13,7 @@ from tests.support.unsandboxed import path_without_bubblewrap
 from tests.vscode.conftest import Open
 from tests.vscode.window import Window
 
-COMMAND = ["sh", "-c", "echo x$((6 * 7))y"]
+COMMAND = ["/bin/sh", "-c", "echo x$((6 * 7))y"]
 ASKS = [Step(tools=[("run_command", {"argv": COMMAND})]), *edits("greeter.py", "'Hey '", "'Good day, '")]
 HELD = [Step(text="Let me think about this for a while. " * 3, hold=True)]
 
@@ -134,7 +134,7 @@ def test_a_command_is_asked_for_exactly_and_a_yes_lets_the_run_go_on(
 ) -> None:
     window = asking
     toast = window.see_toast("Claude asks to run")
-    assert toast.text == "Claude asks to run: sh -c 'echo x$((6 * 7))y'"
+    assert toast.text == "Claude asks to run: /bin/sh -c 'echo x$((6 * 7))y'"
     assert toast.buttons == ("Allow once", "Allow for this run", "Deny", "More…")
     window.see_status("Claude asks")
     window.screenshot("question")
@@ -154,7 +154,7 @@ def test_a_toast_that_is_closed_is_no_answer_and_the_lens_asks_again(asking: Win
     window.click_lens("? Claude asks", at="1. Greet")
     sheet = window.see_dialog("Claude asks to run")
     window.screenshot("sheet")
-    assert "1. sh\n2. -c\n3. echo x$((6 * 7))y" in sheet
+    assert "1. /bin/sh\n2. -c\n3. echo x$((6 * 7))y" in sheet
     assert "Run in a copy of the project (not sandboxed)" in sheet
     assert "[Always allow this exact command in this project]" in sheet
     window.click_dialog("Deny")
