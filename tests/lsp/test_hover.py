@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -123,3 +124,25 @@ async def test_the_first_hover_of_a_large_file_says_what_every_later_one_says(
             assert first is not None
             await speaker.ask("textDocument/diagnostic", about)  # reads all of it
             assert await speaker.ask("textDocument/hover", place) == first
+
+
+class NoPrices:
+    """An import of the list of prices fails, as before it is installed."""
+
+    @staticmethod
+    def find_spec(name: str, *_: object) -> None:
+        if name.partition(".")[0] == "genai_prices":
+            raise ModuleNotFoundError(name)
+
+
+@pytest.mark.parametrize("text", ["# P\n- [ ] 1. One\n", LARGE], ids=["small", "large"])
+async def test_a_hover_needs_no_list_of_prices(
+    text: str, tmp_path: Path, own_homes: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in [name for name in sys.modules if name.partition(".")[0] == "genai_prices"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setattr(sys, "meta_path", [NoPrices, *sys.meta_path])
+    async with speaking(tmp_path, {"HOME": str(own_homes), "KIRO_LSP_STATE_DIR": str(own_homes)}) as speaker:
+        about = {"textDocument": {"uri": speaker.open(tmp_path / ".kiro/specs/a/tasks.md", text)}}
+        found = await speaker.ask("textDocument/hover", {**about, "position": {"line": 1, "character": 9}})
+        assert "open" in found["contents"]["value"] or "done" in found["contents"]["value"]

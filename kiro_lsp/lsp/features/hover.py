@@ -61,9 +61,8 @@ async def hover(view: View, params: Mapping[str, Any]) -> Any:
         sent = view.cache[_SENT] = (hovers, {}, {})
     answer = sent[1].get((line, column))
     if answer is None:
-        if view.is_task_file and _PRICES not in sys.modules:  # for the estimate; reading it takes a fifth of a second
-            with contextlib.suppress(ImportError):  # the list of prices may still be on its way to this machine
-                await aside(importlib.import_module, _PRICES)
+        if view.is_task_file:
+            await _prices()
         answer = sent[1][line, column] = Raw(dumped(_answer(view, hovers, line, column)))
     if view.is_task_file:
         sent[2][params["position"]["line"], params["position"]["character"]] = answer
@@ -88,7 +87,8 @@ def _answer(view: View, hovers: Hovers, line: int, column: int) -> dict[str, Any
 async def _prices() -> None:
     """For the estimate; reading them takes a fifth of a second."""
     if _PRICES not in sys.modules:
-        await aside(importlib.import_module, _PRICES)
+        with contextlib.suppress(ImportError):  # the list of prices may still be on its way to this machine
+            await aside(importlib.import_module, _PRICES)
 
 
 async def _glimpsed(view: View, line: int, column: int) -> Hovers | None:
