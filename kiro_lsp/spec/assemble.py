@@ -25,7 +25,7 @@ from kiro_lsp.spec.rescan import Scanned, scan_marked
 
 if TYPE_CHECKING:
     from kiro_lsp.spec.finishing import Earlier, Finished
-    from kiro_lsp.spec.model import Dialect, TaskList, TaskStatus
+    from kiro_lsp.spec.model import Dialect, Task, TaskList, TaskStatus
 
     Legend = Mapping[str, TaskStatus | None]
 
@@ -48,6 +48,21 @@ class Rows(NamedTuple):
     """Index of the task above, -1 without one."""
     criteria: Sequence[bool]
     withdrawn: Sequence[bool]
+
+
+def rows_of(tasks: Sequence[Task]) -> Rows:
+    """The columns of tasks that were made already."""
+    places = {task.key: number for number, task in enumerate(tasks)}
+    return Rows(
+        [task.line for task in tasks],
+        [task.key for task in tasks],
+        [task.id for task in tasks],
+        [task.title for task in tasks],
+        [task.status for task in tasks],
+        [places.get(task.parent or "", -1) for task in tasks],
+        [task.criterion for task in tasks],
+        [task.withdrawn for task in tasks],
+    )
 
 
 class Parsed(ABC):

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from kiro_lsp.spec import graph, outline
-from kiro_lsp.spec.assemble import Draft, Rows, some_to_do
+from kiro_lsp.spec.assemble import Draft, rows_of, some_to_do
 from kiro_lsp.spec.details import dependencies_of, files_of, requirements_of
 from kiro_lsp.spec.dialects import Signs, detect, is_withdrawn, status_of
 from kiro_lsp.spec.fallbacks import heading_boxes, heading_tasks, table_tasks
@@ -64,18 +64,8 @@ def _moved(task_list: TaskList) -> TaskList:
 def take_fallback(draft: Draft) -> None:
     """Where nothing in lists is to be done, what the rows are depends on tasks in headings and tables: made at once."""
     task_list = draft.whole().task_list
-    tasks, places = task_list.tasks, {task.key: number for number, task in enumerate(task_list.tasks)}
     draft.dialect = task_list.dialect
-    draft.rows = Rows(
-        [task.line for task in tasks],
-        [task.key for task in tasks],
-        [task.id for task in tasks],
-        [task.title for task in tasks],
-        [task.status for task in tasks],
-        [places.get(task.parent or "", -1) for task in tasks],
-        [task.criterion for task in tasks],
-        [task.withdrawn for task in tasks],
-    )
+    draft.rows = rows_of(task_list.tasks)
 
 
 def finished(draft: Draft) -> Finished:

@@ -15,7 +15,7 @@ from dataclasses import replace
 from operator import lt
 from typing import Final
 
-from kiro_lsp.spec.assemble import Draft, Parsed, Rows, drafted
+from kiro_lsp.spec.assemble import Draft, Parsed, Rows, drafted, rows_of
 from kiro_lsp.spec.blocks import Blocks
 from kiro_lsp.spec.finishing import task_at
 from kiro_lsp.spec.model import Task, TaskList
@@ -90,7 +90,7 @@ def glimpse(found: Skimmed, line: int) -> Glimpse | None:
         tasks = [make.task(number) for number in sorted(needed | ({first} if first is not None else set()))]
     except _Unclear:
         return None
-    return Glimpse(found.lines, _rows(tasks), tasks)
+    return Glimpse(found.lines, rows_of(tasks), tasks)
 
 
 def _first(make: _Maker, left: Iterable[int]) -> int | None:
@@ -120,20 +120,6 @@ def _around(parents: Sequence[int], inner: Sequence[int]) -> set[int]:
         found |= further
         further = {parents[number] for number in further}
     return found
-
-
-def _rows(tasks: Sequence[Task]) -> Rows:
-    places = {task.key: number for number, task in enumerate(tasks)}
-    return Rows(
-        [task.line for task in tasks],
-        [task.key for task in tasks],
-        [task.id for task in tasks],
-        [task.title for task in tasks],
-        [task.status for task in tasks],
-        [places.get(task.parent or "", -1) for task in tasks],
-        [task.criterion for task in tasks],
-        [task.withdrawn for task in tasks],
-    )
 
 
 def _relates(text: str) -> bool:
