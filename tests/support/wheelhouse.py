@@ -12,6 +12,9 @@ from pathlib import Path
 
 from packaging.requirements import Requirement
 
+UNCOMPILED = {"PIP_NO_COMPILE": "1"}
+"""The environment in which pip writes modules and leaves it to Python to compile those that are imported."""
+
 _OF_THE_INSTALLER = {"INSTALLER", "REQUESTED", "direct_url.json", "RECORD"}
 
 
@@ -37,7 +40,7 @@ def wheelhouse(folder: Path, requirements: Iterable[str]) -> Path:
 
 def offline(folder: Path) -> Mapping[str, str]:
     """The environment in which pip knows these wheels and no index."""
-    return {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(folder), "PIP_CONFIG_FILE": "/dev/null"}
+    return {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(folder), "PIP_CONFIG_FILE": "/dev/null", **UNCOMPILED}
 
 
 def repacked(found: Distribution, folder: Path) -> Path:

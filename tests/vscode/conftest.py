@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 import sys
+import tomllib
 from collections.abc import Callable, Generator, Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
+from tests.conftest import REPO
 from tests.e2e.test_main_flow import server_environ
 from tests.support.anthropic_server import AnthropicServer, edits
 from tests.support.vscode import Editor
+from tests.support.wheelhouse import wheelhouse
 from tests.vscode.explore import TASK_FILE, lay_out
 from tests.vscode.window import Window
 
@@ -28,6 +32,15 @@ FAILED = pytest.StashKey[bool]()
 def editor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Editor]:
     with Editor(tmp_path_factory.mktemp("vscode")) as started:
         yield started
+
+
+@pytest.fixture(scope="session")
+def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Wheels of all that the server needs."""
+    required = tomllib.loads((REPO / "pyproject.toml").read_text("utf-8"))["project"]["dependencies"]
+    folder = tmp_path_factory.mktemp("wheels") / "house"
+    yield wheelhouse(folder, required)
+    shutil.rmtree(folder)
 
 
 @pytest.fixture

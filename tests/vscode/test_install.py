@@ -7,31 +7,20 @@ import os
 import shutil
 import signal
 import sys
-import tomllib
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import REPO
 from tests.support.vscode import Editor
-from tests.support.wheelhouse import wheelhouse
+from tests.support.wheelhouse import UNCOMPILED
 from tests.vscode.explore import TASK_FILE, lay_out
 from tests.vscode.test_start import servers
 from tests.vscode.window import Window
 
 KEY = "kept-in-the-editor-0123456789"
 INSTALL = "Install the language server"
-
-
-@pytest.fixture(scope="module")
-def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Wheels of all that the server needs."""
-    folder = tmp_path_factory.mktemp("wheels") / "house"
-    required = tomllib.loads((REPO / "pyproject.toml").read_text("utf-8"))["project"]["dependencies"]
-    yield wheelhouse(folder, required)
-    shutil.rmtree(folder)
 
 
 @pytest.fixture
@@ -51,7 +40,7 @@ def bare(tmp_path: Path, pip: Path) -> Iterator[Editor]:
     (tmp_path / "bin/git").symlink_to(shutil.which("git") or "/usr/bin/git")
     # A person's PATH may lead into the project itself, here to what tells that it was run.
     path = f"{trapped(tmp_path / 'project/tools', tmp_path / 'was-run')}:{tmp_path / 'bin'}:/usr/bin:/bin"
-    environ = {"PATH": path, "PIP_CONFIG_FILE": str(pip), "KIRO_LSP_STATE_DIR": str(tmp_path / "state")}
+    environ = {"PATH": path, "PIP_CONFIG_FILE": str(pip), "KIRO_LSP_STATE_DIR": str(tmp_path / "state"), **UNCOMPILED}
     folder = tmp_path / "vscode"
     with Editor(folder, environ=environ) as editor:
         editor.configure(**{"kiroLsp.server.path": None})
@@ -149,11 +138,8 @@ def demonstrated(window: Window, bare: Editor) -> None:
         demo.close()
 
 
-def test_a_server_that_ends_again_and_again_is_told_once_and_started_on_request(
-    window: Window, bare: Editor, pip: Path, house: Path
-) -> None:
-    pip.write_text(f"[global]\nno-index = true\nfind-links = {house}\n", "utf-8")
-    window.click_lens(INSTALL, at="# Plan")
+def test_a_server_that_ends_again_and_again_is_told_once_and_started_on_request(window: Window, bare: Editor) -> None:
+    bare.configure()
     window.see_lens("▶ Try it (recorded)", at="1. Greet")
     for _ in range(3):
         (before,) = window.until(lambda: servers(bare), "a server")

@@ -5,6 +5,7 @@ What the window makes of it (the offer, the status bar, the messages) is in test
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -12,7 +13,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import version
@@ -24,7 +24,7 @@ import pytest
 from kiro_lsp.settings import STANDARD_KEYS
 from tests.conftest import REPO
 from tests.support.vscode import CLIENT, programs
-from tests.support.wheelhouse import offline, wheelhouse
+from tests.support.wheelhouse import offline
 from tests.vscode.explore import TASK_FILE, lay_out
 
 DRIVER = """
@@ -92,6 +92,10 @@ class Windows:
         self.started.append(window)
         return window
 
+    def begin_with(self, storage: Path) -> None:
+        """Makes it as a window has left it."""
+        shutil.copytree(storage, self.storage, symlinks=True)
+
     def said(self, goal: str = "all", **environ: str) -> list[dict[str, Any]]:
         """Everything that a window says until it has done it, or could not."""
         return heard(self.open(goal, **environ))
@@ -127,15 +131,6 @@ def steps(said: list[dict[str, Any]]) -> list[str]:
 def imports(folder: Path, *names: str) -> bool:
     argv = [str(folder / "bin/python"), "-I", "-c", f"import {', '.join(names)}"]
     return subprocess.run(argv, check=False, capture_output=True).returncode == 0
-
-
-@pytest.fixture(scope="session")
-def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Wheels of all that the server needs."""
-    required = tomllib.loads((REPO / "pyproject.toml").read_text("utf-8"))["project"]["dependencies"]
-    folder = tmp_path_factory.mktemp("wheels") / "house"
-    yield wheelhouse(folder, required)
-    shutil.rmtree(folder)
 
 
 @pytest.fixture(scope="session")
@@ -183,13 +178,39 @@ def windows(made: Windows, small: Path) -> Windows:
     return made
 
 
+@pytest.fixture(scope="session")
+def environ(tmp_path_factory: pytest.TempPathFactory, house: Path) -> dict[str, str]:
+    """A PATH with a Python and nothing else, and pip that knows no network."""
+    folder = tmp_path_factory.mktemp("path")
+    (folder / "python3").symlink_to(os.path.realpath(sys.executable))
+    return {"PATH": str(folder), "HOME": str(folder / "home"), **offline(house)}
+
+
+@pytest.fixture(scope="session")
+def installed(
+    tmp_path_factory: pytest.TempPathFactory, driver: tuple[str, Path], small: Path, environ: dict[str, str]
+) -> Iterator[dict[str, Path]]:
+    """Storages with the small package by the goal that was reached in them, for `Windows.begin_with`."""
+    folder = tmp_path_factory.mktemp("installed")
+    with ended(Windows(*driver, folder / "all", small, environ)) as windows:
+        assert windows.said("first")[-1]["first"]["complete"] is False
+        shutil.copytree(folder / "all", folder / "first", symlinks=True)
+        assert windows.said()[-1]["all"]["complete"]
+    yield {goal: folder / goal for goal in ("first", "all")}
+    shutil.rmtree(folder)
+
+
 @pytest.fixture
-def made(tmp_path: Path, driver: tuple[str, Path], wheels: Path, house: Path) -> Iterator[Windows]:
-    node, program = driver
-    (tmp_path / "bin").mkdir()
-    (tmp_path / "bin/python3").symlink_to(os.path.realpath(sys.executable))
-    environ = {"PATH": str(tmp_path / "bin"), "HOME": str(tmp_path / "home"), **offline(house)}
-    windows = Windows(node, program, tmp_path / "storage", wheels, environ)
+def made(tmp_path: Path, driver: tuple[str, Path], wheels: Path, environ: dict[str, str]) -> Iterator[Windows]:
+    with ended(Windows(*driver, tmp_path / "storage", wheels, environ)) as windows:
+        yield windows
+    # Nothing in it is ours, and it is as large as a suite's files.
+    shutil.rmtree(windows.storage / "server", ignore_errors=True)
+
+
+@contextlib.contextmanager
+def ended(windows: Windows) -> Iterator[Windows]:
+    """Has no window left open."""
     yield windows
     for window in windows.started:
         if window.poll() is None:
@@ -197,8 +218,6 @@ def made(tmp_path: Path, driver: tuple[str, Path], wheels: Path, house: Path) ->
         window.wait()
         if window.stdout is not None:
             window.stdout.close()
-    # Nothing in it is ours, and it is as large as a suite's files.
-    shutil.rmtree(windows.storage / "server", ignore_errors=True)
 
 
 def serves(folder: Path, project: Path, environ: Mapping[str, str]) -> dict[str, Any]:
@@ -274,8 +293,8 @@ def test_language_features_come_first_and_the_agents_after(made: Windows, tmp_pa
     assert next(one for one in answers["kiro/agents"]["result"] if one["name"] == "claude")["available"]
 
 
-def test_what_is_there_is_not_installed_again(windows: Windows) -> None:
-    windows.said()
+def test_what_is_there_is_not_installed_again(windows: Windows, installed: dict[str, Path]) -> None:
+    windows.begin_with(installed["all"])
     again = windows.said()
     assert steps(again) == []
     assert again[-1]["all"]["complete"]
@@ -289,19 +308,20 @@ def test_of_two_windows_one_installs_and_both_get_it(windows: Windows) -> None:
     assert sorted(step for window in said for step in steps(window)) == ["agents", "environment", "language features"]
 
 
-@pytest.mark.parametrize("killed_at", ["-m venv", "platformdirs", "--no-deps"])
-def test_half_an_installation_is_never_used_and_is_made_good(windows: Windows, killed_at: str) -> None:
-    window = windows.open("first")
-    until(window, "line", killed_at)
-    os.killpg(window.pid, signal.SIGKILL)
-    window.wait()
-    assert windows.said("look")[-1] == {"current": None}
+def test_half_an_installation_is_never_used_and_is_made_good(windows: Windows) -> None:
+    for killed_at in ("-m venv", "platformdirs", "--no-deps"):
+        window = windows.open("first")
+        until(window, "line", killed_at)
+        os.killpg(window.pid, signal.SIGKILL)
+        window.wait()
+        assert windows.said("look")[-1] == {"current": None}
     said = windows.said("first")
     assert steps(said) == ["environment", "language features"]
     assert imports(windows.folder, "platformdirs", "kiro_lsp")
 
 
-def test_a_package_that_was_half_written_is_written_again(windows: Windows) -> None:
+def test_a_package_that_was_half_written_is_written_again(windows: Windows, installed: dict[str, Path]) -> None:
+    windows.begin_with(installed["first"])
     window = windows.open()
     until(window, "step", "agents")
     os.killpg(window.pid, signal.SIGKILL)
@@ -317,7 +337,8 @@ def test_a_package_that_was_half_written_is_written_again(windows: Windows) -> N
     assert imports(windows.folder, "h11")
 
 
-def test_older_installations_go_once_nobody_uses_them(windows: Windows) -> None:
+def test_older_installations_go_once_nobody_uses_them(windows: Windows, installed: dict[str, Path]) -> None:
+    windows.begin_with(installed["first"])
     server = windows.storage / "server"
     (server / "0.0.1-00000000").mkdir(parents=True)
     (server / "0.0.2-00000000").mkdir()
@@ -340,8 +361,9 @@ def test_offline_says_what_was_not_reached_and_works_when_it_is_tried_again(wind
 
 
 def test_when_only_the_agents_cannot_be_had_language_features_stay(
-    windows: Windows, house: Path, tmp_path: Path
+    windows: Windows, installed: dict[str, Path], house: Path, tmp_path: Path
 ) -> None:
+    windows.begin_with(installed["first"])
     few = tmp_path / "few"
     few.mkdir()
     for wheel in house.iterdir():
@@ -374,13 +396,15 @@ def test_a_python_without_its_venv_package_is_named(windows: Windows, tmp_path: 
 
 
 def test_a_program_that_may_not_be_run_is_not(windows: Windows, tmp_path: Path) -> None:
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin/python3").symlink_to(os.path.realpath(sys.executable))
     (tmp_path / "trap").mkdir()
     (tmp_path / "trap/python3").write_text(f"#!/bin/sh\ntouch {tmp_path / 'was-run'}\necho new\n", "utf-8")
     (tmp_path / "trap/python3").chmod(0o755)
     path = f"{tmp_path / 'trap'}:{tmp_path / 'bin'}"
-    windows.said("first", PATH=path, ALLOWED=str(tmp_path / "bin"))
+    window = windows.open("first", PATH=path, ALLOWED=str(tmp_path / "bin"))
+    assert until(window, "line", "-m venv")["line"].startswith(f"> {tmp_path / 'bin/python3'} ")
     assert not (tmp_path / "was-run").exists()
-    assert imports(windows.folder, "kiro_lsp")
 
 
 def test_the_keys_that_can_be_kept_are_those_that_the_server_asks_for() -> None:
