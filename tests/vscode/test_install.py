@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -152,6 +153,20 @@ def test_a_server_that_ends_again_and_again_is_told_once_and_started_on_request(
     window.see_lens("Kiro LSP does not run: try again", at="# Plan")
     window.screenshot("told")
     assert servers(bare) == []
+    window.click_toast("Restart", "several times")
+    window.see_lens("▶ Try it (recorded)", at="1. Greet")
+
+    def told_of_one_that_never_answers() -> bool:
+        for server in servers(bare):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(server, signal.SIGKILL)
+        return any("several times within minutes" in toast.text for toast in window.toasts())
+
+    window.until(told_of_one_that_never_answers, "a message after some servers that ended while they were started")
+    # The offer of the beginning may still be in view.
+    told = [toast.text for toast in window.toasts() if "is not installed" not in toast.text]
+    assert len(told) == 1, "nobody else tells it, too"
+    window.see_lens("Kiro LSP does not run: try again", at="# Plan")
     window.click_toast("Restart", "several times")
     window.see_lens("▶ Try it (recorded)", at="1. Greet")
 

@@ -178,7 +178,10 @@ export class Connection implements Server, vscode.Disposable {
     /** Its own words would be pop-ups besides ours: what is wrong with the connection is told from `failed`. */
     class Client extends LanguageClient {
       override error(message: string, data?: unknown, shown?: boolean | 'force'): void {
-        super.error(message, data, shown === 'force' ? false : shown);
+        const { code = 0 } = (data ?? {}) as { code?: number };
+        // The codes of a request that could not be sent, or not be answered, since there is no connection any more.
+        const isOfConnection = shown === 'force' || (code >= -32099 && code <= -32096);
+        super.error(message, data, isOfConnection ? false : shown);
       }
     }
     const client = (this.client = new Client('kiroLsp', 'Kiro LSP', served(launch), {
