@@ -246,6 +246,7 @@ def test_runs_json_has_the_shape_of_the_contract(
         "task",
         "title",
         "agent",
+        "label",
         "way",
         "model",
         "state",

@@ -174,7 +174,7 @@ def test_doctor_without_a_state_folder_fails(
 def test_agents_json_has_the_shape_of_the_contract(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     listed = run_json(capsys, "agents")
     fields = {"name", "label", "type", "way", "model", "available", "reason", "version", "recommended", "estimate"}
-    fields |= {"billing", "ways", "traces"}
+    fields |= {"billing", "ways", "traces", "why"}
     assert all(set(agent) == fields for agent in listed)
     claude = next(agent for agent in listed if agent["type"] == "anthropic-api")
     assert claude["available"] is False

@@ -178,7 +178,7 @@ async def test_a_turn_that_costs_more_than_the_cap_by_the_agents_own_word_is_sto
     from kiro_lsp.settings import Settings
 
     spent = {"sessionUpdate": "usage_update", "used": 1, "size": 2, "cost": {"amount": 2.5, "currency": "USD"}}
-    steps = [EDIT, {"update": spent}, {"say": "on"}, {"wait": "for ever"}]
+    steps = [EDIT, {"say": "on"}, {"update": spent}, {"wait": "for ever"}]
     played = await play(
         root,
         own_homes,
