@@ -76,7 +76,7 @@ class Desk implements vscode.Disposable {
       verdictFailed: ({ runId }) => this.verdict(runId),
       verdictRunning: ({ runId }) => this.verdict(runId),
       verdictOpen: ({ runId }) => this.verdict(runId),
-      completeMerge: () => vscode.commands.executeCommand('mergeEditor.acceptMerge'),
+      completeMerge: () => this.merging.complete(),
       openChangedFile: (target) => this.showFile(target),
       undoReview: ({ runId }) => decisions.undo(runId),
     };

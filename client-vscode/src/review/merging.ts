@@ -10,6 +10,9 @@ export class Merging {
   /** What each file held when its merge was begun, by the URI of the result. */
   private readonly begun = new Map<string, string>();
 
+  /** While a merge is completed: what was saved of it. */
+  private completing: { saved?: [model.Place, string] } | undefined;
+
   /** What was merged is in its file. */
   onTaken: ((review: Review, done: Done) => void) | undefined;
 
@@ -59,8 +62,26 @@ export class Merging {
     }
   }
 
-  /** A merge was completed: it becomes the proposal, and is accepted. */
+  /**
+   * Saves and closes the merge editor, then takes over what was merged: while it is open, it would compare with what the file
+   * holds then, find conflicts again, and ask about them.
+   */
+  async complete(): Promise<void> {
+    const completing: { saved?: [model.Place, string] } = (this.completing = {});
+    try {
+      await vscode.commands.executeCommand('mergeEditor.acceptMerge');
+    } finally {
+      this.completing = undefined;
+    }
+    if (completing.saved) await this.take(...completing.saved);
+  }
+
+  /** A merge was saved: it becomes the proposal, and is accepted. */
   private async take(place: model.Place, text: string): Promise<void> {
+    if (this.completing) {
+      this.completing.saved = [place, text];
+      return;
+    }
     const uri = uriOf(place);
     const onto = this.begun.get(uri.toString());
     if (onto === undefined) return;
