@@ -72,10 +72,10 @@ describe('tools of uv and pipx', () => {
 
 describe('a path inside of folders', () => {
   it('is the folder itself or below it', () => {
-    assert.ok(places.isInside(LINUX, '/work/project/.venv/bin/python', ['/other', '/work/project']));
-    assert.ok(places.isInside(LINUX, '/work/project', ['/work/project']));
-    assert.ok(!places.isInside(LINUX, '/work/project-2/bin/python', ['/work/project']));
-    assert.ok(!places.isInside(LINUX, '/usr/bin/python', ['/work/project']));
+    assert.ok(places.isInside(LINUX, '/home/me/project/.venv/bin/python', ['/other', '/home/me/project']));
+    assert.ok(places.isInside(LINUX, '/home/me/project', ['/home/me/project']));
+    assert.ok(!places.isInside(LINUX, '/home/me/project-2/bin/python', ['/home/me/project']));
+    assert.ok(!places.isInside(LINUX, '/usr/bin/python', ['/home/me/project']));
   });
   it('takes no notice of case on Windows, and knows drives', () => {
     assert.ok(places.isInside(WINDOWS, 'D:\\Project\\bin\\kiro-lsp.exe', ['d:\\project']));

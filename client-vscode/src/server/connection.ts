@@ -1,5 +1,5 @@
 import * as vscode from 'vscode';
-import type { ExecuteCommandSignature, LanguageClient, Middleware } from 'vscode-languageclient/node';
+import type { Middleware } from 'vscode-languageclient/node';
 import type { Agent, Costs, Done, Question, Review, Run, RunEvent, Spec, Started } from '../protocol';
 import type { RunStore } from '../runs/store';
 
@@ -107,5 +107,3 @@ export interface App {
   /** Hooks of all features, asked in order of registration. */
   readonly hooks: Hooks[];
 }
-
-export type { ExecuteCommandSignature, LanguageClient };
