@@ -278,6 +278,12 @@ class Engine:
 
     # While a run goes on
 
+    async def run_ended(self, run_id: str) -> None:
+        """Wait until nothing of a run goes on in this process any more; at once where nothing does."""
+        handle = self.handles.get(run_id)
+        if handle is not None and handle.job is not None:
+            await asyncio.wait([handle.job])
+
     async def cancel(self, run_id: str, *, by: str) -> str:
         """Stop a run, here or in the process that owns it; what it staged stays reviewable. Returns a line for the person."""
         handle = self.handles.get(run_id)

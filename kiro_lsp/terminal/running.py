@@ -218,9 +218,7 @@ class _Watched:
 
     async def _job_done(self) -> None:
         """An applied-without-review run still writes after `complete`; leaving the engine now would interrupt that."""
-        handle = self.engine.handles.get(self.run_id)
-        if handle is not None and handle.job is not None:
-            await asyncio.wait([handle.job])
+        await self.engine.run_ended(self.run_id)
 
 
 async def _accept(engine: Engine, run_id: str, watched: _Watched) -> int:
@@ -244,9 +242,9 @@ async def _stopped(engine: Engine, run_id: str, watched: _Watched, stop: BaseExc
     if isinstance(stop, asyncio.CancelledError) and this is not None:
         this.uncancel()
     handle = engine.handles.get(run_id)
-    if handle is not None and handle.job is not None:
+    if handle is not None:
         await engine.cancel(run_id, by=BY)
-        await asyncio.wait([handle.job])
+        await engine.run_ended(run_id)
         await handle.written()
     if isinstance(stop, BrokenPipeError):
         raise stop

@@ -21,7 +21,7 @@ from tests.support.terminal import AtTerminal
 TASKS = "tasks.md"
 AGENT = '''\
 """An agent that speaks Claude Code's lines when it is run for one answer, and talks to a person when it is resumed."""
-import json, os, signal, sys, termios
+import json, os, signal, sys, termios, threading
 
 SESSION = "c0ffee00-1111-4222-8333-444455556666"
 if "-p" in sys.argv:
@@ -41,7 +41,9 @@ if "-p" in sys.argv:
     sys.exit(0)
 assert sys.argv[1:] == ["--resume", SESSION], sys.argv
 print("tty" if os.isatty(0) and os.isatty(1) else "no tty", os.path.exists("begun.txt"), *os.get_terminal_size())
-signal.signal(signal.SIGINT, lambda *_: print("ctrl-c", flush=True))
+# A thread waits for it: a handler would run at the next key when the signal comes just before `input` begins to read.
+signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+threading.Thread(target=lambda: (signal.sigwait({signal.SIGINT}), print("ctrl-c", flush=True)), daemon=True).start()
 while (said := input("you> ")) != "bye":
     with open("said.txt", "a") as file:
         file.write(said + "\\n")

@@ -47,9 +47,7 @@ class Bench:
         return run_id
 
     async def ended(self, run_id: str) -> RunRecord:
-        handle = self.engine.handles.get(run_id)
-        if handle is not None and handle.job is not None:
-            await asyncio.wait([handle.job])
+        await self.engine.run_ended(run_id)
         return self.engine.store.run(run_id)
 
     def happened(self, run_id: str, kind: type[events.RunEvent]) -> list[events.RunEvent]:

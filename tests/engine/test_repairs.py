@@ -49,9 +49,7 @@ class Place:
         start = StartRun(self.root, TASK_FILE, "1", "claude", trust="once", confirmed=True, verify=verify)
         run_id: str | None = await engine.start(start)
         while run_id is not None:
-            job = engine.handles[run_id].job
-            assert job is not None
-            await job
+            await engine.run_ended(run_id)
             self.script(left)
             following = await engine.verifications.ended(run_id)
             found.append(engine.store.run(run_id))
@@ -152,9 +150,7 @@ async def test_nothing_is_repaired_that_a_person_has_begun_to_decide_on(place: P
         place.script([1])
         start = StartRun(place.root, TASK_FILE, "1", "claude", trust="once", confirmed=True)
         run_id = await engine.start(start)
-        job = engine.handles[run_id].job
-        assert job is not None
-        await job
+        await engine.run_ended(run_id)
         pid = await alive(command)
         await engine.edit_proposed(run_id, "value.py", "VALUE = 3\n")
         os.kill(pid, signal.SIGUSR1)
@@ -167,9 +163,7 @@ async def test_a_comment_ends_the_verification_of_what_it_is_about(place: Place,
     async with engine_of(place, store, "verify_repairs = 3", command) as engine:
         place.script([1])
         first = await engine.start(StartRun(place.root, TASK_FILE, "1", "claude", trust="once", confirmed=True))
-        job = engine.handles[first].job
-        assert job is not None
-        await job
+        await engine.run_ended(first)
         await alive(command)
         place.script([3])
         second = await followup.follow_up(engine, first, "Make it three.", by="test", confirmed=True, verify=())
@@ -177,9 +171,7 @@ async def test_a_comment_ends_the_verification_of_what_it_is_about(place: Place,
         assert running(command) == set()
         assert store.last_event(first, "verify") is None
         assert second in store.events(first)[-2].event.reason  # type: ignore[operator, union-attr]
-        job = engine.handles[second].job
-        assert job is not None
-        await job
+        await engine.run_ended(second)
         assert store.run(second).state == "review"
 
 

@@ -82,9 +82,7 @@ async def completed(engine: Engine, project: Project, **more: object) -> str:
     """Run the task; returns when the agent has ended and the review is open."""
     start = StartRun(project.root, TASK_FILE, "1", trust="once", confirmed=True, **more)  # type: ignore[arg-type]
     run_id = await engine.start(start)
-    job = engine.handles[run_id].job
-    assert job is not None
-    await asyncio.wait([job])
+    await engine.run_ended(run_id)
     return run_id
 
 

@@ -27,8 +27,8 @@ async def spend(root: Path, agent: str) -> dict[str, str]:
             known = tasks.parse((root / TASK_FILE).read_text("utf-8"), str(root / TASK_FILE)).tasks
             starts = [StartRun(root, TASK_FILE, task.key, agent, trust="once", confirmed=True) for task in known]
             run_ids = [await engine.start(start) for start in starts]
-            jobs = [handle.job for run_id in run_ids if (handle := engine.handles.get(run_id)) and handle.job]
-            await asyncio.wait(jobs)
+            for run_id in run_ids:
+                await engine.run_ended(run_id)
             return {run_id: store.run(run_id).state for run_id in run_ids}
     finally:
         store.close()
