@@ -119,6 +119,26 @@ def test_a_comment_on_a_change_is_typed_and_the_agent_changes_it(
     until(lambda: "Good evening" in (project / "greeter.py").read_text())
 
 
+def test_a_review_that_moves_on_stays_where_it_is_and_closed_stays_closed(nvim: pynvim.Nvim, project: Path) -> None:
+    nvim.command(f"edit {project / '.kiro/specs/greeter/tasks.md'}")
+    until(lambda: "▶ Run with Claude" in titles(nvim))
+    nvim.command("call cursor(3, 1)")
+    nvim.command("KiroRun")
+    run = until(lambda: nvim.exec_lua("return require('kiro.client').reviewable"))
+    nvim.command("KiroReview")
+    look_at_review(nvim)
+    own, review = nvim.tabpages
+    nvim.current.tabpage = own
+    nvim.exec_lua("require('kiro.review').refresh(...)", run)
+    until(lambda: review not in list(nvim.tabpages) and len(nvim.tabpages) == 2)
+    assert nvim.current.tabpage == own
+    asked = "vim.tbl_values(vim.lsp.get_active_clients())[1].request_sync('kiro/review', { runId = run }, 60000)"
+    nvim.exec_lua(f"local run, review = ..., require('kiro.review'); review.refresh(run); review.close(); {asked}", run)
+    nvim.exec_lua(f"local run = ...; {asked}", run)  # what the refresh asked before was answered before
+    assert nvim.exec_lua("return require('kiro.review').current") is None
+    assert list(nvim.tabpages) == [own]
+
+
 ANSWER = f"""greeter.py
 ```python
 <<<<<<< SEARCH

@@ -8,6 +8,8 @@ local M = {}
 ---@field files table[]
 ---@field verdict string[] what is known of whether the change was verified, line by line
 ---@field tabs integer[] tab handles
+---@field front? integer the tab that stays in front while this one is shown again
+---@field path? string the file whose tab does
 
 ---@type kiro.Review?
 M.current = nil
@@ -92,6 +94,9 @@ local function show(review, file)
   content(file.baseUri, function(base)
     content(file.proposedUri, function(proposed)
       vim.schedule(function()
+        if M.current ~= review then -- decided meanwhile
+          return
+        end
         vim.cmd("tabnew")
         vim.api.nvim_win_set_buf(0, scratch("kiro://base/" .. review.run .. "/" .. file.path, base, file.path))
         vim.cmd("diffthis")
@@ -100,7 +105,12 @@ local function show(review, file)
         vim.cmd("diffthis")
         show_verdict(review, file)
         vim.t.kiro_path = file.path
-        table.insert(review.tabs, vim.api.nvim_get_current_tabpage())
+        local tab = vim.api.nvim_get_current_tabpage()
+        table.insert(review.tabs, tab)
+        review.front = file.path == review.path and tab or review.front
+        if review.front and vim.api.nvim_tabpage_is_valid(review.front) then
+          vim.api.nvim_set_current_tabpage(review.front)
+        end
       end)
     end)
   end)
@@ -108,7 +118,8 @@ end
 
 --- Open the review of a run.
 ---@param run string
-function M.open(run)
+---@param shown? kiro.Review the one whose place it takes, if that is still shown by then
+function M.open(run, shown)
   local lsp = server()
   if not lsp then
     vim.notify("kiro-lsp is not running: open a tasks.md first", vim.log.levels.WARN)
@@ -119,9 +130,23 @@ function M.open(run)
       vim.notify(err.message, vim.log.levels.ERROR)
       return
     end
+    if shown and M.current ~= shown then
+      return
+    end
+    -- What was in front stays there: the person's own tab, or the one of the same file.
+    local path = vim.t.kiro_path
+    local front = shown and not path and vim.api.nvim_get_current_tabpage() or nil
     M.close()
     local verdict = M.verdict(result.verify)
-    M.current = { run = run, revision = result.revision, files = result.files, verdict = verdict, tabs = {} }
+    M.current = {
+      run = run,
+      revision = result.revision,
+      files = result.files,
+      verdict = verdict,
+      tabs = {},
+      front = front,
+      path = path,
+    }
     for _, file in ipairs(result.files) do
       if not file.binary then
         show(M.current, file)
@@ -196,9 +221,10 @@ end
 --- The review has moved on: show it as it is now.
 ---@param run string
 function M.refresh(run)
-  if M.current and M.current.run == run then
+  local shown = M.current
+  if shown and shown.run == run then
     vim.schedule(function()
-      M.open(run)
+      M.open(run, shown)
     end)
   end
 end
