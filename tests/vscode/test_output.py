@@ -106,6 +106,7 @@ def test_the_tree_shows_what_is_going_on_and_leads_to_it(
     window.row("Greet politely").get_by_role("button", name="Run the Task at the Cursor").click()
     window.until(provider.holding.is_set, "Claude works")
     window.until(lambda: any("Greet politely" in row and "Claude" in row for row in window.rows()), "who does it")
+    window.until(lambda: any(row.startswith("Run, Greet politely, thinking") for row in window.rows()), "its run")
     window.screenshot("running")
     provider.release()
     window.until(lambda: any("1 file to review" in row and row.startswith("Run") for row in window.rows()), "the run")
@@ -119,7 +120,7 @@ def test_the_tree_shows_what_is_going_on_and_leads_to_it(
     run.hover()
     run.get_by_role("button", name="Accept the Changes of a Run").click()
     window.until(lambda: (project / "greeter.py").read_text() == POLITE)
-    window.row("1/2")  # a row that stays in its place keeps the label that VS Code gave it first, its text does not
+    window.until(lambda: any("greeter" in row and "1 of 2 done" in row for row in window.rows()), "how much is done")
     window.until(lambda: window.page.locator(".activitybar .badge:visible", has_text="1").count() == 0, "nothing waits")
 
 

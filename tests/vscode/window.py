@@ -63,6 +63,17 @@ _EDITOR = """() => {
 }"""
 
 
+# Elements that come and go are read in one look: one that is gone by the time it is asked for would be waited for.
+_LABELS = "(rows) => rows.map((row) => (row.getAttribute('aria-label') || row.innerText).replaceAll('\\u00a0', ' '))"
+_ITEMS = """(items) => items
+  .map((item) => (item.innerText.trim() || item.getAttribute('aria-label') || '').replaceAll('\\u00a0', ' '))
+  .filter((text) => text)"""
+_TOASTS = """(toasts) => toasts.map((toast) => [
+  (toast.querySelector('.notification-list-item-message')?.innerText ?? '').replaceAll('\\u00a0', ' '),
+  [...toast.querySelectorAll('.notification-list-item-buttons-container .monaco-button')].map((one) => one.textContent),
+])"""
+
+
 @dataclass(frozen=True, slots=True)
 class Lens:
     line: str
@@ -255,7 +266,8 @@ class Window:
     def choice_details(self) -> list[str]:
         """All that the rows of the quick pick say, as a screen reader says it."""
         rows = self.page.locator(".quick-input-widget:visible .quick-input-list .monaco-list-row")
-        return [row.get_attribute("aria-label") or "" for row in rows.all()]
+        found: list[str] = rows.evaluate_all(_LABELS)
+        return found
 
     def choose(self, label: str) -> None:
         """Clicks the row of the quick pick whose label is `label`, or else holds it."""
@@ -292,12 +304,8 @@ class Window:
     # What VS Code says
 
     def toasts(self) -> list[Toast]:
-        found = []
-        for toast in self.page.locator(".notifications-toasts .notification-toast").all():
-            text = toast.locator(".notification-list-item-message").inner_text(timeout=2000)
-            buttons = toast.locator(".notification-list-item-buttons-container .monaco-button").all_text_contents()
-            found.append(Toast(text.replace("\xa0", " "), tuple(buttons)))
-        return found
+        found = self.page.locator(".notifications-toasts .notification-toast").evaluate_all(_TOASTS)
+        return [Toast(text, tuple(buttons)) for text, buttons in found]
 
     def see_toast(self, text: str) -> Toast:
         return self.until(lambda: next((one for one in self.toasts() if text in one.text), None), f"a toast “{text}”")  # type: ignore[no-any-return]
@@ -330,9 +338,8 @@ class Window:
 
     def status_bar(self) -> list[str]:
         """Texts of the items of the status bar; an item of icons only is told by its label."""
-        items = self.page.locator(".statusbar-item").all()
-        texts = [(item.inner_text(timeout=2000).strip() or item.get_attribute("aria-label") or "") for item in items]
-        return [text.replace("\xa0", " ") for text in texts if text]
+        found: list[str] = self.page.locator(".statusbar-item").evaluate_all(_ITEMS)
+        return found
 
     def see_status(self, text: str) -> str:
         return str(
@@ -343,8 +350,8 @@ class Window:
 
     def rows(self, inside: str = ".sidebar") -> list[str]:
         """Rows of the trees in view, as a screen reader says them."""
-        found = self.page.locator(f"{inside} .monaco-list-row")
-        return [(row.get_attribute("aria-label") or row.inner_text()).replace("\xa0", " ") for row in found.all()]
+        found: list[str] = self.page.locator(f"{inside} .monaco-list-row").evaluate_all(_LABELS)
+        return found
 
     def row(self, text: str, inside: str = ".sidebar") -> Locator:
         """The first row of a tree that holds the text, as soon as it is there."""

@@ -73,9 +73,14 @@ export function lostRuns(spec: Spec, tasks: readonly SpecTask[], runs: readonly 
   return runs.filter((run) => run.path === spec.path && isBelow(run, spec.root) && !known.has(run.task));
 }
 
+/** The spec that a run is of. */
+export function specOf(run: LiveRun, specs: readonly Spec[]): Spec | undefined {
+  return specs.find((spec) => run.path === spec.path && isBelow(run, spec.root));
+}
+
 /** The runs that belong to no spec: pasted answers, and those of files that are gone. */
 export function loneRuns(specs: readonly Spec[], runs: readonly LiveRun[]): LiveRun[] {
-  return runs.filter((run) => !specs.some((spec) => run.path === spec.path && isBelow(run, spec.root)));
+  return runs.filter((run) => !specOf(run, specs));
 }
 
 function isBelow(run: LiveRun, root: string): boolean {

@@ -1,7 +1,7 @@
 import * as vscode from 'vscode';
 import { isAsking, isLive } from '../model/runs';
 import type { LiveRun } from '../model/runs';
-import { idOf, loneRuns, lostRuns, runsOf, tasksBelow } from '../model/tree';
+import { idOf, loneRuns, lostRuns, runsOf, specOf, tasksBelow } from '../model/tree';
 import type { FileNode, Node, SpecNode, TaskNode } from '../model/tree';
 import type { Spec, SpecTask } from '../protocol';
 import type { Change } from '../runs/store';
@@ -14,6 +14,8 @@ const SHOWN_MS = 250;
 const READ_MS = 700;
 /** Of the runs of a task so many are shown. */
 const RUNS = 10;
+/** States at whose beginning the box of the task may be marked. */
+const MARKING: readonly string[] = ['running', 'applied', 'undone', 'cancelled', 'failed'];
 /** States in which a run shows itself. */
 const TURNS: readonly string[] = ['running', 'waiting', 'review', 'conflict', 'failed'];
 
@@ -26,7 +28,9 @@ export class SpecTree implements vscode.TreeDataProvider<Node>, vscode.Disposabl
   readonly onDidChangeTreeData = this.emitter.event;
 
   private view: vscode.TreeView<Node> | undefined;
+  /** As they were listed last; what is looked for while they are listed again is found in these. */
   private specs: Spec[] | undefined;
+  private listed = false;
   private readonly tasks = new Map<string, SpecTask[]>();
   private readonly nodes = new Map<string, Node>();
   private readonly parents = new Map<string, Node | undefined>();
@@ -78,7 +82,7 @@ export class SpecTree implements vscode.TreeDataProvider<Node>, vscode.Disposabl
 
   /** Everything is looked at again. */
   refresh(): void {
-    this.specs = undefined;
+    this.listed = false;
     this.tasks.clear();
     this.files.clear();
     this.showSoon();
@@ -94,7 +98,7 @@ export class SpecTree implements vscode.TreeDataProvider<Node>, vscode.Disposabl
   listSoon(): void {
     clearTimeout(this.reading);
     this.reading = setTimeout(() => {
-      this.specs = undefined;
+      this.listed = false;
       this.showSoon();
     }, READ_MS);
   }
@@ -104,23 +108,21 @@ export class SpecTree implements vscode.TreeDataProvider<Node>, vscode.Disposabl
     for (const { before, after, live } of changes) {
       if (before && looksOf(before) === looksOf(after)) continue;
       this.files.delete(after.runId);
-      // An accept ticks the box of its task, a run may mark it as begun.
-      if (before?.state !== after.state) this.forget(after);
-      this.showSoon(this.placeOf(after));
+      // Of a run that just began its events come before the record that says what it is of.
+      const isTurn = before?.state !== after.state || before.path !== after.path;
+      const spec = this.specOf(after);
+      if (isTurn && spec && MARKING.includes(after.state)) {
+        this.tasks.delete(spec.uri);
+        this.listed = false;
+      }
+      // A row that is shown again while others open may be lost to VS Code, so at a turn of events all are.
+      this.showSoon(isTurn ? undefined : this.placeOf(after));
       if (live && before?.state !== after.state && TURNS.includes(after.state)) this.led = after.runId;
     }
   }
 
-  private forget(run: LiveRun): void {
-    const spec = this.specOf(run);
-    if (!spec || !['applied', 'undone', 'running', 'cancelled', 'failed'].includes(run.state)) return;
-    this.tasks.delete(spec.uri);
-    this.specs = undefined;
-    this.showSoon();
-  }
-
   private specOf(run: LiveRun): Spec | undefined {
-    return this.specs?.find(({ path, root }) => path === run.path && root === run.root);
+    return specOf(run, this.specs ?? []);
   }
 
   /** The task that a run is shown below; `undefined` for the whole tree. */
@@ -143,19 +145,22 @@ export class SpecTree implements vscode.TreeDataProvider<Node>, vscode.Disposabl
     if (!this.view?.visible) this.outdated = true;
     else if (this.outdated) this.emitter.fire(undefined);
     else for (const node of waiting) this.emitter.fire(node);
-    const led = this.led;
+    const led = this.led === undefined ? undefined : this.app.runs.get(this.led);
+    if (led?.path === '') return; // what it is of is not known yet
     this.led = undefined;
-    if (led !== undefined && this.view?.visible) this.lead(led).catch(() => undefined);
+    if (led && this.view?.visible) this.lead(led).catch(() => undefined);
   }
 
   /** Opens what is around a run: rows that were closed once stay so by themselves, whatever happens in them. */
-  private async lead(runId: string): Promise<void> {
-    const run = this.app.runs.get(runId);
-    const place = run && this.placeOf(run);
-    if (!place) return;
-    await this.view?.reveal(place, { select: false, focus: false, expand: true });
-    const node = this.nodes.get(idOf({ kind: 'run', runId }));
-    if (node && run.state === 'review') await this.view?.reveal(node, { select: false, focus: false, expand: true });
+  private async lead(run: LiveRun): Promise<void> {
+    const open = async (node: Node | undefined): Promise<void> => {
+      if (node) await this.view?.reveal(node, { select: false, focus: false, expand: true });
+    };
+    const spec = this.specOf(run);
+    // Of a spec that was never opened no task is known.
+    if (spec && !this.placeOf(run)) await open(this.nodes.get(`spec ${spec.uri}`));
+    await open(this.placeOf(run));
+    if (run.state === 'review') await open(this.nodes.get(idOf(runNode(run))));
   }
 
   private showBadge(): void {
@@ -206,7 +211,7 @@ export class SpecTree implements vscode.TreeDataProvider<Node>, vscode.Disposabl
   }
 
   private async top(): Promise<Node[]> {
-    const specs = await this.listed();
+    const specs = await this.list();
     const lone = loneRuns(specs, this.app.runs.all()).slice(0, RUNS);
     // Until this is known the view says nothing, rather than how to begin.
     const found = specs.length + lone.length > 0 ? 'some' : 'none';
@@ -215,15 +220,17 @@ export class SpecTree implements vscode.TreeDataProvider<Node>, vscode.Disposabl
   }
 
   /** The specs; where no server runs it is started if there is a task file, since the person looks at the view. */
-  private async listed(): Promise<Spec[]> {
+  private async list(): Promise<Spec[]> {
     const { server, log } = this.app;
-    if (this.specs) return this.specs;
+    if (this.listed && this.specs) return this.specs;
     if (server.state !== 'running') {
       if (server.state !== 'stopped' || !this.view?.visible || !(await hasTaskFile())) return [];
     }
+    this.listed = true; // before it is asked for: what changes meanwhile has it asked for again
     try {
       this.specs = await server.specs();
     } catch (error) {
+      this.listed = false;
       log.warn(`specs: ${String(error)}`);
     }
     return this.specs ?? [];
@@ -286,7 +293,7 @@ export class SpecTree implements vscode.TreeDataProvider<Node>, vscode.Disposabl
   /** Open by itself is what is worked on: the spec in front, the only one, and those with a run under way. */
   private isOpen({ uri, spec }: SpecNode): boolean {
     const active = vscode.window.activeTextEditor?.document.uri.toString();
-    const live = this.app.runs.all().some((run) => run.path === spec.path && run.root === spec.root && isLive(run));
+    const live = this.app.runs.all().some((run) => isLive(run) && specOf(run, [spec]) !== undefined);
     return active === uri || live || this.specs?.length === 1;
   }
 
