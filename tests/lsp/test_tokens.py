@@ -44,6 +44,8 @@ async def test_tokens_and_their_changes(editor: Editor) -> None:
         data[edit["start"] : edit["start"] + edit["deleteCount"]] = edit["data"]
     assert data == (await editor.speaker.ask("textDocument/semanticTokens/full", asked))["data"]
     assert words(editor, data, changed) != found
+    again = await editor.speaker.ask("textDocument/semanticTokens/full/delta", same)
+    assert again["edits"] == answer["edits"], "an answer that came too late for the client to build on is no loss"
     old = await editor.speaker.ask("textDocument/semanticTokens/full/delta", {**asked, "previousResultId": "no"})
     assert old["data"] == data
     span = {"start": {"line": 8, "character": 0}, "end": {"line": 9, "character": 0}}

@@ -25,6 +25,8 @@ _WIRE: Final = {
 }
 """Meaning → (number of the type, bits of the modifiers)."""
 _KEPT: Final = "tokens"
+_KEPT_RESULTS: Final = 3
+"""More than the last one: what was found for a text that changed before it was sent is never heard of by the client."""
 _EACH: Final = 5
 _NUMBERS: Final = itertools.count(1)
 """Of results: no two have the same, also when a document was closed and opened again."""
@@ -46,12 +48,13 @@ async def full(view: View, _params: Mapping[str, Any]) -> Any:
 
 
 async def delta(view: View, params: Mapping[str, Any]) -> Any:
-    """The change since the last answer; everything when the client speaks of an older one."""
-    before: tuple[str, list[int]] | None = view.kept.get(_KEPT)
+    """The change since an answer of late; everything when the client speaks of an older one."""
+    known: Mapping[str, list[int]] = view.kept.get(_KEPT, {})
+    before = known.get(str(params.get("previousResultId")))
     number, data = await _result(view)
-    if before is None or before[0] != params.get("previousResultId"):
+    if before is None:
         return {"resultId": number, "data": data}
-    return {"resultId": number, "edits": changed_numbers(before[1], data)}
+    return {"resultId": number, "edits": changed_numbers(before, data)}
 
 
 async def in_range(view: View, params: Mapping[str, Any]) -> Any:
@@ -62,12 +65,14 @@ async def in_range(view: View, params: Mapping[str, Any]) -> Any:
 
 
 async def _result(view: View) -> tuple[str, list[int]]:
-    """(Its id, the numbers) for this text; the last one is kept from version to version of the document."""
+    """(Its id, the numbers) for this text; the last ones are kept from version to version of the document."""
     placed = await _placed(view)
     known: tuple[str, list[int]] | None = view.cache.get("tokens on the wire")
     if known is None:
         known = (str(next(_NUMBERS)), encoded(placed))
-        view.cache["tokens on the wire"] = view.kept[_KEPT] = known
+        view.cache["tokens on the wire"] = known
+        last: dict[str, list[int]] = view.kept.get(_KEPT, {})
+        view.kept[_KEPT] = dict([*last.items(), known][-_KEPT_RESULTS:])
     return known
 
 
