@@ -61,9 +61,9 @@ def test_a_retry_goes_on_in_the_agents_own_session(name: str, tmp_path: Path) ->
         code, stream, err = somebody.call("retry", first, "--trust", "--json")
         assert code == 0, (stream, err)
         assert stream[-1]["filesChanged"] == ["docs/greeting.md", "greeter.py", "old.txt"]
-        # Gemini CLI 0.61 empties the record of a session before it opens it: then a new one is told everything.
-        opened = name != "gemini"
-        assert (of(stream, "session")[-1]["sessionId"] == session) is opened
+        # Gemini CLI 0.61 mostly empties the record of a session before it opens it: then a new one is told everything.
+        opened = of(stream, "session")[-1]["sessionId"] == session
+        assert opened or name == "gemini"
         again = json.dumps(somebody.server.requests[seen:])
         assert "Too little." in again
         assert ("You have worked on this before" if opened else "Work on this task was begun before") in again
