@@ -221,6 +221,11 @@ def test_above_a_requirement_its_tasks_are_counted_and_listed(nvim: pynvim.Nvim,
         (3, "- [ ] 1. Greet"),
         (5, "- [x] 2. Greet again"),
     ]
+    for name, is_ours in (("TODO.md", True), ("docs/README.md", False), ("backlog/tasks/one.md", True)):
+        (project / name).parent.mkdir(parents=True, exist_ok=True)
+        (project / name).write_text("# Later\n\n- [ ] Tidy up\n", "utf-8")
+        nvim.command(f"edit {project / name}")
+        assert (nvim.exec_lua("return #require('kiro.client').clients(0)") == 1) is is_ours
 
 
 def test_without_the_client_a_click_above_a_requirement_names_its_tasks(nvim: pynvim.Nvim, project: Path) -> None:

@@ -42,4 +42,8 @@ def test_without_a_task_file_nothing_is_started(
     window.open(TASK_FILE)
     window.see_lens("▶ Run with Claude", at="1. Greet")
     assert len(servers(editor)) == 1
+    (project / "TODO.md").write_text("- [ ] Tidy up\n", "utf-8")
+    window.open("TODO.md")
+    window.see_lens("▶ Run with Claude", at="Tidy up")
+    assert len(servers(editor)) == 1
     assert "starting" in own_log(editor)

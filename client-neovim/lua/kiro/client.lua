@@ -45,13 +45,29 @@ local function root_of(path)
   end
 end
 
---- A task file is `tasks.md`, or any Markdown file inside a spec folder.
+--- Lower case: what a task file is called, and the folders in which every Markdown file is part of a spec.
+local NAMES = { "/tasks%.%w+$", "/todos?%.%w+$", "/task[-_ ]?list%.%w+$", "/tickets?/[^/]+$", "/backlog/tasks/[^/]+$" }
+local FOLDERS = { "%.kiro", "%.spec%-workflow", "%.specify", "%.claude/specs", "openspec", "kitty%-specs", "specs" }
+
+--- Whether the server has something to say of a Markdown file: it holds tasks, or stands in a spec's folder.
 ---@param path string
 ---@return boolean
 local function is_task_file(path)
-  return path:match("tasks%.md$") ~= nil
-    or path:match("/%.kiro/specs/") ~= nil
-    or path:match("/%.spec%-workflow/") ~= nil
+  local plain = path:gsub("\\", "/"):lower()
+  if plain:match("/node_modules/") or plain:match("/%.git/") then
+    return false
+  end
+  for _, name in ipairs(NAMES) do
+    if plain:match(name) then
+      return true
+    end
+  end
+  for _, folder in ipairs(FOLDERS) do
+    if plain:match("/" .. folder .. "/") then
+      return true
+    end
+  end
+  return false
 end
 
 --- Before the server is initialized a refresh would be lost, and Neovim would never ask again: then it does nothing.

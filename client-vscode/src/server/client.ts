@@ -11,11 +11,10 @@ const PREFIX = 'kiroLsp.';
 
 /** Documents that the server knows: task files by name, and what lies in the folders of the spec tools. */
 export const DOCUMENTS = [
-  '**/tasks.md',
-  '**/.kiro/**/*.md',
-  '**/.spec-workflow/**/*.md',
-  '**/specs/**/*.md',
-  '**/openspec/**/*.md',
+  '**/{[tT][aA][sS][kK][sS],[tT][oO][dD][oO],[tT][oO][dD][oO][sS],task-list,task_list,tasklist}.{md,markdown}',
+  '**/{.kiro,.spec-workflow,.specify,specs,openspec,kitty-specs,tickets}/**/*.md',
+  '**/.claude/specs/**/*.md',
+  '**/backlog/{tasks,drafts}/*.md',
 ].map((pattern) => ({ scheme: 'file', language: 'markdown', pattern }));
 
 /** Finds the program to start, or throws with a sentence for people. */
