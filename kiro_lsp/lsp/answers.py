@@ -52,7 +52,7 @@ class Answers:
             return await found if inspect.isawaitable(found) else found
         handler, uri = self._features.methods[method], uri_of(params)
         for _ in range(_TRIES):
-            view = await self.views.of(uri)
+            view = await self.views.of(uri, beside=method in self._features.beside)
             if view is None:
                 return self._features.empty.get(method)
             try:

@@ -115,6 +115,12 @@ class Surroundings:
         workspace = self._engine.workspace(root)
         return await self._keep(("texts", root, task_path), lambda: self._spec_texts(workspace, task_path))
 
+    def read_spec_texts(self, root: Path, task_path: str, changes: int) -> None:
+        """For a thread: have them known before it is through, as of `changes`."""
+        key, begun = ("texts", root, task_path), perf_counter()
+        texts = self._spec_texts(self._engine.workspace(root), task_path)
+        self._loop.call_soon_threadsafe(self._found, key, texts, changes, perf_counter() - begun)
+
     async def requirements(self, root: Path, task_path: str) -> RequirementIndex:
         """What those documents define."""
         texts = await self.spec_texts(root, task_path)
@@ -154,10 +160,14 @@ class Surroundings:
     async def _find(self, key: tuple[object, ...], find: Callable[[], Value]) -> Value:
         changes, begun = self.changes, perf_counter()
         value = await asyncio.to_thread(find)
+        return self._found(key, value, changes, perf_counter() - begun)
+
+    def _found(self, key: tuple[object, ...], value: Value, changes: int, seconds: float) -> Value:
+        """Keep what it took so long to find; what it was before, if it is the same."""
         known = self._kept.get(key)
         if known is not None and known.value == value:
             value = known.value
-        lasting = max(FRESH_SECONDS, _COST_FACTOR * (perf_counter() - begun))
+        lasting = max(FRESH_SECONDS, _COST_FACTOR * seconds)
         return cast("Value", self._put(key, value, changes, self._loop.time() + lasting).value)
 
     async def _look_again(self, key: tuple[object, ...], find: Callable[[], Value], before: Value) -> None:

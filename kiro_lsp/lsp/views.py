@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple, Protocol, TypeVar
@@ -376,8 +377,11 @@ class Views:
         view: View | None = document.cache.get("view") if document is not None else None
         return view
 
-    async def of(self, uri: str) -> View | None:
-        """The view of a task file or of a document of a spec; None for every other document, and for one out of step."""
+    async def of(self, uri: str, *, beside: bool = False) -> View | None:
+        """The view of a task file or of a document of a spec; None for every other document, and for one out of step.
+
+        `beside`: the documents beside a task file are wanted next; the thread that finds out where it lies reads them, too.
+        """
         document = self._editor.documents.get(uri)
         if document is not None:
             known: View | None = document.cache.get("view")
@@ -385,7 +389,7 @@ class Views:
                 return known
             if not document.synced:
                 return None
-        place = await self._place(uri)
+        place = await self._place(uri, beside=beside)
         if place is None:
             return None
         return self._view(document, place) if document is not None else await self._of_closed(uri, place)
@@ -423,12 +427,19 @@ class Views:
                 del self._closed[next(iter(self._closed))]
         return self._view(known, place)
 
-    async def _place(self, uri: str) -> Place | None:
+    async def _place(self, uri: str, *, beside: bool) -> Place | None:
         if uri not in self._known_places:
             if len(self._known_places) > _PLACES_AT_MOST:
                 self._known_places.clear()
-            self._known_places[uri] = await asyncio.to_thread(self._find_place, uri)
+            find = partial(self._find_place_and_read, self.surroundings.changes) if beside else self._find_place
+            self._known_places[uri] = await asyncio.to_thread(find, uri)
         return self._known_places[uri]
+
+    def _find_place_and_read(self, changes: int, uri: str) -> Place | None:
+        place = self._find_place(uri)
+        if place is not None and place.is_task_file:
+            self.surroundings.read_spec_texts(place.root, place.path, changes)
+        return place
 
     def _find_place(self, uri: str) -> Place | None:
         path = convert.file_of(uri)

@@ -99,7 +99,8 @@ _MEANINGS: Final[tuple[tuple[TaskStatus | None, re.Pattern[str]], ...]] = (
     (
         None,
         pattern(
-            r"skip|drop|cancel|defer|won'?t|remov|obsolet|supersed|adiad|descartad|omitid|übersprungen|verworfen|abandon"
+            r"skip|drop|cancel|defer|deprecat|reject|won'?t|remov|obsolet|supersed|not needed|no longer"
+            r"|adiad|descartad|omitid|übersprungen|verworfen|abandon"
             r"|跳过|取消|废弃|延期|スキップ|中止|보류|건너|취소|отмен|пропущ"
         ),
     ),
@@ -159,10 +160,9 @@ def detect(path: str, signs: Signs) -> Dialect:
         scores[prior] += weight
     identifiers = signs.ids
     if identifiers:
-        full = sum(1 for identifier in identifiers if identifier[0] == "T" and _FULL_ID.match(identifier)) / len(
-            identifiers
-        )
-        numbered = len([1 for one in identifiers if one[0].isdigit()]) / len(identifiers)
+        begin = [identifier[0] for identifier in identifiers]
+        full = sum(_FULL_ID.match(one) is not None for one in identifiers) / len(identifiers) if "T" in begin else 0.0
+        numbered = sum(map(str.isdigit, begin)) / len(identifiers)
         if full >= 0.5:
             scores["spec-kit"] += 4
         if numbered >= 0.5:

@@ -12,6 +12,7 @@ import re
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from itertools import compress
 from operator import lt
 from typing import Final
 
@@ -43,11 +44,15 @@ _RELATING: Final = (
     ),
 )
 """What every sentence and every key that relates tasks to each other holds, in lower case (`details.py`, `graph.py`)."""
+_ASCII: Final = tuple(word for word in _RELATING if word.isascii())
+_ASCII_WORDS: Final = tuple(word for word in _ASCII if ">" not in word)
 _ELSEWHERE: Final = ('"waves"', "parallelkey", "parallel key")
 """What says by itself that tasks stand in another order than that of the file."""
 _OWN_NUMBER: Final = re.compile(r" *- \[[ x-]\]\*? \d{1,6}(?:\.\d{1,6}){0,12}\.? ")
 _NAMES_A_TASK: Final = re.compile(r"[\d:：]")
 """Without a digit a line names no task; a value below a key needs the colon behind that key."""
+_NAMING: Final = "0123456789:"
+"""The same in a title of words."""
 _NEXT_COLON: Final = re.compile(r"[ \t]*[:：]")
 _FENCES: Final = ("```", "~~~")
 _HEADING: Final = re.compile(r"#{1,6}[ \t\r\n]")
@@ -77,7 +82,7 @@ def glimpse(found: Skimmed, line: int) -> Glimpse | None:
     rows = found.rows
     asked = bisect_right(rows.lines, line) - 1
     above_their_parents = not all(map(lt, rows.parents, range(len(rows.parents))))
-    if asked < 0 or above_their_parents or not found.is_simple or _relates("".join(found.lines)):
+    if asked < 0 or above_their_parents or not found.is_simple or _relates(_beside_words(found)):
         return None
     left = [number for number, status in enumerate(rows.statuses) if status != "done"]
     groups = _around(rows.parents, left)
@@ -122,15 +127,31 @@ def _around(parents: Sequence[int], inner: Sequence[int]) -> set[int]:
     return found
 
 
+def _beside_words(found: Skimmed) -> str:
+    """The text without the titles that name nothing, where all are so: half of a file, and a word in them relates no tasks.
+
+    No line behind such a title begins with a colon: that would be a part of the title, and the file not skimmed.
+    """
+    rows, titles = found.rows, "\n".join(found.rows.titles)
+    if any(sign in titles for sign in _NAMING):
+        return "".join(found.lines)
+    wanted = bytearray(b"\1") * len(found.lines)
+    for line in rows.lines:
+        wanted[line] = 0
+    for row in found.odd:
+        wanted[rows.lines[row]] = 1
+    return "".join(compress(found.lines, wanted))
+
+
 def _relates(text: str) -> bool:
     """Whether anything in a file may say what comes before what. Longer to read, never wrong, where it need not have been said."""
     folded = text.casefold()
     words: Sequence[str] = _RELATING
     if folded.isascii():
-        words = [word for word in words if word.isascii()]
+        words = _ASCII if ">" in folded else _ASCII_WORDS  # one sign is looked for much faster than two
     else:
         folded = folded.replace("i\u0307", "i").replace("\u0131", "i")  # as expressions that ignore case see them
-    if any(word in folded for word in _ELSEWHERE):
+    if ('"' in folded or "parallel" in folded) and any(word in folded for word in _ELSEWHERE):
         return True
     return any(_names_one(folded, word) for word in words)
 

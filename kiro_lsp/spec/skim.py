@@ -9,7 +9,7 @@ Own code beside the scanner's because it takes a fourth of the time, which is wh
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from kiro_lsp.spec import outline
@@ -22,16 +22,19 @@ if TYPE_CHECKING:
     from kiro_lsp.spec.model import TaskStatus
 
 _BOX, _BLANK, _HEADING, _FENCE, _BREAK, _TEXT = 3, 4, 6, 7, 8, 9
-_WORDS: Final = r"[a-z0-9 ,;:'\"/+&%=#@!?.-]"
 _END: Final = r"\r?\n?\Z"
 _USUAL: Final = pattern(
-    r"( *- \[[ xX-]\]\*? )(?=\d+\.)(\d{1,6}(?:\.\d{1,6}){0,12})(?:\.|(?! (?:[xhmsdwpco]|[KMGkg]i?[Bb]))) "
-    rf"([A-Za-z](?:{_WORDS}*(?! ){_WORDS})?)\r?\n"
+    r"( *- \[[ xX-]\]\*? )(?=[0-9]+\.)([0-9]{1,6}(?:\.[0-9]{1,6}){0,12})(?:\.|(?! (?:[xhmsdwpco]|[KMGkg]i?[Bb]))) "
+    r"([A-Za-z][^\n]*)\n"
     r"|( *- )(?=[^ \t\r\n\-+*0-9>#`~<=_\[]|\[\w\w|_\w|`(?!``)|\*\*[^\s*]|\d+(?![\d.)]))[^\n]*\n"
-    r"|\r?\n|([^\n]+)\n"
+    r"|\n|([^\n]+)\n"
 )
-"""A box with a number and words, a bullet, or a blank line, as nearly all lines are: one call finds them in a whole text; or any
+"""A box with a number and a title, a bullet, or a blank line, as nearly all lines are: one call finds them in a whole text; or any
 other line. What may be an amount (`1.5 hours`) is another."""
+_WORDS: Final = b"abcdefghijklmnopqrstuvwxyz0123456789 ,;:'\"/+&%=#@!?.-"
+_CAPITALS: Final = bytes.maketrans(b"BCDEFGHIJKLMNOPQRSTUVWXYZ", b"A" * 25)
+"""For titles, in which these signs make words and nothing else. What else stands there, three capital letters too, may say more
+(`titles.py`)."""
 _OTHER: Final = pattern(
     rf"( *)(?:(- \[[ xX-]\]\*? )([^\r\n]*)"
     rf"|({_END})|(#{{1,6}})(?=[ \r\n])([^\r\n]*)|(`{{3,}}(?=[^`\r\n]*{_END})|~{{3,}})|(-{{3,}}{_END})"
@@ -70,6 +73,8 @@ class Skimmed(NamedTuple):
     rows: Rows
     is_simple: bool
     """Whether every box is a task with an id, to be done or done, and none says that it may run beside others."""
+    odd: Set[int]
+    """The tasks whose boxes hold anything but a number and words."""
 
 
 def skim(lines: Sequence[str], path: str) -> Skimmed | None:
@@ -84,7 +89,7 @@ def skim(lines: Sequence[str], path: str) -> Skimmed | None:
         return None
     parents = outline.parents_of(sweep.ids, sweep.around)
     rows = Rows(sweep.at, sweep.ids, sweep.titles, statuses, parents)
-    return Skimmed(lines, sweep.headings, rows, not sweep.withdrawn and not sweep.parallel)
+    return Skimmed(lines, sweep.headings, rows, not sweep.withdrawn and not sweep.parallel, sweep.odd)
 
 
 class _State(dict[str, "_Step"]):
@@ -127,6 +132,7 @@ class _Sweep:
         self.headings: list[Heading] = []
         self.explaining: list[str] = []
         """Lines that may explain marks."""
+        self.odd: set[int] = set()
         self._states: dict[tuple[int, ...], _State] = {}
         self._file = self._state = _State((0,), self._states)
         self._owners = [-1] * (_DEEPEST + 2)
@@ -141,7 +147,9 @@ class _Sweep:
         """Whether all lines are plain."""
         text = "".join(self.lines)
         text = text if text.endswith("\n") else f"{text}\n"
-        if not self._take(text):
+        if "\r" in text:
+            text = text.replace("\r\n", "\n")
+        if "\r" in text or not self._take(text) or not self._read_odd():
             return False
         if _NOT_PLAIN in (depth for state in self._states.values() for depth, _, _ in state.values()):
             return False
@@ -156,11 +164,11 @@ class _Sweep:
         at, ids, titles, marks, around, owners = self.at, self.ids, self.titles, self.marks, self.around, self._owners
         state, explains = self._state, "`[" in text
         paragraph = _NOTHING
-        number, behind, begin = -1, 0, 0
+        first, behind, begin = 0, 0, 0
         while begin < len(text):
             end = text.find("\n", begin + _AT_A_TIME) + 1 or len(text)
-            for box, identifier, title, bullet, other in _USUAL.findall(text, begin, end):
-                number += 1
+            found = _USUAL.findall(text, begin, end)
+            for number, (box, identifier, title, bullet, other) in enumerate(found, first):
                 if number < behind:
                     continue
                 if box:
@@ -187,7 +195,8 @@ class _Sweep:
                         return False
                     state, paragraph = self._state, self._paragraph
             begin = end
-        return number + 1 == len(self.lines)  # else a lone "\r" ends a line, too
+            first += len(found)
+        return True
 
     def _other(self, number: int) -> int:
         """Take a line that is not usual, of a fence all its lines: the next line, 0 if it is not plain."""
@@ -226,23 +235,40 @@ class _Sweep:
         return 0
 
     def _box(self, number: int, prefix: str, text: str) -> bool:
-        """Take a box with another title; False where the rest of the file decides what it says, or a second box follows."""
-        if text.lstrip()[:1] in _BULLETS:
-            return False
-        title = read_title(text)
+        """Take a box with anything else in it; False as `_read`."""
         depth, self._state, mark = self._state[prefix]
         self.around.append(self._owners[depth - 1])
         self._owners[depth] = len(self.at)
         self.at.append(number)
-        self.ids.append(title.id)
-        self.titles.append(title.title)
+        self.ids.append(None)
+        self.titles.append("")
         self.marks.append(mark)
         self._paragraph = _TITLE
+        return self._read(len(self.at) - 1, text)
+
+    def _read(self, row: int, text: str) -> bool:
+        """Read a box by itself; False where the rest of the file decides what it says, or a second box follows."""
+        title = read_title(text)
+        self.odd.add(row)
+        self.ids[row], self.titles[row] = title.id, title.title
         self.stars |= title.optional
         self.parallel |= title.parallel
         self.stories += title.story is not None or (title.parallel and title.id is not None and title.id[0] == "T")
         self.withdrawn += title.withdrawn or title.id is None
-        return title.certainty != DOUBTFUL
+        return title.certainty != DOUBTFUL and text.lstrip()[:1] not in _BULLETS
+
+    def _read_odd(self) -> bool:
+        """Read by themselves the titles that are more than words, as `_read`."""
+        titles = "\n".join([*self.titles, ""])
+        signs = titles.encode("utf-8", "surrogatepass").translate(_CAPITALS, _WORDS)
+        if b"AAA" not in signs and " \n" not in titles and not signs.translate(None, b"A\n"):
+            return True
+        for row, (title, more) in enumerate(zip(self.titles, signs.split(b"\n"), strict=False)):
+            if (b"AAA" in more or title.endswith(" ") or more.strip(b"A")) and row not in self.odd:
+                found = _OTHER.match(self.lines[self.at[row]])
+                if found is None or not self._read(row, found[3]):
+                    return False
+        return True
 
     def statuses(self, path: str) -> list[TaskStatus] | None:
         """What the marks mean; None where that takes more than an outline to tell."""

@@ -33,6 +33,7 @@ SIMPLE = [
     "- [ ]* 3. Optional\n",
     "- [ ] 3.1 `src/a.py` by <!-- agent: codex -->\n",
     "- [-] 4. Begun\n",
+    "- [ ] 9. Do `it` after the README\n",
     "    - a detail\n",
     "  - a detail of it\n",
     "    - _Requirements: 1.1, 2_\n",

@@ -38,6 +38,11 @@ PLAIN = [
     "- [ ] T001 [P] [US1] Add `src/a.py`\n",
     "- [X] 3.1 Call `run()` and [see](x.md) it, REMOVED\n",
     "- [ ] 1.5 hours of work\n",
+    "- [ ] 4. Call the API of `it` (optional)\n",
+    "- [ ] 5. Write a README, then A, B, C\r\n",
+    "- [ ] 6. Ends with blanks  \n",
+    "- [ ] 7. Größe\n",
+    "- [ ] 8. CANCELLED\n",
     "Some prose.\n",
     "**Bold** prose with a [link](x).\n",
     "---\n",
@@ -92,6 +97,8 @@ def test_odd_files_are_skimmed_as_they_are_read(random: Random, path: str) -> No
         ("- [ ] 1. A\n      - [ ] 1.1 B\n", False),  # a further line of the paragraph
         ("", False),
         ("- [ ] A\n", False),  # criteria and tasks without numbers are told apart by reading
+        ("- [ ] 1. A, REMOVED\n", False),
+        ("- [ ] 1. A\n- [ ] 2. B, REMOVED \n", True),
         ("- [ ] 1. A\n  goes on\n", False),
         ("- [ ] 1. A\n---\n", False),
         ("- [ ] 1. A\n```\n", False),

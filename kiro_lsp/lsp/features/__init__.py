@@ -8,6 +8,8 @@ A feature module has
 - if it pushes: `changed(view)`, called with every new text of a document, debounced, and when what stands around it changed.
 - if it keeps what it answered: `KNOWN`, method → `known(view, params)`, the answer as bytes if it is still the right one, else
   None. It is asked first, and must not wait or make anything;
+- if what it answers first needs the documents beside a task file: `BESIDE`, its methods; they are then read with the first look
+  at where the file lies, in one thread;
 - if `null` is no answer to one of its methods: `EMPTY`, method → the answer for a document that it has nothing to say of.
 
 `initialize` is answered before anything heavy is imported, so at its top a feature imports nothing but `client` and `aside`;
@@ -41,6 +43,7 @@ class Features(NamedTuple):
     workspace_methods: Mapping[str, WorkspaceHandler] = MappingProxyType({})
     empty: Mapping[str, Any] = MappingProxyType({})
     known: Mapping[str, Known] = MappingProxyType({})
+    beside: frozenset[str] = frozenset()
     pushers: tuple[Callable[[View], Awaitable[None]], ...] = ()
     modules: tuple[ModuleType, ...] = ()
 
@@ -73,6 +76,7 @@ def load() -> Features:
     workspace_methods: dict[str, WorkspaceHandler] = {}
     empty: dict[str, Any] = {}
     known: dict[str, Known] = {}
+    beside: set[str] = set()
     for module in modules:
         twice = _served(module) & (methods.keys() | workspace_methods.keys())
         if twice:
@@ -81,8 +85,9 @@ def load() -> Features:
         workspace_methods.update(getattr(module, "WORKSPACE_METHODS", {}))
         empty.update(getattr(module, "EMPTY", {}))
         known.update(getattr(module, "KNOWN", {}))
+        beside.update(getattr(module, "BESIDE", ()))
     pushers = tuple(module.changed for module in modules if hasattr(module, "changed"))
-    return Features(methods, workspace_methods, empty, known, pushers, modules)
+    return Features(methods, workspace_methods, empty, known, frozenset(beside), pushers, modules)
 
 
 def _served(module: ModuleType) -> set[str]:

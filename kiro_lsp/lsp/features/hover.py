@@ -93,15 +93,12 @@ async def _prices() -> None:
 
 async def _glimpsed(view: View, line: int, column: int) -> Hovers | None:
     """The hover of one task of a large file that was just opened, of which no more is known yet; None where it takes all of it."""
-    import asyncio
-
     from kiro_lsp.spec.glance import glimpse
     from kiro_lsp.spec.navigation.hover import Hovers
 
     if not view.is_unread:
         return None
-    # A thread looks at the disk meanwhile; what it finds is kept for `facts_about`.
-    _, skimmed = await asyncio.gather(view.documents(), view.skimmed())
+    skimmed = await view.skimmed()
     if skimmed is None:
         return None
     at_once = len(view.lines) <= _AT_ONCE_LINES
@@ -132,3 +129,4 @@ async def _hovers(view: View) -> Hovers:
 
 METHODS = {"textDocument/hover": hover}
 KNOWN = {"textDocument/hover": known}
+BESIDE = ("textDocument/hover",)
