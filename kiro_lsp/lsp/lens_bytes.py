@@ -30,8 +30,10 @@ from kiro_lsp.lsp.lens_templates import (
     selector,
 )
 from kiro_lsp.lsp.lenses import Lens, Offer, lenses_of, to_wire
-from kiro_lsp.spec.assemble import Parsed
+from kiro_lsp.spec.assemble import Parsed, Rows
+from kiro_lsp.spec.keys import keys_for
 from kiro_lsp.spec.model import Task
+from kiro_lsp.spec.skim import Skimmed
 
 _BLOCK: Final = 128
 _NONE: Final[Mapping[str, Lens]] = {}
@@ -79,8 +81,7 @@ class LensBytes:
 
     @classmethod
     def made(cls, parsed: Parsed, style: Style) -> LensBytes:
-        rows, plain = parsed.rows, replace(style, offer=replace(style.offer, settings=None))
-        own = template(plain).of(dumped(style.uri), style.number)
+        rows, own = parsed.rows, _alike(style)
         found = cls(style, parsed, [], [], own, {}, repeated(rows.ids))
         if style.chooses(len(rows.keys)):
             selectors = dumped_each([selector(key, found._repeated) for key in rows.keys])
@@ -142,6 +143,20 @@ class LensBytes:
             chosen = replace(style, offer=replace(style.offer, settings=None, recommended=agent))
             self._by_agent[name] = template(chosen).of(dumped(style.uri), style.number)
         return self._by_agent[name]
+
+
+def of_skimmed(found: Skimmed, style: Style) -> Raw:
+    """The same answer for a file of which no more is known, if that is simple, no task has a run and none an agent of its own."""
+    lines, ids, titles, statuses, parents = found.rows
+    never = [False] * len(lines)
+    rows = Rows(lines, keys_for(zip(ids, titles, strict=True)), ids, titles, statuses, parents, never, never)
+    return Raw(b"[", b",".join(filter(None, pieces(rows, _alike(style), dumped_each))), b"]")
+
+
+def _alike(style: Style) -> Filler:
+    """For tasks that are all given the same agent."""
+    plain = replace(style, offer=replace(style.offer, settings=None))
+    return template(plain).of(dumped(style.uri), style.number)
 
 
 def _joined(pieces: Sequence[bytes], start: int) -> bytes:

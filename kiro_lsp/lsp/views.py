@@ -38,6 +38,7 @@ _DERIVED_AT_ONCE_LINES: Final = 1000
 _SKIMMED_AT_ONCE_LINES: Final = 2000
 """A text of up to so many lines is skimmed on the loop, which takes some milliseconds, once: a thread would add another."""
 _READ_AHEAD_SECONDS: Final = 0.2
+_READ_SOON_SECONDS: Final = 0.03
 AT_ONCE_LINES: Final = 150
 """A text of up to so many lines is parsed on the loop: that takes less than a pause would."""
 _SKIMMED: Final = "skimmed"
@@ -193,11 +194,14 @@ class View:
         found: Skimmed | None = self.cache.get(_SKIMMED)
         return found
 
-    def read_ahead(self) -> None:
-        """After a pause find the rest of a file that was answered for from a part of it, if it is still open as it is."""
+    def read_ahead(self, *, soon: bool = False) -> None:
+        """After a pause find the rest of a file that was answered for from a part of it, if it is still open as it is.
+
+        `soon`: it will be asked for next, so only the answer is waited for to be on its way.
+        """
         if _AHEAD not in self.cache:
-            loop = asyncio.get_running_loop()
-            self.cache[_AHEAD] = loop.call_later(_READ_AHEAD_SECONDS, self._read_ahead)
+            wait = _READ_SOON_SECONDS if soon else _READ_AHEAD_SECONDS
+            self.cache[_AHEAD] = asyncio.get_running_loop().call_later(wait, self._read_ahead)
 
     def _read_ahead(self) -> None:
         if self.is_current and self.is_unread:

@@ -44,6 +44,20 @@ async def test_who_gets_them_complete(name: str, text: str, complete: bool, tmp_
         assert is_complete(found) == complete
 
 
+@pytest.mark.parametrize("name", ["Neovim", "Visual Studio Code"])
+@pytest.mark.parametrize(
+    "last", ["", "- [x] 1. Again, done\n- [ ] 1. Again\n", "- [ ] Without a number\n", "- [ ] 9. REMOVED\n"]
+)
+async def test_the_first_lenses_of_a_large_file_are_those_that_every_later_answer_has(
+    name: str, last: str, tmp_path: Path, own_homes: Path
+) -> None:
+    async for client in spoken(tmp_path, own_homes, name):
+        about = {"textDocument": {"uri": client.open(tmp_path / "tasks.md", LARGE + LARGE.replace(". ", ".1 ") + last)}}
+        first = await client.ask("textDocument/codeLens", about)
+        await client.ask("textDocument/diagnostic", about)  # reads all of it
+        assert await client.ask("textDocument/codeLens", about) == first
+
+
 async def test_what_is_resolved_is_the_lens_of_the_text_as_it_is(tmp_path: Path, own_homes: Path) -> None:
     async for client in spoken(tmp_path, own_homes, "Visual Studio Code"):
         uri = client.open(tmp_path / "tasks.md", LARGE)

@@ -16,6 +16,7 @@ from kiro_lsp.lsp.client import Client
 from kiro_lsp.lsp.features import import_all
 
 if TYPE_CHECKING:
+    from kiro_lsp.lsp.endpoint import Raw
     from kiro_lsp.lsp.lens_bytes import LensBytes, Style
     from kiro_lsp.lsp.lenses import Lens
     from kiro_lsp.lsp.surroundings import Around
@@ -40,7 +41,14 @@ async def handle(view: View, _params: Mapping[str, Any]) -> Any:
 
     if not view.is_task_file:
         return await _of_requirements(view)
-    parsed, around = await view.read(), await view.around()
+    around = await view.around()
+    keeper = view.views.kept.get(FIRST_LENSES)
+    if keeper is not None:
+        keeper.remember(view.root, around)
+    first = await _of_skimmed(view, around)
+    if first is not None:
+        return first
+    parsed = await view.read()
     style = _style(view, len(parsed.rows.keys), around)
     runs = {run.task_key: run for run in around.runs if run.path == view.path}
     looked_at = style.complete and len(parsed.rows.keys) <= WAITING_AT_MOST
@@ -53,10 +61,24 @@ async def handle(view: View, _params: Mapping[str, Any]) -> Any:
     else:
         found = kept.carried(parsed, style)
     view.kept[_KEPT] = found
-    keeper = view.views.kept.get(FIRST_LENSES)
-    if keeper is not None:
-        keeper.remember(view.root, around)
     return found.wire(runs, now_utc(), waits)
+
+
+async def _of_skimmed(view: View, around: Around) -> Raw | None:
+    """Those of a large, simple file that was just opened, of which no more is known yet; None where they say more of a task."""
+    from kiro_lsp.lsp.lens_bytes import of_skimmed
+    from kiro_lsp.lsp.lenses import WAITING_AT_MOST
+
+    skimmed = await view.skimmed() if not any(run.path == view.path for run in around.runs) else None
+    if skimmed is None or not skimmed.is_simple:
+        return None
+    count = len(skimmed.rows.lines)
+    style = _style(view, count, around)
+    if style.chooses(count) or (style.complete and count <= WAITING_AT_MOST):
+        return None
+    found = await view.made(lambda: of_skimmed(skimmed, style))
+    view.read_ahead(soon=not style.complete)
+    return found
 
 
 async def _of_requirements(view: View) -> list[dict[str, Any]]:
