@@ -13,6 +13,7 @@ import sys
 import tokenize
 import tomllib
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -66,7 +67,7 @@ def sources(*suffixes: str, below: Path = REPO) -> list[Path]:
 
 
 def functions(path: Path) -> Iterator[tuple[str, ast.FunctionDef | ast.AsyncFunctionDef]]:
-    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+    for node in ast.walk(tree(path)):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             yield node.name, node
 
@@ -90,29 +91,51 @@ def test_layers_import_only_what_stands_below_them() -> None:
     assert result.returncode == 0, result.stdout + result.stderr
 
 
-@pytest.mark.parametrize(
-    ("where", "line", "contract"),
-    [
-        ("spec/tasks.py", "import kiro_lsp.engine", "Layers"),
-        ("changes/diff.py", "import subprocess", "Pure layers"),
-        ("engine/engine.py", "import pygls", "Only the LSP face"),
-        ("engine/engine.py", "import rich", "Only the terminal face"),
-        ("terminal/task_files.py", "import sqlite3", "Only the store"),
-        ("executors/toolloop.py", "import anthropic", "Only its own executor"),
-        ("executors/toolloop.py", "import mcp", "Only the modules that speak MCP"),
-        ("executors/acp_session.py", "import acp", "Only the wire of agents that speak ACP"),
-        ("helpers.py", "", "Layers"),
-    ],
-)
-def test_a_planted_import_breaks_its_contract(tmp_path: Path, where: str, line: str, contract: str) -> None:
+PLANTED = {
+    "Layers: a layer imports": ("spec/tasks.py", "import kiro_lsp.engine"),
+    "Pure layers": ("changes/diff.py", "import subprocess"),
+    "Only the LSP face": ("engine/engine.py", "import pygls"),
+    "Only the terminal face": ("engine/engine.py", "import rich"),
+    "Only the store": ("terminal/task_files.py", "import sqlite3"),
+    "Only its own executor": ("executors/toolloop.py", "import anthropic"),
+    "Only the modules that speak MCP": ("executors/toolloop.py", "import mcp"),
+    "Only the wire of agents that speak ACP": ("executors/acp_session.py", "import acp"),
+}
+"""The beginning of a contract's name → where an import is written that breaks it."""
+
+
+@pytest.fixture
+def copied(tmp_path: Path) -> Path:
+    """A project to plant something in."""
     shutil.copytree(PACKAGE, tmp_path / "kiro_lsp", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(REPO / "pyproject.toml", tmp_path)
-    with (tmp_path / "kiro_lsp" / where).open("a", encoding="utf-8") as file:
+    return tmp_path
+
+
+def plant(project: Path, where: str, line: str) -> None:
+    with (project / "kiro_lsp" / where).open("a", encoding="utf-8") as file:
         file.write(f"\n{line}\n")
-    result = lint_layers(tmp_path)
+
+
+def test_planted_imports_break_their_contracts(copied: Path) -> None:
+    """All at once, since the whole project is read each time: each contract says what broke it."""
+    for where, line in PLANTED.values():
+        plant(copied, where, line)
+    result = lint_layers(copied)
     said = result.stdout + result.stderr
     assert result.returncode != 0
-    assert contract in said or where.removesuffix(".py") in said, said
+    broken = re.findall(r"^(.+) BROKEN", said, re.MULTILINE)
+    assert {contract for contract in PLANTED if any(name.startswith(contract) for name in broken)} == set(PLANTED), said
+    for where, line in PLANTED.values():
+        importer = f"kiro_lsp/{where}".removesuffix(".py").replace("/", ".")
+        assert re.search(rf"{importer} -> {line.removeprefix('import ')}\b", said), said
+
+
+def test_a_module_in_no_layer_is_found(copied: Path) -> None:
+    plant(copied, "helpers.py", "")
+    result = lint_layers(copied)
+    assert result.returncode != 0
+    assert "helpers" in result.stdout + result.stderr
 
 
 def test_executors_do_not_know_each_other() -> None:
@@ -169,7 +192,7 @@ def test_every_module_says_what_it_is_for() -> None:
     silent = [
         str(path.relative_to(REPO))
         for path in sources(".py", below=PACKAGE)
-        if (text := path.read_text("utf-8")).strip() and ast.get_docstring(ast.parse(text)) is None
+        if path.read_text("utf-8").strip() and ast.get_docstring(tree(path)) is None
     ]
     assert silent == []
 
@@ -186,6 +209,7 @@ def test_every_module_postpones_its_annotations() -> None:
     assert eager == []
 
 
+@cache
 def tree(path: Path) -> ast.Module:
     return ast.parse(path.read_text("utf-8"))
 

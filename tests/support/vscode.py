@@ -12,11 +12,13 @@ import fcntl
 import hashlib
 import json
 import os
+import random
 import re
 import select
 import shlex
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -67,6 +69,12 @@ SETTINGS: Mapping[str, Any] = {
     "editor.accessibilitySupport": "off",
 }
 """What keeps VS Code quiet: no question of trust, no page of its own, no request to anybody, nothing saved unasked."""
+
+BUILT_IN = (
+    *("configuration-editing", "javascript", "json", "lua", "markdown-basics", "markdown-language-features", "python"),
+    *("theme-defaults", "theme-seti", "typescript-basics"),
+)
+"""Those of VS Code's own extensions that scenarios look at; all that there are would double the work of a start."""
 
 BROWSER = (
     "--no-sandbox",
@@ -166,13 +174,25 @@ class Editor:
     """A VS Code with the extension installed, and a browser; a context manager.
 
     `folder` gets everything that it writes: `data` (settings and logs), `extensions`, `profile` of the browser, `home`.
+    `compiled` is a folder in which editors leave to the next ones what the browser has made of VS Code's scripts. An editor
+    with `everything` has all extensions that VS Code comes with.
     """
 
-    def __init__(self, folder: Path, *, environ: Mapping[str, str] | None = None, vsix: bool = True) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        environ: Mapping[str, str] | None = None,
+        vsix: bool = True,
+        compiled: Path | None = None,
+        everything: bool = False,
+    ) -> None:
         self.folder = folder
         self.programs = programs()
         self.mark = uuid.uuid4().hex
         self._vsix = vsix
+        self._compiled = compiled
+        self._everything = everything
         self._closing = contextlib.ExitStack()
         self.home = folder / "home"
         self.launcher = folder / "bin/kiro-lsp-here"
@@ -193,6 +213,8 @@ class Editor:
         with contextlib.ExitStack() as closing:
             for name in ("data/User", "data/Machine", "extensions", "profile", "home", "bin"):
                 (self.folder / name).mkdir(parents=True, exist_ok=True)
+            if not self._everything:
+                self._link_built_in()
             self.configure()
             self.serve({"PATH": os.environ["PATH"], "HOME": str(self.home)})
             if self._vsix:
@@ -272,15 +294,24 @@ class Editor:
         return [
             *(self.programs.node, str(self.programs.server), "--accept-server-license-terms"),
             *("--server-data-dir", data, "--user-data-dir", data, "--extensions-dir", extensions),
+            *(() if self._everything else ("--builtin-extensions-dir", str(self.folder / "built-in"))),
         ]
+
+    def _link_built_in(self) -> None:
+        (self.folder / "built-in").mkdir(exist_ok=True)
+        for name in BUILT_IN:
+            found = self.programs.server.parent.parent / "extensions" / name
+            assert found.is_dir(), f"VS Code has no extension {name} any more"
+            (self.folder / "built-in" / name).symlink_to(found)
 
     @contextlib.contextmanager
     def _served(self) -> Iterator[None]:
         log = self.folder / "server.log"
         with open(log, "wb") as out:
-            listening = ["--host", "127.0.0.1", "--port", "0", "--without-connection-token", "--telemetry-level", "off"]
+            port = 0 if self._compiled is None else _port_of(self._compiled)
+            listening = ["--host", "127.0.0.1", "--port", str(port), "--without-connection-token"]
             server = subprocess.Popen(
-                [*_ending_with_us(), *self._server_main(), *listening],
+                [*_ending_with_us(), *self._server_main(), *listening, "--telemetry-level", "off"],
                 env=self.environ,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
@@ -302,7 +333,7 @@ class Editor:
 
     @contextlib.contextmanager
     def _browser(self) -> Iterator[BrowserContext]:
-        with sync_playwright() as playwright:
+        with self._caches(), sync_playwright() as playwright:
             context = playwright.chromium.launch_persistent_context(
                 self.folder / "profile",
                 executable_path=self.programs.chromium,
@@ -317,6 +348,14 @@ class Editor:
             yield context
             context.close()
 
+    @contextlib.contextmanager
+    def _caches(self) -> Iterator[None]:
+        """The browser's caches come from the editor before and go to the next one; nothing else of its profile does."""
+        own = self.folder / "profile/Default"
+        _move_caches(self._compiled, own)
+        yield
+        _move_caches(own, self._compiled)
+
     def _nobody_left(self) -> None:
         """Extension hosts and language servers end with the server that they belong to; who does not is ended, and told."""
         left = procs.gone_within(procs.marked(self.mark), 20)
@@ -325,6 +364,37 @@ class Editor:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         assert not left, f"still alive 20 s after VS Code was ended: {told}"
+
+
+def _move_caches(source: Path | None, target: Path | None) -> None:
+    for name in ("Cache", "Code Cache"):
+        if source is not None and target is not None and (source / name).is_dir():
+            target.mkdir(exist_ok=True)
+            shutil.move(source / name, target / name)
+
+
+def _port_of(compiled: Path) -> int:
+    """The port that goes with the scripts, since the browser knows these by their address.
+
+    It is none of those that the system gives to whoever asks for any, so that nobody has it between two editors.
+    """
+    written = compiled / "port"
+    port = int(written.read_text()) if written.exists() else 0
+    while not port or not _is_free(port):
+        port = random.randrange(20_000, 32_000)
+    compiled.mkdir(exist_ok=True)
+    written.write_text(str(port))
+    return port
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as tried:
+        tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            tried.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+        return True
 
 
 def _address(server: subprocess.Popen[bytes]) -> str:

@@ -28,9 +28,17 @@ UNASKED = "\n[safety]\nrequire_confirmation = false\n"
 FAILED = pytest.StashKey[bool]()
 
 
+@pytest.fixture(scope="session")
+def compiled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """What the browser makes of VS Code's scripts, for all modules."""
+    folder = tmp_path_factory.mktemp("compiled")
+    yield folder
+    shutil.rmtree(folder)
+
+
 @pytest.fixture(scope="module")
-def editor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Editor]:
-    with Editor(tmp_path_factory.mktemp("vscode")) as started:
+def editor(tmp_path_factory: pytest.TempPathFactory, compiled: Path) -> Iterator[Editor]:
+    with Editor(tmp_path_factory.mktemp("vscode"), compiled=compiled) as started:
         yield started
 
 

@@ -43,7 +43,7 @@ def bare(tmp_path: Path, pip: Path) -> Iterator[Editor]:
     path = f"{trapped(tmp_path / 'project/tools', tmp_path / 'was-run')}:{tmp_path / 'bin'}:/usr/bin:/bin"
     environ = {"PATH": path, "PIP_CONFIG_FILE": str(pip), "KIRO_LSP_STATE_DIR": str(tmp_path / "state"), **UNCOMPILED}
     folder = tmp_path / "vscode"
-    with Editor(folder, environ=environ) as editor:
+    with Editor(folder, environ=environ, everything=True) as editor:
         editor.configure(**{"kiroLsp.server.path": None})
         yield editor
     # Nothing in it is ours, and it is as large as a suite's files.

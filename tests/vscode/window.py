@@ -1,6 +1,6 @@
 """A window of VS Code in verbs that a scenario reads like prose.
 
-What is seen is asked of the page's DOM; `until` looks again with the page's own frames, so nothing sleeps. Lines are found by
+What is seen is asked of the page's DOM; `until` lets the page go on and looks again, so nothing sleeps. Lines are found by
 what stands in them (`at="1. Greet"`), since a scenario knows the text and not the place.
 """
 
@@ -41,7 +41,8 @@ _LENS = """([title, at]) => {
   return null;
 }"""
 
-_FRAMES = "() => new Promise((seen) => requestAnimationFrame(() => requestAnimationFrame(() => seen(null))))"
+# Not with each frame: somebody who looks all the time keeps the page from what it has to do.
+_SOON = "() => new Promise((seen) => setTimeout(() => requestAnimationFrame(() => seen(null)), 50))"
 
 _DIFFS = """() => [...document.querySelectorAll('.multiDiffEntry')].map((entry) => {
   const lines = (side) => [...entry.querySelectorAll(`.editor.${side} .view-line`)]
@@ -120,7 +121,7 @@ class Window:
     # Waiting
 
     def until(self, condition: Callable[[], Any], what: str = "") -> Any:
-        """The first true value of a condition; looks with the page's frames. Raises AssertionError with what is shown."""
+        """The first true value of a condition, which the page is asked for again and again. Raises AssertionError with what is shown."""
         deadline = time.monotonic() + SECONDS
         while True:
             with contextlib.suppress(Error):  # an element went away between finding and reading it
@@ -128,7 +129,7 @@ class Window:
                     return value
             if time.monotonic() > deadline:
                 raise AssertionError(f"it did not happen in {SECONDS} s: {what or condition}\n{self.shown()}")
-            self.page.evaluate(_FRAMES)
+            self.page.evaluate(_SOON)
 
     def shown(self) -> str:
         """What can be seen, in words: for the message of a test that failed."""
