@@ -121,7 +121,7 @@ class Window:
     # Waiting
 
     def until(self, condition: Callable[[], Any], what: str = "") -> Any:
-        """The first true value of a condition, which the page is asked for again and again. Raises AssertionError with what is shown."""
+        """The first true value of a condition, asked for again and again. Raises AssertionError with what is shown."""
         deadline = time.monotonic() + SECONDS
         while True:
             with contextlib.suppress(Error):  # an element went away between finding and reading it
