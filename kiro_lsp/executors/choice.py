@@ -17,7 +17,7 @@ from kiro_lsp.executors import registry
 from kiro_lsp.executors.protocol import AgentInfo
 from kiro_lsp.executors.ways import provider_of
 from kiro_lsp.settings import MODELS, Settings
-from kiro_lsp.spec.details import AGENT_COMMENT
+from kiro_lsp.spec.metadata import AGENT_COMMENT
 from kiro_lsp.spec.model import Task
 from kiro_lsp.spec.selection import Analysis, Complexity, analyse
 

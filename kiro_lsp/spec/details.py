@@ -1,8 +1,4 @@
-"""What stands below a task: metadata in every form, and the references in it.
-
-Metadata is `_Key: value_`, `**Key**: value` or `Key: value` with a key from a closed list, in any language; keys are
-kept as they are written. References (requirements, dependencies, files) are read from it and from the title.
-"""
+"""What a task refers to, by its title and its metadata: requirements, dependencies, files."""
 
 from __future__ import annotations
 
@@ -10,31 +6,13 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
+from kiro_lsp.spec.metadata import entries_inside
 from kiro_lsp.spec.patterns import pattern
 from kiro_lsp.spec.titles import ID
 
-_KEY: Final = r"[^\W\d_](?:[^_*:：`|\[\]\r\n]|_(?=\w)){0,39}"
-_BULLET: Final = pattern(r"(?:[-*+]|\d{1,3}[.)])[ \t]+")
-_ITALIC: Final = pattern(rf"_({_KEY}?)\s{{0,4}}[:：]")
-_SIMPLE: Final = pattern(r"_([A-Z][a-z]+): ([^_\n]*[^\s_])_\Z")
-"""The entry that is by far the most frequent; what it finds is what the general way finds."""
-_ITALIC_INNER: Final = pattern(rf"(?<![\w_])_({_KEY}?)\s{{0,4}}[:：]")
-_BOLD: Final = pattern(
-    rf"(?:\*\*|__)_?({_KEY}?)_?\s{{0,4}}(?:[:：]\s{{0,4}}(?:\*\*|__)|(?:\*\*|__)\s{{0,4}}[:：])(.*)$", re.DOTALL
-)
-_BOLD_LINE: Final = pattern(rf"\*\*({_KEY}?)[:：](.*?)\*\*", re.DOTALL)
-_PLAIN_KEYS: Final = (
-    r"files?|file\(s\)|files? to (?:modify|create|change)|purpose|leverage|requirements?|prompt|note|notes|verification|verify"
-    r"|tests?|test files?|dependencies|depends(?: on)?|dependency|blocked by|blocked|status|completion|acceptance(?: criteria)?"
-    r"|success(?: criteria)?|role|restrictions|context|instructions|ref|priority|estimate[d]?|effort|parallel"
-    r"|文件|檔案|目的|需求|依赖|复用|参考|验收标准|验证|完成标准|ファイル|要件|依存|完了条件|完了|検証|파일|목적|요구사항|의존성"
-    r"|файлы?|цель|требования|зависимости|arquivos?|archivos?|requisitos|depende de|dependências|dependencias|dateien|fichiers?"
-)
-_PLAIN: Final = pattern(rf"({_PLAIN_KEYS})\s{{0,4}}[:：](.*)$", re.IGNORECASE | re.DOTALL)
-_CLOSING: Final = pattern(r"(?<=[^\s_])_+(?![^\W_])")
-
 REQUIREMENT_KEYS: Final = pattern(
-    r"(?:requirements?|reqs?|covers|satisfies|implements|traces?(?: to)?|需求|要求|要件|対応要件|요구\s?사항|требовани[яе]"
+    r"(?:requirements?|reqs?|covers|satisfies|implements|traces?(?: to)?"
+    r"|需求|关联需求|相关需求|要求|要件|対応要件|関連要件|요구\s?사항|требовани[яе]"
     r"|requisitos?"
     r"|requerimientos?|requerimentos?|requisiti|anforderung(?:en)?|exigences?|vereisten|wymagania)\Z",
     re.IGNORECASE,
@@ -49,7 +27,7 @@ DEPENDENCY_KEYS: Final = pattern(
 )
 FILE_KEYS: Final = pattern(
     r"(?:(?:target |test |source |affected |modified |new )?files?|file\(s\)|files? to (?:modify|create|change)|file path|path"
-    r"|paths|location|文件|檔案|文件路径|ファイル|対象ファイル|파일|файлы?|archivos?|arquivos?|datei(?:en)?|fichiers?)\Z",
+    r"|paths|location|creates|modifies|文件|目标文件|檔案|文件路径|ファイル|対象ファイル|파일|файлы?|archivos?|arquivos?|datei(?:en)?|fichiers?)\Z",
     re.IGNORECASE,
 )
 
@@ -58,15 +36,14 @@ _NOTHING: Final = pattern(
 )
 _REF_WORD: Final = pattern(
     r"(?:requirements?|reqs?\.?|需求|要求|要件|요구\s?사항|требовани[яейюх]+|requisitos?|requerimientos?|anforderung(?:en)?|exigences?)"
-    r"\s{0,4}[#№:：]?\s{0,4}(?=\d)",
+    r"\s{0,4}[#№:：]?\s{0,4}(?=\d)|(?-i:[Rr]eqs?|[Rr]equirements?)-(?=\d)",
     re.IGNORECASE,
 )
 _REF_SPLIT: Final = pattern(r"[,，、;；&]|\s(?:and|und|y|e|et|и)\s|和|及び|および|및")
 _CODE_REF: Final = r"[A-Z]{1,10}(?:-[A-Z]{1,10})?[- ]?\d+(?:[.-]\d+)*[a-z]?"
-_REF: Final = pattern(rf"(?:\d+(?:\.\d+)*[a-z]?|{_CODE_REF})\Z")
-_REF_RUN: Final = pattern(
-    rf"(?:\d+(?:\.\d+)*[a-z]?|{_CODE_REF})(?:\s{{0,4}}[-–—~〜～]\s{{0,4}}(?:\d+(?:\.\d+)*[a-z]?|{_CODE_REF}))?(?=\s|$)"
-)
+_ANY_REF: Final = rf"(?:\d+(?:[A-Za-z]?\.\d+)*(?:[a-z]|[A-Z](?=\Z))?|{_CODE_REF})"
+_REF: Final = pattern(rf"{_ANY_REF}\Z")
+_REF_RUN: Final = pattern(rf"{_ANY_REF}(?:\s{{0,4}}[-–—~〜～]\s{{0,4}}{_ANY_REF})?(?=\s|$)")
 _RANGE: Final = pattern(r"\s{0,4}[-–—~〜～]\s{0,4}")
 _PARENTHESES: Final = pattern(r"[(（][^()（）]*[)）]")
 _TITLE_REF: Final = pattern(r"(?<![\w-])(?:FR|NFR|SC|REQ|AC|TR|BR|RF|RNF|RN|CR|QR)-\d+(?:\.\d+)*[a-z]?(?!\w)")
@@ -74,7 +51,7 @@ _TITLE_REF_GROUP: Final = pattern(r"\(([^()]*)\)|\[([^\[\]]*)\]")
 _TAGGED_REF: Final = pattern(r"\[req:\s*([^\]\s]+)\]", re.IGNORECASE)
 
 _ID_TOKEN: Final = pattern(
-    rf"(?<![A-Za-z0-9_.#/-])(?:(?P<word>tasks?|任务|タスク|작업|задача|tarea|tarefa|aufgabe)?\s{{0,2}}#?(?P<id>{ID}))"
+    rf"(?<![A-Za-z0-9_.#/-])(?:(?P<word>tasks?|steps?|任务|タスク|작업|задача|tarea|tarefa|aufgabe)?\s{{0,2}}#?(?P<id>{ID}))"
     rf"(?:\s{{0,2}}[-–—~〜～]\s{{0,2}}(?P<to>{ID}))?(?![A-Za-z0-9_/]|[.-][A-Za-z0-9_])",
     re.IGNORECASE,
 )
@@ -84,7 +61,8 @@ _DEPENDS_IN_TITLE: Final = pattern(
     re.IGNORECASE,
 )
 _DEPENDS_SENTENCE: Final = pattern(
-    r"(?:^|[.;。\s*_(（-])(?:depends?\s+on|depends|dependencies|blocked\s+by|依赖(?:于)?|依存)\s*\**[:：]\s*\**([^.;。()]*(?:\.\d[^.;。()]*)*)",
+    r"(?:^|[.;。\s*_(（-])(?:depends?\s+on|depends|dependenc(?:y|ies)|blocked\s+by|依赖(?:于)?|依存)"
+    r"\s*\**[:：]\s*\**((?:[^.;。()]|\.\d|(?<=[A-Za-z0-9] )\([^()]*\)(?=\s*,))*)",
     re.IGNORECASE,
 )
 _DEPENDS_PLAIN: Final = pattern(r"\bdepends?\s+on\s+((?:[^.;()]|\.(?=\d))*)", re.IGNORECASE)
@@ -102,7 +80,8 @@ _EXTENSIONS: Final = (
     "|prefab|asset|asmdef|csproj|sln|blade|twig|hbs|ejs|pug|feature|bicep|dockerfile|example|template|snap|wasm|rhai|mdc"
 )
 _KNOWN_NAME: Final = pattern(
-    rf"(?:[\w@.+\-\[\](){{}},*$~]+\.(?:{_EXTENSIONS})|(?:Dockerfile|Makefile|Justfile|Procfile|Gemfile|Rakefile|LICENSE|CODEOWNERS)"
+    rf"(?:[\w@.+\-\[\](){{}},*$~]+\.(?:{_EXTENSIONS})"
+    r"|(?-i:Dockerfile|Makefile|[Jj]ustfile|Procfile|Gemfile|Rakefile|LICENSE|CODEOWNERS)"
     r"|\.(?:gitignore|npmrc|env(?:\.\w+)?|editorconfig|dockerignore|eslintrc(?:\.\w+)?|prettierrc(?:\.\w+)?|gitattributes|nvmrc))\Z",
     re.IGNORECASE,
 )
@@ -114,139 +93,8 @@ _NO_FILE: Final = pattern(r"(?:[A-Z][A-Za-z]+\.js|e\.g|i\.e)\Z")
 _BACKTICKED: Final = pattern(r"`([^`\r\n]+)`")
 _LINKED: Final = pattern(r"\[([^\[\]\r\n]+)\]\([^()\r\n]*\)")
 _LINE_SUFFIX: Final = pattern(r"(?::\d+(?:[-–:]\d+)?|#L\d+(?:-L?\d+)?)\Z")
-_BARE: Final = pattern(r"[^\s`,;，；、\"'“”‘’<>|]+")
+_BARE: Final = pattern(r"(?:\{[^\s`{}\"'<>|]{1,200}\}|[^\s`,;，；、\"'“”‘’<>|])+")
 _TRAILING: Final = ".:!?)。"
-
-
-_STARRED: Final = pattern(rf"\*({_KEY}?)(?:[:：]\*|\*\s{{0,4}}[:：])(.*)$", re.DOTALL)
-AGENT_COMMENT: Final = pattern(r"<!--[ \t]*agent[ \t]*:[ \t]*([\w.-]{1,64})[ \t]*-->", re.IGNORECASE)
-"""By whom a task is to be done, in a form that no reader of the file sees."""
-_LABELLED: Final = pattern(r"[A-Z][a-z]+(?: [a-z]+)?:[ \t]")
-
-
-def read_metadata(lines: Sequence[str]) -> dict[str, str]:
-    """Key → value of the metadata in body lines (without the lines of code blocks and comments).
-
-    A repeated key keeps all its values, one a line. A key with nothing behind it takes the deeper bullets below it.
-    """
-    found: dict[str, list[str]] = {}
-    inside_prompt: dict[str, str] = {}
-    count = len(lines)
-    at = 0
-    while at < count:
-        line = lines[at]
-        at += 1
-        if ":" not in line and "：" not in line:
-            continue
-        text = line.strip()
-        bullet = _BULLET.match(text)
-        if bullet is not None:
-            text = text[bullet.end() :]
-        if (simple := _SIMPLE.match(text)) and simple[1] != "Prompt":
-            found.setdefault(simple[1], []).append(simple[2].strip())
-            continue
-        if text.startswith("_") and not text.startswith("__") and _ITALIC.match(text):
-            text, at = _joined(text, lines, at)
-            (key, value), *more = _italics(text)
-            found.setdefault(key, []).append(value)
-            if key.lower() == "prompt":
-                inside_prompt.update(more)
-            else:
-                for key, value in more:
-                    found.setdefault(key, []).append(value)
-            continue
-        pair = _pair(text)
-        if pair is None:
-            continue
-        key, value = pair
-        if not value:
-            value, at = _below(line, lines, at)
-        found.setdefault(key, []).append(value)
-    metadata = {key: "\n".join(value for value in values if value) for key, values in found.items()}
-    if not inside_prompt:
-        return metadata
-    present = {key.lower() for key in metadata}
-    return metadata | {key: value for key, value in inside_prompt.items() if key.lower() not in present}
-
-
-def begins_metadata(text: str) -> bool:
-    """Whether a continuation line is metadata of its own and not more of a wrapped title."""
-    text = text.strip()
-    if text.startswith("_"):
-        return _ITALIC.match(text) is not None
-    if text.startswith("**"):
-        return _BOLD.match(text) is not None
-    return _LABELLED.match(text) is not None
-
-
-def _pair(text: str) -> tuple[str, str] | None:
-    if text.startswith(("**", "__")):
-        match = _BOLD.match(text) or _BOLD_LINE.match(text)
-    elif text.startswith("*"):
-        match = _STARRED.match(text)
-    else:
-        match = _PLAIN.match(text)
-    return (match[1].strip(), match[2].strip()) if match is not None else None
-
-
-def _indent(line: str) -> int:
-    return len(line) - len(line.lstrip())
-
-
-def _below(line: str, lines: Sequence[str], at: int) -> tuple[str, int]:
-    """The deeper lines below a key that has no value of its own, without their bullets; and where they end."""
-    values = []
-    while at < len(lines) and lines[at].strip() and _indent(lines[at]) > _indent(line):
-        values.append(_BULLET.sub("", lines[at].strip(), count=1))
-        at += 1
-    return "\n".join(values), at
-
-
-def _joined(text: str, lines: Sequence[str], at: int) -> tuple[str, int]:
-    """An italic entry with the further lines that it needs to come to its closing underscore."""
-    if _CLOSING.search(text):
-        return text, at
-    joined, end = [text], at
-    while end < len(lines):
-        more = lines[end].strip()
-        if not more or _BULLET.match(more) or begins_metadata(more):
-            break
-        joined.append(more)
-        end += 1
-        if more.endswith("_"):
-            break
-    return "\n".join(joined), end
-
-
-def _italics(text: str) -> Iterable[tuple[str, str]]:
-    """(key, value) of every `_Key: value_` in a text that begins with one."""
-    first = _ITALIC.match(text)
-    if first is None:
-        return
-    if first[1].strip().lower() == "prompt":
-        value = _closed(text[first.end() :])
-        yield first[1].strip(), value
-        inner = list(_ITALIC_INNER.finditer(text, first.end()))
-        for number, start in enumerate(inner):
-            end = inner[number + 1].start() if number + 1 < len(inner) else len(text)
-            tail = text[start.end() : end]
-            closing = _CLOSING.search(tail)
-            yield start[1].strip(), (tail[: closing.start()] if closing else tail.partition("|")[0]).strip()
-        return
-    starts = [first, *_ITALIC_INNER.finditer(text, first.end())]
-    for number, start in enumerate(starts):
-        end = starts[number + 1].start() if number + 1 < len(starts) else len(text)
-        yield start[1].strip(), _closed(text[start.end() : end])
-
-
-def _closed(value: str) -> str:
-    """A value up to its last closing underscore; what stands behind that is no part of it."""
-    end = None
-    for closing in _CLOSING.finditer(value):
-        end = closing.start()
-    if end is None:
-        return value.strip().removesuffix("_").strip()
-    return value[:end].strip()
 
 
 # Requirements
@@ -292,7 +140,8 @@ def requirements_of(title: str, metadata: Mapping[str, str]) -> tuple[str, ...]:
         for group in _TITLE_REF_GROUP.finditer(title):
             found.update(dict.fromkeys(_TITLE_REF.findall(group[1] or group[2] or "")))
         found.update(dict.fromkeys(match[1] for match in _TAGGED_REF.finditer(title)))
-    for key, value in metadata.items():
+    inside = entries_inside(title) if ":" in title or "：" in title else ()
+    for key, value in (*metadata.items(), *inside):
         if REQUIREMENT_KEYS.match(key) or (_VALIDATES_KEYS.match(key) and _speaks_of_requirements(value)):
             found.update(dict.fromkeys(requirement_refs(value)))
     return tuple(found)
@@ -367,6 +216,10 @@ def dependencies_of(
         if DEPENDENCY_KEYS.match(key):
             found.update(dict.fromkeys(ids_in(value, known, strict=False)))
     low = title.lower()
+    if "_" in title and (":" in title or "：" in title):
+        for key, value in entries_inside(title):
+            if DEPENDENCY_KEYS.match(key):
+                found.update(dict.fromkeys(ids_in(value, known, strict=False)))
     if "(" in title or "（" in title or "[" in title:
         for group in _DEPENDS_IN_TITLE.finditer(title):
             found.update(dict.fromkeys(ids_in(group[1], known, strict=False)))

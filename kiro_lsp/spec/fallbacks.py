@@ -12,8 +12,9 @@ from dataclasses import replace
 from typing import Final
 
 from kiro_lsp.spec.blocks import BLANK, CONTINUATION, HEADING, ITEM, TEXT, Blocks, Heading
-from kiro_lsp.spec.details import dependencies_of, files_of, read_metadata, requirements_of
+from kiro_lsp.spec.details import dependencies_of, files_of, requirements_of
 from kiro_lsp.spec.dialects import status_of
+from kiro_lsp.spec.metadata import read_metadata
 from kiro_lsp.spec.model import Dialect, Task, TaskStatus
 from kiro_lsp.spec.patterns import pattern
 from kiro_lsp.spec.reading import dedented
@@ -31,8 +32,9 @@ _STARTED: Final = pattern(r"[🔄🚧⏳🟡]|\b(?:IN[ -]PROGRESS|WIP|STARTED|PA
 _BLOCKED: Final = pattern(r"[⛔🚫]|\bBLOCKED\b|阻塞")
 _TAIL: Final = pattern(
     r"(?:[\s\-–—:]{0,8}(?:[✅✓✔☑🔄🚧⏳🟡⛔🚫❌]\ufe0f?"
-    r"|\(?\b(?:COMPLETED?|DONE|FINISHED|IN[ -]PROGRESS|WIP|BLOCKED)\b\)?))+\s{0,8}\Z"
+    r"|\(?\b(?:COMPLETED?|DONE|FINISHED|IN[ -]PROGRESS|WIP|BLOCKED)\b\)?|(?<=\s)`?\[[ xX]\]`?))+\s{0,8}\Z"
 )
+_BOX_AT_END: Final = pattern(r"(?<=[\s`])\[([ xX])\]`?\s*\Z")
 _ID_HEADER: Final = pattern(
     r"(?:id|task[ _-]?id|#|no\.?|nr\.?|order|step|task|编号|序号|任务|番号|タスク|번호)\Z", re.IGNORECASE
 )
@@ -104,6 +106,9 @@ def _without_status(text: str) -> str:
 
 
 def _heading_status(text: str) -> TaskStatus:
+    box = _BOX_AT_END.search(text)
+    if box is not None:
+        return "open" if box[1] == " " else "done"
     if _DONE.search(text):
         return "done"
     if _STARTED.search(text):

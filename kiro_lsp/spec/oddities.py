@@ -224,13 +224,15 @@ def _of_task(task: Task, dialect: Dialect, path: str) -> Iterator[Problem]:
             f"The mark [{task.mark}] is no plain character: it is read as “{task.status}” and never written. Use [ ] or [x].",
             column,
         )
-    elif task.status == "unknown":
+    elif task.status == "unknown" and not task.withdrawn:
+        queued = dialect == "kiro" and task.mark == "~"
+        what = "is what Kiro gives a task that is queued" if queued else f"has no fixed meaning in {dialect} files"
         yield _say(
             task.line,
             "unknown-mark",
             "information",
-            f"The mark [{task.mark}] has no fixed meaning in {dialect} files: the task counts as not done. A legend in the "
-            f"file, such as `[{task.mark}] in progress`, `[x] done`, gives it one.",
+            f"The mark [{task.mark}] {what}: the task counts as not done. A legend in the "
+            f"file, such as `[{task.mark}] in progress`, `[x] done`, gives it {'another meaning' if queued else 'one'}.",
             column,
         )
     elif task.mark == "X" and in_spec_workflow(path):

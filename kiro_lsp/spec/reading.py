@@ -14,8 +14,8 @@ from itertools import count
 from typing import Final
 
 from kiro_lsp.spec.blocks import BLANK, BREAK, CONTINUATION, HEADING, ITEM, TEXT, Blocks, Box, Heading
-from kiro_lsp.spec.details import AGENT_COMMENT, begins_metadata, read_metadata
 from kiro_lsp.spec.dialects import explains_mark, is_legend_heading
+from kiro_lsp.spec.metadata import AGENT_COMMENT, begins_metadata, read_metadata
 from kiro_lsp.spec.patterns import pattern
 from kiro_lsp.spec.titles import Title, plain_title, read_title, settle
 

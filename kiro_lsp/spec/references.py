@@ -25,7 +25,7 @@ _ALL = re.compile(
 _SEPARATOR = re.compile(
     r"\s*(?:[,;，、；&]|\band\b|\bund\b|\by\b|\be\b|\bи\b|と|和|および|及び|및|와|과)\s*", re.IGNORECASE
 )
-_ANY_ID = rf"(?:{CODE}|\d+(?:\.\d+)*[a-z]?)"
+_ANY_ID = rf"(?:{CODE}|\d+[A-Za-z](?:\.\d+)+|\d+[A-Z](?=\s*$)|\d+(?:\.\d+)*[a-z]?)"
 _RANGE = re.compile(
     rf"(?<![\w.])({_ANY_ID})\s*(?:[-–—~〜～−‑]|\.\.\.?|…|\bto\b|\bthrough\b|\bthru\b|\bbis\b|から|至|到|부터|에서)"
     rf"\s*({_ANY_ID})(?![\w]|\.\d)"
@@ -80,7 +80,8 @@ def keys_of(ref: str) -> list[str]:
     """Normal forms to try, most specific first: `REQ-01.2` → `REQ1.2`, `1.2`."""
     match = re.match(r"^([A-Za-z-]*?)-?(\d[\d.-]*)([a-z]?)$", ref.strip().strip("."))
     if match is None:
-        return [ref.upper()]
+        # `27A.1` and `1c.1` are written as their document writes them.
+        return list(dict.fromkeys((ref.strip(), ref.upper(), ref.lower()))) if ref[:1].isdigit() else [ref.upper()]
     prefix = match[1].upper().strip("-")
     number = ".".join(str(int(part)) for part in re.split(r"[.-]", match[2]) if part) + match[3]
     keys = [prefix + number]

@@ -40,6 +40,9 @@ _NUMBERED_TITLE = re.compile(
 _STORY_TITLE = re.compile(
     rf"^[\W_]*(?:{STORY_WORDS})[\s#-]*(?P<number>\d+)\b\s*[:：.\-–—]*\s*(?P<title>.*)$", re.IGNORECASE
 )
+_WORDED_CODE = re.compile(
+    rf"^[\W_]*(?i:{REQUIREMENT_WORDS.removesuffix('|r')})[\s#№-]+(?P<code>{CODE}(?![\w-]|\.\d).*)$"
+)
 _NAMED_TITLE = re.compile(rf"^[\W_]*(?:{REQUIREMENT_WORDS})\s*[:：]\s*(?P<title>\S.*)$", re.IGNORECASE)
 _CODED = re.compile(
     rf"^(?P<lead>\s*(?:[-*+]\s+|\d+[.)]\s+|\|\s*)?(?:\[[ xX]\]\s+)?)[*_`~\[(]*(?P<id>{CODE}|\d+\.\d+(?:\.\d+)*[a-z]?)"
@@ -230,6 +233,8 @@ class _Document:
 
     def _section(self, section: _Section) -> None:
         title = section.title
+        if (worded := _WORDED_CODE.match(title)) is not None:
+            title = worded["code"]  # `### Requirement FR-1: …`
         story = _STORY_TITLE.match(title)
         named = _NAMED_TITLE.match(title)
         numbered = _NUMBERED_TITLE.match(title)

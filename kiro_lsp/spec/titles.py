@@ -121,6 +121,8 @@ def _any_title(text: str) -> Title:
             identifier = found["id"] + (f"-{found['to']}" if found["to"] else "")
             optional = optional or found["star"] is not None
             rest = _without_wrapping(found, text)
+            if rest.startswith(("* ", "\\* ")):  # `12.2 * Title`
+                optional, rest = True, rest[rest.index("*") + 1 :].lstrip()
     title, parallel, story = _tagged(rest)
     if not title and comment is not None:
         title = comment[0][4:].removesuffix("-->").strip()
@@ -162,7 +164,7 @@ def _certainty(found: re.Match[str], text: str) -> int:
     if separator is not None or (opened and closed and "*" not in opened and "_" not in opened):
         return SURE if not (identifier.isdigit() and "`" in opened) else DOUBTFUL
     if identifier[0].isdigit() and "." in identifier:
-        return NONE if _UNIT.match(text[found.end() :].lstrip()) else SURE
+        return DOUBTFUL if _UNIT.match(text[found.end() :].lstrip()) else SURE
     if len(opened) + ("-" in identifier) + ("." in identifier) > 1:
         return SURE
     return DOUBTFUL
@@ -208,7 +210,8 @@ def settle(titles: Sequence[Title]) -> list[Title]:
     """Decide the doubtful ids of a file.
 
     A bare number counts where the bare numbers of the file run on from 0 or 1, or where sub-tasks begin with it. A bare
-    code such as `S3` counts where the file has several numbers with the same letters.
+    code such as `S3` counts where the file has several numbers with the same letters; `2.3 KB …`, which may be an amount,
+    where `2.2` or `2.4` is a task.
     """
     doubtful = [title for title in titles if title.certainty == DOUBTFUL]
     if not doubtful:
@@ -222,6 +225,7 @@ def settle(titles: Sequence[Title]) -> list[Title]:
             number += 1
     prefixes: dict[str, set[str]] = defaultdict(set)
     above = set()
+    certain = {title.id for title in titles if title.certainty == SURE}
     for title in titles:
         if title.id is not None:
             above.add(title.id.rpartition(".")[0])
@@ -234,7 +238,9 @@ def settle(titles: Sequence[Title]) -> list[Title]:
             if identifier.isdigit():
                 sure = identifier in above or (len(run) > 1 and int(identifier) in run)
             elif identifier[0].isdigit():
-                sure = identifier in above
+                sure = identifier in above or (
+                    identifier not in certain and not certain.isdisjoint(_beside(identifier))
+                )
             else:
                 sure = len(prefixes[_letters(identifier)]) > 1
             if not sure:
@@ -246,6 +252,12 @@ def settle(titles: Sequence[Title]) -> list[Title]:
 def without_id(title: Title) -> Title:
     """A title whose doubtful id is none after all."""
     return title._replace(id=None, title=title.plain, certainty=NONE)
+
+
+def _beside(identifier: str) -> tuple[str, ...]:
+    """The ids before and behind one in its row."""
+    above, _, last = identifier.rpartition(".")
+    return (f"{above}.{int(last) - 1}", f"{above}.{int(last) + 1}") if above and last.isdigit() else ()
 
 
 def _letters(identifier: str) -> str:

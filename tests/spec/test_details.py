@@ -6,7 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kiro_lsp.spec.details import begins_metadata, dependencies_of, files_of, paths_in, read_metadata, requirements_of
+from kiro_lsp.spec.details import dependencies_of, files_of, paths_in, requirements_of
+from kiro_lsp.spec.metadata import begins_metadata, read_metadata
+
+PROPERTY = {"Property 1": "it parses"}
 
 
 @pytest.mark.parametrize(
@@ -48,6 +51,27 @@ from kiro_lsp.spec.details import begins_metadata, dependencies_of, files_of, pa
             ["- _Requirements: 1.1_", "- _Prompt: do it | _Requirements: 9.9_ now_"],
             {"Requirements": "1.1", "Prompt": "do it | _Requirements: 9.9_ now"},
         ),
+        (["- Files: `a.py`,", "  `b.py`,", "  c.py", "- next"], {"Files": "`a.py`, `b.py`, c.py"}),
+        (["- **Depends on**: T001,", "  T002"], {"Depends on": "T001, T002"}),
+        (["- Files: a.py,", "- b.py"], {"Files": "a.py,"}),
+        (["- Files: a.py,", "  Purpose: x"], {"Files": "a.py,", "Purpose": "x"}),
+        (["- Files: a.py", "  words"], {"Files": "a.py"}),
+        (
+            ["- **Acceptance:** it runs. _Requirements: 1.1, 1.2_"],
+            {"Acceptance": "it runs. _Requirements: 1.1, 1.2_", "Requirements": "1.1, 1.2"},
+        ),
+        (["- do this — _Requirements: 1.1_"], {"Requirements": "1.1"}),
+        (["- write `_Requirements: 1.1_` below each"], {}),
+        (["- set the_Key: a_ here"], {}),
+        (
+            ["- **Property 1: it parses** - Validates: Requirements 1.1, 1.2"],
+            {"Property 1": "it parses", "Validates": "Requirements 1.1, 1.2"},
+        ),
+        (["- **Depends on T001, T002** (to be done before)"], {"Depends on": "T001, T002"}),
+        (["- Depends on task 1.2"], {"Depends on": "task 1.2"}),
+        (["- Depends on the weather"], {}),
+        (["- Depends on T001_internals"], {}),
+        (["- **Modifies**: a.py", "- 目标文件：b.py"], {"Modifies": "a.py", "目标文件": "b.py"}),
         (["- plain detail: not a known key"], {}),
         (["- `code: x`"], {}),
         (["- see https://example.org/a_b"], {}),
@@ -80,6 +104,9 @@ def test_metadata(lines: list[str], expected: dict[str, str]) -> None:
         ("无", ()),
         ("1.1, 1.1", ("1.1",)),
         ("Security considerations", ("Security considerations",)),
+        ("1.1a, 1c.1, 27A.2, 27D", ("1.1a", "1c.1", "27A.2", "27D")),
+        ("Req-2, Requirement-3", ("2", "3")),
+        ("2FA", ("2FA",)),
         ("14.4, 14.5 - COMPLETED", ("14.4", "14.5")),
         ("", ()),
     ],
@@ -100,6 +127,9 @@ def test_requirement_references(value: str, expected: tuple[str, ...]) -> None:
         ("Build", {"验证": "Requirement 1, 2"}, ("1", "2")),
         ("Build", {"验证": "手动打开页面"}, ()),
         ("Build", {"Leverage": "1.1"}, ()),
+        ("Build", {"关联需求": "4.1, 4.2"}, ("4.1", "4.2")),
+        ("Build the parser. _Requirements: R1.1, R2_", {}, ("R1.1", "R2")),
+        ("Build `_Requirements: R1.1_`", {}, ()),
     ],
 )
 def test_requirements_stand_in_titles_and_metadata(
@@ -133,6 +163,10 @@ KNOWN = dict.fromkeys(["1", "2", "1.1", "1.2", "T001", "T002", "T003", "T004", "
         ("Build", {"Dependencies": "Task 1, Task 2"}, ("1", "2")),
         ("Build", {"Dependencies": "Core framework (done in Phase 2)"}, ()),
         ("Build", {"Dependencies": "T077"}, ("T077",)),
+        ("Build", {"Depends on": "Step 1, Step 2"}, ("1", "2")),
+        ("Build", {"Depends on": "3 services"}, ()),
+        ("Build. **Dependency**: T002 (the models), T003. **Note**: T004 is another", {}, ("T002", "T003")),
+        ("Build it _Depends: 1.1_", {}, ("1.1",)),
         ("Build", {"依赖": "T002"}, ("T002",)),
         ("Build (depends on T001)", {}, ()),
         ("Build", {}, ()),
@@ -166,6 +200,9 @@ def test_dependencies(title: str, metadata: dict[str, str], expected: tuple[str,
         ("Build", {"Files": "`a.py`, `b/c.py`"}, ("a.py", "b/c.py")),
         ("Build", {"文件": "`Assets/Data.cs`"}, ("Assets/Data.cs",)),
         ("Build", {"Leverage": "src/a.ts"}, ()),
+        ("Build", {"Creates": "`a.py`", "Modifies": "`b/c.py`", "目标文件": "d.py"}, ("a.py", "b/c.py", "d.py")),
+        ("Build", {"File": "api/schemas/{A,B}.yaml, c.yaml"}, ("api/schemas/{A,B}.yaml", "c.yaml")),
+        ("Record source/license and add `LICENSE`", {}, ("LICENSE",)),
     ],
 )
 def test_files(title: str, metadata: dict[str, str], expected: tuple[str, ...]) -> None:
@@ -180,6 +217,8 @@ def test_files(title: str, metadata: dict[str, str], expected: tuple[str, ...]) 
         ("Location: here", True),
         ("more of the title", False),
         ("a: b", False),
+        ("文件: src/a.ts", True),
+        ("完成 a: b", False),
     ],
 )
 def test_a_wrapped_title_ends_where_metadata_begins(line: str, expected: bool) -> None:

@@ -80,3 +80,23 @@ def test_a_byte_order_mark_is_no_text() -> None:
     decoded = decode(b"\xef\xbb\xbf- [ ] a\n")
     assert (decoded.text, decoded.bom, decoded.problem) == ("- [ ] a\n", True, None)
     assert decode(b"") == type(decoded)("", None, False)
+
+
+@pytest.mark.parametrize(
+    ("text", "path", "expected"),
+    [
+        ("- [~] 1. a\n", KIRO, "is what Kiro gives a task that is queued"),
+        ("- [?] 1. a\n", KIRO, "has no fixed meaning in kiro files"),
+        ("- [~] T001 a\n", "specs/001-x/tasks.md", "has no fixed meaning in spec-kit files"),
+        ("- [~] a (**superseded by b**)\n- [x] b\n", "TODO.md", ""),
+        (
+            "### Legend\n\n- [ ] Not started\n- [x] Completed\n- [-] Deprecated (can go)\n\n### A\n\n- [-] a\n",
+            "TODO.md",
+            "",
+        ),
+    ],
+)
+def test_what_is_said_of_a_mark_without_a_meaning(text: str, path: str, expected: str) -> None:
+    said = [problem.message for problem in parse(text, path).problems if problem.code == "unknown-mark"]
+    assert len(said) == bool(expected)
+    assert all(expected in message for message in said)

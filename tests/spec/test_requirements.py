@@ -266,3 +266,19 @@ def test_no_reference_and_no_document_can_break_it(ref: str, text: str) -> None:
         index = index_requirements([("requirements.md", document), ("specs/a/spec.md", text)])
         index.resolve([ref, text])
         index.mentioned(ref)
+
+
+@pytest.mark.parametrize(
+    ("text", "ref", "expected"),
+    [
+        ("### Requirement R1: A\n1. x\n### Requirement R2: B\n1. y\n", "R2.1", "2.1"),
+        ("### Requirement FR-1: A\n### Requirement FR-2: B\n", "FR-2", "FR-2"),
+        ("### Requirement 27A: A\n#### Acceptance Criteria\n1. x\n", "27A.1", "27A.1"),
+        ("### Requirement 1c: A\n#### Acceptance Criteria\n1. x\n2. y\n", "1c.2", "1c.2"),
+        ("### Requirement 27A: A\n### Requirement 27B: B\n", "27B", "27B"),
+        ("### Requirement v2: A\n", "Requirement v2: A", "Requirement v2: A"),
+    ],
+)
+def test_requirements_with_a_word_and_a_code_or_a_letter(text: str, ref: str, expected: str) -> None:
+    hits, missing = index_requirements([("requirements.md", text)]).resolve([ref])
+    assert ([hit.ref for hit in hits], missing) == ([expected], ())

@@ -401,3 +401,17 @@ def test_a_byte_order_mark_in_the_text_changes_nothing_but_columns() -> None:
     assert [(task.key, task.parent, task.depth) for task in plain] == [
         (task.key, task.parent, task.depth) for task in marked
     ]
+
+
+def test_a_box_at_the_end_of_a_heading_says_whether_its_task_is_done() -> None:
+    found = parse("### Task 1.1: Read [x]\n- a\n### Task 1.2: Write [ ]\n- b\n### Task 1.3: Call f[x]\n- c\n").tasks
+    assert [(task.id, task.title, task.status) for task in found] == [
+        ("1.1", "Read", "done"),
+        ("1.2", "Write", "open"),
+        ("1.3", "Call f[x]", "open"),
+    ]
+
+
+def test_the_metadata_of_another_language_is_no_part_of_a_wrapped_title() -> None:
+    (task,) = parse("- [ ] 任务 1: 加入登录\n  文件: src/login.ts\n  验证: pnpm test\n").tasks
+    assert (task.id, task.title, task.files) == ("1", "加入登录", ("src/login.ts",))

@@ -116,6 +116,35 @@ def test_doubtful_numbers_count_where_the_file_numbers_that_way(texts: list[str]
 
 
 @pytest.mark.parametrize(
+    ("others", "identifier"),
+    [
+        (["2.2 Read", "2.4 Write"], "2.3"),
+        (["2.4 Write"], "2.3"),
+        (["2.1 Read", "2.5 Write"], None),
+        (["2.2 Read", "2.3 Write"], None),
+        ([], None),
+    ],
+)
+def test_what_may_be_an_amount_is_an_id_in_its_row(others: list[str], identifier: str | None) -> None:
+    found = read("2.3 KB errors are shown", *others)
+    assert (found.id, found.title) == (identifier, "KB errors are shown" if identifier else "2.3 KB errors are shown")
+
+
+@pytest.mark.parametrize(
+    ("text", "title", "optional"),
+    [
+        ("12.2 * Set up", "Set up", True),
+        ("12.2 \\* Set up", "Set up", True),
+        ("12.2 *Set* up", "*Set* up", False),
+        ("12.2 a * b", "a * b", False),
+    ],
+)
+def test_a_star_behind_the_id_makes_a_task_optional(text: str, title: str, optional: bool) -> None:
+    found = read(text)
+    assert (found.id, found.title, found.optional) == ("12.2", title, optional)
+
+
+@pytest.mark.parametrize(
     ("text", "title", "parallel", "story"),
     [
         ("T001 [P] [US1] Build src/a.py", "Build src/a.py", True, "US1"),

@@ -25,6 +25,10 @@ from kiro_lsp.spec.editing.edits import replace as replaced
 from kiro_lsp.spec.facts import Facts
 
 _NUMBER: Final = re.compile(r"(?P<prefix>[A-Za-z-]*?)(?P<number>\d+(?:\.\d+)*)(?P<letter>[A-Za-z]?)\Z")
+_LIKE_ID: Final = re.compile(
+    r"[*_`\[(~]{0,4}(?=[^\s\d]{0,12}\d)[A-Za-z0-9]+(?:[._/-][A-Za-z0-9]+){1,5}[*_`\])~:.]{0,4}(?:\s|$)"
+)
+"""What a person takes for an id, though it has none of the shapes that are read as one: `T010_real`, `P1-1.T2`."""
 _ENOUGH: Final = 4
 """Neighbours from which on a custom can be seen."""
 
@@ -47,9 +51,12 @@ def missing_id(facts: Facts) -> Iterator[Finding]:
         without = [task for task in tasks if task.id is None and task.mark_column is not None]
         if without and len(tasks) > _ENOUGH and len(without) * 5 <= len(tasks) - len(without):
             for task in without:
-                yield of_task(
-                    facts, task, "This task has no id, though the tasks beside it have one. Give it the next free one."
-                )
+                if not _LIKE_ID.match(task.title):
+                    yield of_task(
+                        facts,
+                        task,
+                        "This task has no id, though the tasks beside it have one. Give it the next free one.",
+                    )
 
 
 @fix("missing-id")

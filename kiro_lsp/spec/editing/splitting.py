@@ -8,9 +8,9 @@ from typing import Final
 
 from kiro_lsp.spec.assemble import Parsed
 from kiro_lsp.spec.blocks import ITEM
-from kiro_lsp.spec.details import begins_metadata, read_metadata
 from kiro_lsp.spec.editing.edits import Refused, TextEdit, applied, replace, without_end
 from kiro_lsp.spec.editing.numbering import first_below, writing_of
+from kiro_lsp.spec.metadata import begins_metadata, read_metadata
 from kiro_lsp.spec.model import Task
 from kiro_lsp.spec.tasks import parsed as parse
 

@@ -61,6 +61,9 @@ GRAPH = '- [ ] 1. a\n  - [ ] 1.1 b\n  - [ ] 1.2 c\n\n```json\n{"waves": [{"id": 
 CASES: list[tuple[str, str, list[tuple[int, str]]]] = [
     ("missing-id", numbered("1.", "2.", "3.", "4.", "5.") + "- [ ] no number\n", [(6, "no number")]),
     ("missing-id", numbered("1.", "2.") + "- [ ] no number\n", []),
+    ("missing-id", numbered("1.", "2.", "3.", "4.", "5.") + "- [ ] T010_real a\n", []),
+    ("missing-id", numbered("1.", "2.", "3.", "4.", "5.") + "- [ ] P1-1.T2 a\n", []),
+    ("missing-id", numbered("1.", "2.", "3.", "4.", "5.") + "- [ ] re-run 2FA\n", [(6, "re-run 2FA")]),
     ("missing-id", numbered("1.", "2.", "3.", "4.", "5.") + "- [ ] a\n- [ ] b\n", []),
     ("id-order", numbered("T001", "T002", "T004", "T003", "T005"), [(3, "T004")]),
     ("id-order", numbered("T001", "T002", "T003", "T005"), []),
@@ -74,6 +77,8 @@ CASES: list[tuple[str, str, list[tuple[int, str]]]] = [
     ("open-above-done", "- [ ] 1. a\n  - [x] 1.1 b\n  - [x] 1.2 c\n  - [ ] criterion\n", []),
     ("unknown-dependency", numbered("1.1", "1.2", "1.3") + "- [ ] 1.4 d\n  - _Depends: 1.9_\n", [(5, "1.9")]),
     ("unknown-dependency", numbered("1.", "2.", "3.") + "- [ ] 4. d\n  - _Depends: 3_\n", []),
+    ("unknown-dependency", numbered("T1", "T2", "T3") + "- [ ] T4 d\n  - **Depends on T9** (the model)\n", [(5, "T9")]),
+    ("unknown-dependency", numbered("T1", "T2", "T3") + "- [ ] T4 d\n  - Depends on T9 of the other plan\n", []),
     ("unknown-dependency", numbered("T001", "T002", "T003") + "- [ ] T004 d (depends on T009)\n", [(4, "T009")]),
     (
         "unknown-dependency",
