@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Iterator
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +83,22 @@ def loopback_only() -> Iterator[None]:
     socket.socket.connect, socket.socket.connect_ex = guarded, guarded_ex  # type: ignore[method-assign]
     yield
     socket.socket.connect, socket.socket.connect_ex = connect, connect_ex  # type: ignore[method-assign]
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes longest comes first, so that no process ends the suite alone with a long file.
+
+    Files with editors, which keep the processor busy, alternate with those of whole runs, which wait for other programs.
+    """
+    files = list(dict.fromkeys(item.path for item in items))
+    editors, runs = (
+        [file for file in files if file.is_relative_to(REPO / "tests" / name)] for name in ("vscode", "e2e")
+    )
+    whole = [file for file in files if file.parent == REPO / "tests"]  # they read or check the whole project
+    first = [*whole, *(file for pair in zip_longest(editors, runs) for file in pair if file is not None)]
+    places = {file: place for place, file in enumerate(dict.fromkeys([*first, *files]))}
+    items.sort(key=lambda item: places[item.path])
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:

@@ -54,6 +54,7 @@ def test_a_run_is_read_while_it_goes_on_and_its_question_is_answered_where_it_st
     assert "waiting for you" in page.locator("#state").inner_text()
     assert "print('from the command')" in page.locator(".question pre").inner_text()
     window.screenshot("question")
+    hidden_and_shown_again(window)
     page.get_by_role("button", name="Allow once").click()
     window.until(provider.holding.is_set, "Claude goes on")
     see(window, page, "from the command")
@@ -68,10 +69,8 @@ def test_a_run_is_read_while_it_goes_on_and_its_question_is_answered_where_it_st
     window.until(lambda: any("greeter.py" in tab for tab in window.tabs()), "the proposed side of the file")
 
 
-def test_a_hidden_view_shows_everything_again(asking: Window) -> None:
-    window = asking
-    page = output(window)
-    see(window, page, "I look at greeter.py first.")
+def hidden_and_shown_again(window: Window) -> None:
+    """A view that is shown again has everything, with the question that is open."""
     window.press("Control+j")
     window.until(lambda: window.page.locator("iframe.webview.ready:visible").count() == 0, "the panel is hidden")
     window.press("Control+j")
