@@ -24,7 +24,7 @@ from kiro_lsp.engine import recovery, rootlock
 from kiro_lsp.engine.disk import Change, Changed, Disk
 from kiro_lsp.engine.faults import point
 from kiro_lsp.engine.history import TANGLED, Restoration, history_of
-from kiro_lsp.engine.plan import Plan, Target, plan
+from kiro_lsp.engine.plan import Plan, Target, accepting, plan
 from kiro_lsp.engine.recovery import Outcome
 from kiro_lsp.errors import RunRefused, StoreError
 from kiro_lsp.spec import tasks
@@ -98,14 +98,7 @@ class Applier:
 
         async def work() -> Outcome:
             decisions, _revision = self._store.decisions(run_id)
-            before = Review(review_after.changes, decisions).accepted()
-            after = review_after.accepted()
-            mergeable = review_after.mergeable()
-            targets = [
-                Target(path, before[path], after[path], taken=path in taken, merge=path in mergeable)
-                for path in after
-                if before[path] != after[path]
-            ]
+            targets = accepting(Review(review_after.changes, decisions), review_after, taken)
             return await self._apply("accept", run_id, targets, review=review_after)
 
         return await self._alone(work)

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from kiro_lsp.changes.changeset import is_binary
 from kiro_lsp.changes.lineends import BOM, bytes_in_form_of, in_form_of, same_text, text_of
 from kiro_lsp.changes.merge import Conflict, Merge, merge_into
-from kiro_lsp.changes.review import Content
+from kiro_lsp.changes.review import Content, Review
 from kiro_lsp.engine.disk import Change, Disk, Seen
 from kiro_lsp.store import JournalFile
 
@@ -72,6 +72,24 @@ class Plan:
             old, new = was.encode("utf-8", "surrogatepass"), text.encode("utf-8", "surrogatepass")
             self.files.append(JournalFile(target.path, "buffer", old, new))
             self.done.add(target.path)
+
+
+def accepting(before: Review, after: Review, taken: Collection[str] = ()) -> list[Target]:
+    """The files that a review brings from one set of decisions to another, with `taken` ones that the editor wrote."""
+    old, new, mergeable = before.accepted(), after.accepted(), after.mergeable()
+    return [
+        Target(path, old[path], new[path], taken=path in taken, merge=path in mergeable)
+        for path in new
+        if old[path] != new[path]
+    ]
+
+
+def foreseen(root: Path, documents: Mapping[str, str], review: Review) -> dict[str, str]:
+    """Path → why accepting all that is pending could not write it as things are now. Raises OSError as `plan`."""
+    if not review.pending:
+        return {}
+    after = review.decide("accepted", hunks=review.pending)
+    return plan(root, documents, accepting(review, after)).conflicts
 
 
 def plan(root: Path, documents: Mapping[str, str], targets: Iterable[Target]) -> Plan:

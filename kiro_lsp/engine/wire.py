@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -150,9 +151,14 @@ def review_json(store: Store, record: RunRecord, review: Review) -> dict[str, An
     for file in wire["files"]:
         for hunk in file["hunks"]:
             for side in ("baseRange", "proposedRange"):
-                start, end = hunk[side]
-                hunk[side] = {"start": {"line": start, "character": 0}, "end": {"line": end, "character": 0}}
+                hunk[side] = whole_lines(hunk[side])
     return wire
+
+
+def whole_lines(span: Sequence[int]) -> dict[str, Any]:
+    """A first line and the line after the last as a Range."""
+    start, end = span
+    return {"start": {"line": start, "character": 0}, "end": {"line": end, "character": 0}}
 
 
 def _conflicts(store: Store, record: RunRecord) -> dict[str, str]:

@@ -191,7 +191,7 @@ class Backend:
         return {"text": (await _told(self._review_content)(params))["text"]}
 
     async def _review(self, params: Any) -> Any:
-        return await asyncio.to_thread(self.reviews.review, _field(params, "runId"))
+        return await self.reviews.review(_field(params, "runId"))
 
     async def _review_content(self, params: Any) -> Any:
         return await self.reviews.content(_field(params, "uri"))

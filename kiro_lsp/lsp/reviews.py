@@ -15,11 +15,14 @@ from kiro_lsp.changes.changeset import is_binary, unified_diff
 from kiro_lsp.changes.lineends import same_text, text_of
 from kiro_lsp.changes.merge import merge_into, with_markers
 from kiro_lsp.changes.model import FileChange
+from kiro_lsp.changes.moved import Moved, moved
 from kiro_lsp.changes.review import Review
 from kiro_lsp.changes.taken import taken_hunks
+from kiro_lsp.engine.disk import Disk
 from kiro_lsp.engine.engine import Engine
+from kiro_lsp.engine.plan import foreseen
 from kiro_lsp.engine.verdicts import in_words, verify_json
-from kiro_lsp.engine.wire import review_json
+from kiro_lsp.engine.wire import review_json, whole_lines
 from kiro_lsp.errors import KiroError
 from kiro_lsp.lsp import convert
 from kiro_lsp.lsp.client import Client
@@ -35,7 +38,11 @@ _SIDES: Final[Mapping[str, Callable[[Review, str], bytes | None]]] = {
     "merged": Review.proposed,
     "original": Review.original,
     "suggested": Review.suggested,
+    "now": Review.current,
+    "result": Review.proposed,
 }
+_NOW: Final = frozenset({"now", "result"})
+"""Sides of which the file itself is a part, where it is another than what the run read."""
 
 
 class Reviews:
@@ -52,26 +59,47 @@ class Reviews:
 
     # Requests
 
-    def review(self, run_id: str) -> dict[str, Any]:
-        """`kiro/review`."""
+    async def review(self, run_id: str) -> dict[str, Any]:
+        """`kiro/review`: with how each file stands now, while there is something to decide."""
         record = self._engine.store.run(run_id)
-        return review_json(self._engine.store, record, self._engine.review(record.run_id))
+        review = await asyncio.to_thread(self._engine.review, record.run_id)
+        documents = self._documents(Path(record.root), review)
+
+        def answered() -> dict[str, Any]:
+            wire = review_json(self._engine.store, record, review)
+            if review.pending:
+                _add_now(wire, Path(record.root), documents, review)
+            return wire
+
+        return await asyncio.to_thread(answered)
 
     async def content(self, uri: str) -> dict[str, Any]:
         """`kiro/reviewContent`: the text of a `kiro-review:/RUN/REVISION/SIDE/PATH` document."""
         run_id, side, path = parse_uri(uri)
         review = await asyncio.to_thread(self._engine.review, run_id)
+        if side in _NOW and (found := await self._moved(run_id, review, path)) is not None:
+            text = found.now if side == "now" else found.result
+            return {"text": text, "languageId": _language(path)}
         data = _SIDES[side](review, path)
         text = "" if data is None or is_binary(data) else data.decode("utf-8-sig")
         if side == "merged":
             ours = await self._now(Path(self._engine.store.run(run_id).root) / path) or ""
             text = with_markers(merge_into(ours, _text(review.current(path)), text), ("yours", "before", "proposed"))
-        return {"text": text, "languageId": Path(path).suffix.lstrip(".") or "plaintext"}
+        return {"text": text, "languageId": _language(path)}
 
     async def edit(self, run_id: str, path: str, text: str, onto: str | None = None) -> dict[str, Any]:
         """`kiro/reviewEdit`: the person changed the proposed side of a file, or merged it with what the file holds."""
         await self._engine.edit_proposed(run_id, path, text, onto)
-        return self.review(run_id)
+        return await self.review(run_id)
+
+    def _documents(self, root: Path, review: Review) -> dict[str, str]:
+        """The texts of the files of a review that are open."""
+        texts = {path: self._editor.text(root / path) for path in review.touched()}
+        return {path: text for path, text in texts.items() if text is not None}
+
+    async def _moved(self, run_id: str, review: Review, path: str) -> Moved | None:
+        text = await self._now(Path(self._engine.store.run(run_id).root) / path)
+        return None if text is None else await asyncio.to_thread(moved, review, path, text)
 
     # Opening a review
 
@@ -241,6 +269,34 @@ def _is_text_change(review: Review, change: FileChange) -> bool:
 
 def _pending_of(review: Review, change: FileChange) -> list[str]:
     return [hunk.id for hunk in review.hunks(change.path) if review.status(change.path, hunk.id) == "pending"]
+
+
+def _add_now(wire: dict[str, Any], root: Path, documents: Mapping[str, str], review: Review) -> None:
+    """Give each file that is not any more what its change starts from its `now`, and its hunks their places in that."""
+    reasons = foreseen(root, documents, review)
+    for file in wire["files"]:
+        path = file["path"]
+        text = documents[path] if path in documents else text_of(Disk(root, "review").look(path).data)
+        found = None if text is None else moved(review, path, text)
+        reason = reasons.get(path) or reasons.get(file.get("to", path))
+        now: dict[str, Any] = {}
+        if found is not None:
+            now = {
+                "baseUri": file["baseUri"].replace("/base/", "/now/", 1),
+                "proposedUri": file["proposedUri"].replace("/proposed/", "/result/", 1),
+            }
+            for hunk in file["hunks"]:
+                placed = found.hunks[hunk["id"]]
+                ranges = {"baseRange": whole_lines(placed.base), "proposedRange": whole_lines(placed.proposed)}
+                hunk["now"] = ranges | {"conflict": placed.conflict}
+        if reason is not None:
+            now["conflict"] = reason
+        if now:
+            file["now"] = now
+
+
+def _language(path: str) -> str:
+    return Path(path).suffix.lstrip(".") or "plaintext"
 
 
 def _text(data: bytes | None) -> str:

@@ -27,6 +27,36 @@ async def _content(editor: Person, uri: str, side: str) -> str:
     return str((await editor.editor.request("kiro/reviewContent", {"uri": asked}))["text"])
 
 
+async def _compared(editor: Person, file: dict[str, Any]) -> list[str]:
+    """The two texts of a file that has moved on."""
+    uris = [file["now"][side] for side in ("baseUri", "proposedUri")]
+    return [str((await editor.editor.request("kiro/reviewContent", {"uri": uri}))["text"]) for uri in uris]
+
+
+async def _shows_the_file_as_it_is_now(editor: Person, project: Project, run_id: str) -> None:
+    """Both on the disk and in an editor that has not saved it; a change that would be refused says so before."""
+    file = await _file(editor, run_id, "greeter.py")
+    assert "now" not in file, "it is what the run read"
+    path = project.root / "greeter.py"
+    path.write_text("# mine\n" + BEFORE["greeter.py"], "utf-8")
+    file = await _file(editor, run_id, "greeter.py")
+    assert await _compared(editor, file) == ["# mine\nprint('Hey')\n", "print('Good day')\n"]
+    assert "both changed lines 1–2" in file["now"]["conflict"]
+    assert file["hunks"][0]["baseRange"]["end"]["line"] == 1, "what the run read is told as before"
+
+    document = {"uri": path.as_uri(), "languageId": "python", "version": 1, "text": "print('Ho')\n"}
+    await editor.editor.notify("textDocument/didOpen", {"textDocument": document})
+    file = await _file(editor, run_id, "greeter.py")
+    assert await _compared(editor, file) == ["print('Ho')\n", "print('Good day')\n"]
+    assert file["hunks"][0]["now"]["conflict"] is True
+    assert "both changed line 1" in file["now"]["conflict"]
+    await editor.editor.notify("textDocument/didClose", {"textDocument": {"uri": path.as_uri()}})
+    (project.root / "old.txt").write_text("not old\n", "utf-8")
+    gone = (await _file(editor, run_id, "old.txt"))["now"]
+    assert gone == {"conflict": "it changed since the run read it"}, "a deletion is never merged"
+    (project.root / "old.txt").write_text(BEFORE["old.txt"], "utf-8")
+
+
 async def test_a_conflict_is_merged_and_what_was_typed_is_marked(provider: AnthropicServer, tmp_path: Path) -> None:
     project = Project(tmp_path, provider)
     async with person(project, tmp_path / "log") as editor:
@@ -39,6 +69,7 @@ async def test_a_conflict_is_merged_and_what_was_typed_is_marked(provider: Anthr
         mine = {file["path"]: [hunk["mine"] for hunk in file["hunks"]] for file in edited["files"]}
         assert mine == {"docs/new.md": [True], "greeter.py": [False], "old.txt": [False]}
 
+        await _shows_the_file_as_it_is_now(editor, project, run_id)
         (project.root / "greeter.py").write_text(MINE, "utf-8")
         refused = await editor.execute("accept", runId=run_id)
         assert (refused["ok"], refused["conflicts"]) == (False, ["greeter.py"])
