@@ -60,6 +60,8 @@ export interface Hunk {
   proposedRange: Range;
   protected: boolean;
   mine: boolean;
+  /** Where it is in the texts of its file's `now`, and whether it meets what somebody else changed there. */
+  now?: { baseRange: Range; proposedRange: Range; conflict: boolean };
 }
 
 export interface ReviewFile {
@@ -73,6 +75,8 @@ export interface ReviewFile {
   baseUri: string;
   proposedUri: string;
   conflict?: string;
+  /** The file is not any more what its change starts from: what is compared then, and why an accept cannot write it. */
+  now?: { baseUri?: string; proposedUri?: string; conflict?: string };
   hunks: Hunk[];
 }
 

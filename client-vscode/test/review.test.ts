@@ -6,8 +6,11 @@ import {
   hasMarkers,
   hunkAt,
   isOpen,
+  isSettledText,
   linesOf,
+  movedOn,
   neighbour,
+  obstacle,
   pending,
   placeOf,
   protectedFiles,
@@ -144,4 +147,39 @@ test('what needs a yes of its own is named once, by its new name', () => {
 test('a merge that is not done has the marks of git', () => {
   assert.equal(hasMarkers('a\n<<<<<<< yours\nb\n=======\nc\n>>>>>>> proposed\n'), true);
   assert.equal(hasMarkers('a\n<<<<<<<< no\n=======\n'), false);
+});
+
+test('a file that moved on is compared as it is now, with its hunks where they are there', () => {
+  const place = (from: number, to: number): Hunk['baseRange'] => hunk('x', [from, to], [0, 0]).baseRange;
+  const moved = { baseRange: place(12, 14), proposedRange: place(12, 15), conflict: false };
+  const own = 'kiro-review:/r/4/now/a.py';
+  const now = { baseUri: own, proposedUri: 'kiro-review:/r/4/result/a.py' };
+  const file2 = file('a.py', [hunk('a1', [2, 4], [2, 5], { now: moved })], { now });
+  const found = review([file2, B, file('logo', [hunk('l1', [0, 0], [0, 0])], { now: { conflict: 'it changed' } })]);
+  assert.equal(serverUri(found, { runId: 'r', side: 'base', path: 'a.py' }), own);
+  assert.equal(serverUri(found, { runId: 'r', side: 'proposed', path: 'a.py' }), now.proposedUri);
+  assert.equal(serverUri(found, { runId: 'r', side: 'before', path: 'a.py' }), 'kiro-review:/r/4/base/a.py');
+  assert.equal(serverUri(found, { runId: 'r', side: 'change', path: 'a.py' }), 'kiro-review:/r/4/proposed/a.py');
+  const [one] = file2.hunks;
+  assert.ok(one);
+  assert.deepEqual(linesOf(one, 'base'), [12, 13]);
+  assert.deepEqual(linesOf(one, 'original'), [2, 3], 'what the run saw has its own lines');
+  assert.deepEqual(movedOn(found), { merged: 1, blocked: 1 });
+  assert.deepEqual(found.files.map(obstacle), [undefined, undefined, 'it changed']);
+});
+
+test('a text is asked for again only where it may be another one', () => {
+  const before = review([A, B]);
+  assert.ok(isSettledText(before, review([A, B]), 'a.py'));
+  const after = review([{ ...A, now: {} }, B]);
+  assert.ok(!isSettledText(before, after, 'a.py'));
+  assert.ok(!isSettledText(after, before, 'a.py'), 'it is again what the run read');
+  assert.ok(isSettledText(before, after, 'old.txt'));
+  assert.ok(!isSettledText(before, review([A, B], { revision: 5 }), 'old.txt'));
+});
+
+test('the way through the changes does not end at a file that cannot be looked at', () => {
+  const found = review([A, file('logo.bin', [hunk('l1', [0, 0], [0, 0])], { binary: true }), B]);
+  assert.equal(neighbour(found, 'a3', 1)?.path, 'old.txt');
+  assert.equal(neighbour(found, 'b1', -1)?.hunk, 'a3');
 });

@@ -22,6 +22,7 @@ from tests.vscode.window import Window
 
 Reviewed = Callable[..., Window]
 
+TITLE = "Greet everybody politely"
 POLITE, HEY = 'f"Good day, {name}"', '"Hey " + name'
 
 
@@ -70,14 +71,29 @@ def test_several_files_are_reviewed_and_one_change_is_rejected(reviewed: Reviewe
     window.screenshot("review")
     assert reviewing.tree(project) == dict(FILES), "nothing is written before the accept"
 
-    window.line(POLITE).click()
+    for place in ("1 of 8", "2 of 8"):
+        window.press("Alt+F5")
+        _see_card(window, place)
     window.press("Control+Alt+Backspace")
     window.see_status("7 changes, 7 files")
+    _see_card(window, "2 of 7")
     window.until(lambda: not any(POLITE in line for line in window.see_diff("greeter.py", "len(names)").modified))
     assert reviewing.tree(project) == dict(FILES), "a reject writes nothing"
 
+    window.press("Alt+F5")
+    _see_card(window, "4 of 7 · is deleted")  # the third is the binary file, which there is nothing to show of
+    window.press("Control+Alt+Backspace")
+    window.see_status("6 changes, 6 files")
+    _see_card(window, "4 of 6 · new file")
+    window.page.locator(".tab", has_text="(5 files)").wait_for()  # that on which all is decided goes away
+    window.press("Shift+Alt+F5")
+    _see_card(window, "2 of 6")
+    assert window.tabs() == ["tasks.md", TITLE]
+    window.screenshot("walked")
+
     window.click_title("Accept All Changes")
     rest = {**AFTER, "greeter.py": PROPOSED.replace(POLITE, HEY).encode(), TASK_FILE: TASKS.encode()}
+    rest["notes/draft.md"] = FILES["notes/draft.md"]
     window.until(lambda: reviewing.tree(project) == rest, "the rest is written, and no box is ticked")
     window.until(lambda: window.tabs() == ["tasks.md"], "a review that is over is closed")
     window.screenshot("accepted")
@@ -102,15 +118,33 @@ def test_what_is_typed_on_the_proposed_side_is_yours_and_is_applied(reviewed: Re
     window.until(lambda: "[x] 1. Greet" in (project / TASK_FILE).read_text())
 
 
-def test_a_file_with_unsaved_edits_takes_the_change_in(reviewed: Reviewed, project: Path) -> None:
-    window = reviewed({**FILES, "greeter.py": AFTER["greeter.py"]})
+def test_a_review_shows_files_as_they_are_now_and_the_change_goes_into_that(reviewed: Reviewed, project: Path) -> None:
+    window = reviewed({**FILES, **{path: AFTER[path] for path in ("greeter.py", "windows.txt")}})
+    opened(window)
+    window.see_diff("greeter.py", POLITE)
     window.row("greeter.py").dblclick()
     window.tab("greeter.py")
     window.cursor_to('"""Greetings."""')
     window.type("  # mine")
-    window.tab("tasks.md").click()
-    window.click_lens("Accept", at="1. Greet")
+    window.tab(TITLE).click()
+    window.see_status("3 changes, 2 files · 1 file changed meanwhile")
+    shown = window.see_diff("greeter.py", "# mine")
+    assert any("# mine" in line for line in shown.original), "what is typed and not saved is there on both sides"
+    assert any(POLITE in line for line in shown.modified)
+
+    windows = FILES["windows.txt"]
+    (project / "windows.txt").write_bytes(windows.replace(b"two", b"deux"))
+    window.see_status("1 file changed meanwhile · 1 file in conflict")
+    window.until(lambda: _decorated(window, "meets what you changed"), "the change says so before an accept")
+    window.until(lambda: any("deux" in line for line in window.see_diff("windows.txt", "zwei").original))
+    window.screenshot("moved")
+    (project / "windows.txt").write_bytes(windows)
+    window.see_status("3 changes, 2 files · 1 file changed meanwhile")
+    window.until(lambda: not _decorated(window, "meets what you changed"))
+
+    window.click_title("Accept All Changes")
     assert "Merged" in window.see_toast("Applied").text
+    window.until(lambda: (project / "windows.txt").read_bytes() == AFTER["windows.txt"])
     window.tab("greeter.py").click()
     window.until(lambda: POLITE in window.text() and "# mine" in window.text())
     assert (project / "greeter.py").read_text() == GREETER, "who typed saves"
@@ -155,6 +189,18 @@ def test_a_conflict_is_merged_in_the_editor_for_it(reviewed: Reviewed, project: 
     window.until(lambda: "[x] 1. Greet" in (project / TASK_FILE).read_text(), "and the task is ticked")
     window.click_toast("Undo", "Applied")
     window.until(lambda: (project / "greeter.py").read_text() == mine, "what was there before the merge")
+
+
+def _see_card(window: Window, text: str) -> None:
+    """Waits until the unfolded card in view says so. The editor keeps others, out of view, to use them again."""
+    script = """(heads) => heads.filter((head) => {
+      const box = head.getBoundingClientRect();
+      return head.contains(document.elementFromPoint(box.left + box.width / 2, box.top + box.height / 2));
+    }).map((head) => head.innerText)"""
+    heads = window.page.locator(".review-widget .head")
+    window.until(
+        lambda: any(f"Change {text}" in head for head in heads.evaluate_all(script)), f"a card “Change {text}”"
+    )
 
 
 def _decorated(window: Window, words: str) -> bool:

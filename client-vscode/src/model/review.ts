@@ -4,10 +4,11 @@ import type { Hunk, Review, ReviewFile, RunState } from '../protocol';
 export const SCHEME = 'kiro-review';
 
 /**
- * What a document of a review shows: `base` and `proposed` are compared while there is something to decide, `original` and
- * `suggested` are what a run saw and what it wanted, whatever was decided since; `merged` is a conflict to be resolved.
+ * What a document of a review shows: `base` and `proposed` are compared while there is something to decide, the file as it
+ * is now and what an accept would make of it; `original` and `suggested` are what a run saw and what it wanted, whatever was
+ * decided since; `merged` is a conflict to be resolved, of which `before` and `change` are the run's two sides.
  */
-export type Side = 'base' | 'proposed' | 'merged' | 'original' | 'suggested';
+export type Side = 'base' | 'proposed' | 'merged' | 'before' | 'change' | 'original' | 'suggested';
 
 /** A document of a review; its URI is without the revision, so that an editor keeps it while the review goes on. */
 export interface Place {
@@ -24,9 +25,9 @@ export interface Target {
   hunk?: string;
 }
 
-const SIDES: readonly string[] = ['base', 'proposed', 'merged', 'original', 'suggested'];
+const SIDES: readonly string[] = ['base', 'proposed', 'merged', 'before', 'change', 'original', 'suggested'];
 const OPEN: readonly RunState[] = ['verifying', 'review', 'conflict', 'failed', 'cancelled', 'budget', 'interrupted'];
-const RIGHT: readonly Side[] = ['proposed', 'suggested'];
+const RIGHT: readonly Side[] = ['proposed', 'change', 'suggested'];
 
 /** What of a URI names a document. */
 export interface Address {
@@ -49,8 +50,12 @@ export function placeOf({ authority, path, query }: Address): Place | undefined 
 /** How the server calls a document in the revision that `review` is of; `undefined` for a file that the review has not. */
 export function serverUri(review: Review, { side, path }: Place): string | undefined {
   const file = fileAt(review, path);
-  const known = file && (RIGHT.includes(side) ? file.proposedUri : file.baseUri);
-  return known?.replace(/^(kiro-review:\/[^/]+\/[^/]+)\/[^/]+\//, `$1/${side}/`);
+  if (!file) return undefined;
+  if (side === 'base' && file.now?.baseUri !== undefined) return file.now.baseUri;
+  if (side === 'proposed' && file.now?.proposedUri !== undefined) return file.now.proposedUri;
+  const known = RIGHT.includes(side) ? file.proposedUri : file.baseUri;
+  const called = side === 'before' ? 'base' : side === 'change' ? 'proposed' : side;
+  return known.replace(/^(kiro-review:\/[^/]+\/[^/]+)\/[^/]+\//, `$1/${called}/`);
 }
 
 /** The file with that path; a renamed one answers to both of its names. */
@@ -100,9 +105,10 @@ export function linesOf(hunk: Hunk, side: Side): [number, number] {
   return [first(hunk, side), last(hunk, side)];
 }
 
-/** The pending hunk after (`step` 1) or before (-1) another one, across files and round the ends. */
+/** The pending hunk after (`step` 1) or before (-1) another one that can be looked at, across files and round the ends. */
 export function neighbour(review: Review, from: string | undefined, step: 1 | -1): Target | undefined {
-  const all = review.files.flatMap((file) => file.hunks.map((hunk) => ({ file, hunk })));
+  const shown = review.files.filter(({ binary }) => !binary);
+  const all = shown.flatMap((file) => file.hunks.map((hunk) => ({ file, hunk })));
   const at = all.findIndex(({ hunk }) => hunk.id === from);
   const start = at < 0 ? (step > 0 ? -1 : 0) : at;
   for (let count = 1; count <= all.length; count++) {
@@ -134,8 +140,27 @@ export function hasMarkers(text: string): boolean {
   return /^(<{7}|>{7})( |$)/m.test(text);
 }
 
-function rangeOf(hunk: Hunk, side: Side): Hunk['baseRange'] {
-  return RIGHT.includes(side) ? hunk.proposedRange : hunk.baseRange;
+/** Why an accept cannot write a file: as it is now, else what the last one said. */
+export function obstacle(file: ReviewFile): string | undefined {
+  return file.now?.conflict ?? file.conflict;
+}
+
+/** How many files with something to decide are not any more what the run read, and how many an accept cannot write. */
+export function movedOn(review: Review): { merged: number; blocked: number } {
+  const files = [...new Set(pending(review).map(({ file }) => file))].filter(({ now }) => now);
+  const blocked = files.filter(({ now }) => now?.conflict !== undefined).length;
+  return { merged: files.length - blocked, blocked };
+}
+
+/** Whether what one document of a review shows may be another text than before, although its revision is the same. */
+export function isSettledText(before: Review, now: Review, path: string): boolean {
+  if (before.revision !== now.revision || before.state !== now.state) return false;
+  return !fileAt(before, path)?.now && !fileAt(now, path)?.now;
+}
+
+function rangeOf({ now, ...read }: Hunk, side: Side): Hunk['baseRange'] {
+  const ranges = now && (side === 'base' || side === 'proposed') ? now : read;
+  return RIGHT.includes(side) ? ranges.proposedRange : ranges.baseRange;
 }
 
 function first(hunk: Hunk, side: Side): number {

@@ -25,6 +25,7 @@ export class Decisions {
     private readonly view: View,
     private readonly merging: Merging,
     private readonly lead: (next: model.Target) => Promise<void>,
+    private readonly again: (selection: Selection) => Promise<void>,
   ) {
     merging.onTaken = (review, done) => void this.tell(done, review);
   }
@@ -64,7 +65,8 @@ export class Decisions {
     review: Review,
     hunks = hunk === undefined ? undefined : [hunk],
   ): Promise<Done> {
-    const next = hunk === undefined ? undefined : model.neighbour(review, hunk, 1);
+    const last = hunk ?? (path === undefined ? undefined : model.fileAt(review, path)?.hunks.at(-1)?.id);
+    const next = last === undefined ? undefined : model.neighbour(review, last, 1);
     const done = await this.app.server.command(verb, {
       runId,
       revision: review.revision,
@@ -73,7 +75,11 @@ export class Decisions {
     });
     const now = await this.reviews.load(runId);
     if (done.ok && model.isOpen(now)) {
-      if (next && next.hunk !== hunk && this.view.activeRun() === runId) await this.lead(next);
+      const isLeft = next && model.pending(now).some((one) => one.hunk.id === next.hunk) ? next : undefined;
+      const isHere = this.view.activeRun() === runId;
+      const isMore = await this.view.leaveOut(now, isLeft);
+      if (isHere && isLeft) await this.lead(isLeft);
+      else if (isHere && !isMore) void this.again({ runId });
       if (model.pending(now).length < model.pending(review).length && hunk !== undefined) return done;
     }
     if (!model.isOpen(now)) await this.view.close(runId);
@@ -116,10 +122,13 @@ async function withProtected(review: Review, names: string[]): Promise<string[] 
   const others = vscode.l10n.t('Accept the Others');
   const rest = model.pending(review).filter(({ hunk }) => !hunk.protected);
   const detail = vscode.l10n.t(
-    'They can make programs run something, or hold secrets or rules of the project: {0}',
+    'Such a file can make programs run something, or holds secrets or rules of the project: {0}',
     names.join(', '),
   );
-  const message = vscode.l10n.t('Accept {0} that need a yes of their own, too?', words.files(names.length));
+  const message =
+    names.length === 1
+      ? vscode.l10n.t('Accept a file that needs a yes of its own, too?')
+      : vscode.l10n.t('Accept {0} that need a yes of their own, too?', words.files(names.length));
   const offered = rest.length ? [everything, others] : [everything];
   const chosen = await vscode.window.showWarningMessage(message, { modal: true, detail }, ...offered);
   if (chosen === everything) return model.pending(review).map(({ hunk }) => hunk.id);

@@ -62,7 +62,7 @@ export class Documents implements vscode.FileSystemProvider, vscode.Disposable {
     if (place.side !== 'proposed') throw vscode.FileSystemError.NoPermissions(uri);
     try {
       if (plain(text) !== plain((await this.look(uri)).text)) {
-        await this.reviews.edit(place.runId, place.path, plain(text));
+        await this.reviews.typed(place, plain(text));
       }
     } catch (error) {
       throw vscode.FileSystemError.Unavailable(error instanceof Error ? error.message : String(error));

@@ -5,6 +5,7 @@ import { isLookedAt } from '../runs/looking';
 import type { App } from '../server/connection';
 import { Decisions, type Selection } from './decisions';
 import { Documents } from './documents';
+import { Following } from './following';
 import { Marks } from './marks';
 import { Merging } from './merging';
 import { Reviews } from './reviews';
@@ -20,8 +21,30 @@ export function registerReview(app: App): { dispose(): unknown }[] {
   const desk = new Desk(app, reviews);
   const { hooks, server } = app;
   hooks.push({ command: (name, argument) => desk.instead(name, argument) });
-  return [reviews, desk.documents, desk, ...desk.commands(), server.onRunEvent((event) => void desk.heard(event))];
+  return [
+    reviews,
+    new Following(reviews),
+    desk.documents,
+    desk,
+    ...desk.commands(),
+    server.onRunEvent((event) => void desk.heard(event)),
+  ];
 }
+
+/** What a command is about, with what was said of it; `assumed` where nobody pointed at anything. */
+type Meant = Selection & { text?: string; done?: () => void; assumed?: boolean };
+
+/** Commands that decide, or lead somewhere: the next one is about what the one before left. */
+const WAITING: ReadonlySet<string> = new Set([
+  'acceptHunk',
+  'rejectHunk',
+  'acceptFile',
+  'rejectFile',
+  'acceptReview',
+  'rejectReview',
+  'nextHunk',
+  'previousHunk',
+]);
 
 /** The parts of the review together, and the commands that people have. */
 class Desk implements vscode.Disposable {
@@ -32,6 +55,8 @@ class Desk implements vscode.Disposable {
   /** Cards, marks and the status bar, made with the first review that is looked at. */
   private faces: { threads: Threads; marks: Marks; status: Status } | undefined;
   private readonly listening: vscode.Disposable;
+  private turn: Promise<unknown> = Promise.resolve();
+  private waiting = 0;
 
   constructor(
     private readonly app: App,
@@ -40,7 +65,15 @@ class Desk implements vscode.Disposable {
     this.documents = new Documents(reviews);
     this.view = new View(reviews, (runId) => titleOf(app, runId));
     this.merging = new Merging(app, reviews, this.documents);
-    this.decisions = new Decisions(app, reviews, this.documents, this.view, this.merging, (next) => this.lead(next));
+    this.decisions = new Decisions(
+      app,
+      reviews,
+      this.documents,
+      this.view,
+      this.merging,
+      (next) => this.lead(next),
+      (selection) => this.open(selection),
+    );
     this.listening = reviews.onDidChange(() => this.made());
   }
 
@@ -59,16 +92,21 @@ class Desk implements vscode.Disposable {
   commands(): vscode.Disposable[] {
     const file = ({ runId, path }: Selection): Selection => ({ runId, ...(path !== undefined && { path }) });
     const { decisions } = this;
-    const all: Record<string, (target: Selection) => unknown> = {
-      acceptHunk: (target) => decisions.accept(target),
-      rejectHunk: (target) => decisions.reject(target),
-      acceptFile: (target) => decisions.accept(file(target)),
-      rejectFile: (target) => decisions.reject(file(target)),
+    // Nothing is decided that nobody pointed at: then the first change is shown.
+    const pointed =
+      (decide: (target: Selection) => unknown) =>
+      (target: Meant): unknown =>
+        target.assumed && target.path !== undefined ? this.step(target, 1) : decide(target);
+    const all: Record<string, (target: Meant) => unknown> = {
+      acceptHunk: pointed((target) => decisions.accept(target)),
+      rejectHunk: pointed((target) => decisions.reject(target)),
+      acceptFile: pointed((target) => decisions.accept(file(target))),
+      rejectFile: pointed((target) => decisions.reject(file(target))),
       acceptReview: ({ runId }) => decisions.accept({ runId }),
       rejectReview: ({ runId }) => decisions.reject({ runId }),
       nextHunk: (target) => this.step(target, 1),
       previousHunk: (target) => this.step(target, -1),
-      commentOnHunk: (target) => this.comment(target),
+      commentOnHunk: pointed((target) => this.comment(target)),
       openReviewFile: (target) => this.open(target),
       showReview: ({ runId }) => this.open({ runId }),
       mergeFile: ({ runId, path }) => path !== undefined && this.merging.open(runId, path),
@@ -83,9 +121,26 @@ class Desk implements vscode.Disposable {
     return Object.entries(all).map(([name, act]) =>
       vscode.commands.registerCommand(`kiroLsp.${name}`, (given: unknown) => {
         const target = name === 'completeMerge' ? { runId: '' } : this.target(given);
-        return target && act(target);
+        return target && (WAITING.has(name) ? this.inTurn(() => act(target), given === undefined) : act(target));
       }),
     );
+  }
+
+  /** One after the other; what a key asks for while another is carried out would be about what is not shown any more. */
+  private async inTurn(act: () => unknown, isKey: boolean): Promise<void> {
+    if (isKey && this.waiting > 0) return;
+    this.waiting += 1;
+    const before = this.turn;
+    const mine = (async () => {
+      await before;
+      try {
+        await act();
+      } finally {
+        this.waiting -= 1;
+      }
+    })();
+    this.turn = mine.catch(() => undefined);
+    await mine;
   }
 
   /** A run that was started here has ended with changes, or was taken up by a later one. */
@@ -133,7 +188,7 @@ class Desk implements vscode.Disposable {
     const review = await this.view.open(runId, path);
     const shown =
       path === undefined ? review.files : review.files.filter((file) => file === model.fileAt(review, path));
-    const conflict = review.files.some((file) => file.conflict !== undefined);
+    const conflict = model.isOpen(review) && review.files.some((file) => model.obstacle(file) !== undefined);
     if (conflict && path === undefined) void this.merging.offer(review, { ok: false });
     const unseen = shown.filter(({ binary }) => binary);
     if (!unseen.length && shown.length) return;
@@ -151,9 +206,10 @@ class Desk implements vscode.Disposable {
     for (const file of unseen) await decide({ runId, path: file.path });
   }
 
-  private async step(from: Selection, step: 1 | -1): Promise<void> {
+  private async step(from: Meant, step: 1 | -1): Promise<void> {
+    if (!(await this.documents.flush(from.runId))) return;
     const review = this.reviews.known(from.runId) ?? (await this.reviews.load(from.runId));
-    const next = model.neighbour(review, from.hunk, step);
+    const next = model.neighbour(review, from.assumed ? undefined : from.hunk, step);
     if (!next) return;
     await this.lead(next);
   }
@@ -200,7 +256,7 @@ class Desk implements vscode.Disposable {
   }
 
   /** What a command is about: what it was called with (a link, a tree item, a card, a reply), else where the person is. */
-  private target(given: unknown): (Selection & { text?: string; done?: () => void }) | undefined {
+  private target(given: unknown): Meant | undefined {
     if (given && typeof given === 'object') {
       if ('thread' in given && 'text' in given) {
         const target = this.made().threads.targetOf(given.thread as vscode.CommentThread);

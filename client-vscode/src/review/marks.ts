@@ -13,12 +13,15 @@ export class Marks implements vscode.Disposable, vscode.CodeLensProvider {
   private readonly plain = vscode.window.createTextEditorDecorationType({ isWholeLine: true });
   private readonly mine = marked('charts.blue', vscode.l10n.t('yours'));
   private readonly guarded = marked('editorWarning.foreground', vscode.l10n.t('needs its own yes'));
+  /** Changes that an accept could not write into the file as it is now. */
+  private readonly meeting = vscode.window.createTextEditorDecorationType({ isWholeLine: true });
   private readonly listening: vscode.Disposable[];
 
   constructor(private readonly reviews: Reviews) {
     this.listening = [
       reviews.onDidChange(() => this.draw()),
       vscode.window.onDidChangeVisibleTextEditors(() => this.draw()),
+      vscode.workspace.onDidChangeTextDocument(({ document }) => document.uri.scheme === model.SCHEME && this.draw()),
       vscode.languages.registerCodeLensProvider({ scheme: model.SCHEME }, this),
     ];
     this.draw();
@@ -38,7 +41,14 @@ export class Marks implements vscode.Disposable, vscode.CodeLensProvider {
   }
 
   dispose(): void {
-    vscode.Disposable.from(...this.listening, this.changes, this.plain, this.mine, this.guarded).dispose();
+    vscode.Disposable.from(
+      ...this.listening,
+      this.changes,
+      this.plain,
+      this.mine,
+      this.guarded,
+      this.meeting,
+    ).dispose();
   }
 
   private draw(): void {
@@ -67,6 +77,13 @@ export class Marks implements vscode.Disposable, vscode.CodeLensProvider {
         this.guarded,
         ranges((hunk) => hunk.protected, false),
       );
+      editor.setDecorations(
+        this.meeting,
+        found
+          .map(({ file, hunk, from }) => ({ said: words.meets(file, hunk), from }))
+          .filter(({ said }) => said)
+          .map(({ said, from }) => ({ range: new vscode.Range(from, 0, from, 0), renderOptions: told(said) })),
+      );
     }
   }
 
@@ -85,6 +102,10 @@ export class Marks implements vscode.Disposable, vscode.CodeLensProvider {
       return { target: { runId: review.runId, path: file.path, hunk: hunk.id }, file, hunk, from, to };
     });
   }
+}
+
+function told(said: string): vscode.DecorationInstanceRenderOptions {
+  return { after: { contentText: `  ${said}`, color: new vscode.ThemeColor('editorError.foreground') } };
 }
 
 function marked(colour: string, said: string): vscode.TextEditorDecorationType {

@@ -26,12 +26,13 @@ export class Merging {
 
   /** Says which files could not be written, and offers to merge those that can be. */
   async offer(review: Review, done: Done): Promise<void> {
-    const mergeable = review.files.filter((file) => file.conflict !== undefined && isMergeable(file));
+    const mergeable = review.files.filter((file) => model.obstacle(file) !== undefined && isMergeable(file));
     const [first] = mergeable;
     const merge = vscode.l10n.t('Merge…');
-    const reasons = review.files.flatMap(({ path, conflict }) =>
-      conflict === undefined ? [] : [`${path}: ${conflict}`],
-    );
+    const reasons = review.files.flatMap((file) => {
+      const reason = model.obstacle(file);
+      return reason === undefined ? [] : [`${file.path}: ${reason}`];
+    });
     const message = [done.message ?? '', ...reasons.filter((reason) => !done.message?.includes(reason))]
       .join(' ')
       .trim();
@@ -51,9 +52,9 @@ export class Merging {
     this.begun.set(output.toString(), (await vscode.workspace.openTextDocument(own)).getText());
     try {
       await vscode.commands.executeCommand('_open.mergeEditor', {
-        base: uriOf(place('base')),
+        base: uriOf(place('before')),
         input1: { uri: own, title: vscode.l10n.t('Yours'), description: vscode.l10n.t('the file as it is now') },
-        input2: { uri: uriOf(place('proposed')), title: vscode.l10n.t('Proposed') },
+        input2: { uri: uriOf(place('change')), title: vscode.l10n.t('Proposed') },
         output,
       });
     } catch (error) {

@@ -42,7 +42,12 @@ export class Reviews implements vscode.Disposable {
   keep(review: Review): Review {
     const before = this.held.get(review.runId)?.review;
     if (before && before.revision > review.revision) return before;
-    this.held.set(review.runId, { review, texts: new Map() });
+    const held = this.held.get(review.runId)?.texts ?? [];
+    const same = [...held].filter(([uri]) => {
+      const place = model.placeOf(vscode.Uri.parse(uri));
+      return before && place && place.side !== 'merged' && model.isSettledText(before, review, place.path);
+    });
+    this.held.set(review.runId, { review, texts: new Map(same) });
     this.changes.fire(review);
     return review;
   }
@@ -63,6 +68,14 @@ export class Reviews implements vscode.Disposable {
   /** Makes a text the proposed side of a file; `onto` is what the file holds where it was merged with that. */
   async edit(runId: string, path: string, text: string, onto?: string): Promise<Review> {
     return this.keep(await this.server.editProposed(runId, path, text, onto));
+  }
+
+  /** What is typed on the proposed side is made of the file as it is shown beside it. */
+  async typed({ runId, path }: model.Place, text: string): Promise<Review> {
+    const review = this.known(runId);
+    const file = review && model.fileAt(review, path);
+    const base = file?.now?.baseUri === undefined ? undefined : uriOf({ runId, side: 'base', path: file.path });
+    return await this.edit(runId, path, text, base && (await this.text(base)));
   }
 
   dispose(): void {

@@ -4,6 +4,9 @@ import type { Hunk, Review, ReviewFile } from '../protocol';
 import { type Reviews, uriOf } from './reviews';
 import * as words from './words';
 
+/** How many lines outside of the view still have their cards. */
+const NEAR = 10;
+
 interface Card {
   target: model.Target;
   thread: vscode.CommentThread;
@@ -32,7 +35,12 @@ export class Threads implements vscode.Disposable {
         return review && model.isOpen(review) ? [new vscode.Range(0, 0, lineCount - 1, 0)] : undefined;
       },
     };
-    this.listening = reviews.onDidChange((review) => this.show(review));
+    this.listening = vscode.Disposable.from(
+      reviews.onDidChange((review) => this.show(review)),
+      vscode.workspace.onDidChangeTextDocument(({ document }) => this.putBack(document.uri)),
+      vscode.window.onDidChangeVisibleTextEditors((editors) => editors.forEach((editor) => this.come(editor))),
+      vscode.window.onDidChangeTextEditorVisibleRanges(({ textEditor }) => this.come(textEditor)),
+    );
     reviews.all.forEach((review) => this.show(review));
   }
 
@@ -59,6 +67,9 @@ export class Threads implements vscode.Disposable {
 
   /** Unfolds the card of one hunk, and folds the others of its run. */
   unfold(target: model.Target): void {
+    const review = this.reviews.known(target.runId);
+    const one = review && model.pending(review, target.path).find(({ hunk }) => hunk.id === target.hunk);
+    if (review && one) this.card(review, one.file, one.hunk);
     for (const { target: other, thread } of this.cards.values()) {
       if (other.runId === target.runId) thread.collapsibleState = foldedUnless(other.hunk === target.hunk);
     }
@@ -72,11 +83,12 @@ export class Threads implements vscode.Disposable {
     const kept = new Set<string>();
     if (model.isOpen(review)) {
       for (const { file, hunk } of model.pending(review)) {
-        const key = `${review.runId} ${file.path} ${hunk.id}`;
+        const key = keyOf(review, file, hunk);
         kept.add(key);
-        if (!file.binary) this.card(key, review, file, hunk);
+        if (this.cards.has(key)) this.card(review, file, hunk);
       }
     }
+    vscode.window.visibleTextEditors.forEach((editor) => this.come(editor));
     for (const [key, { target, thread }] of this.cards) {
       if (target.runId !== review.runId || kept.has(key)) continue;
       thread.dispose();
@@ -84,7 +96,20 @@ export class Threads implements vscode.Disposable {
     }
   }
 
-  private card(key: string, review: Review, file: ReviewFile, hunk: Hunk): void {
+  /** Cards of the changes in view: hundreds at once keep the editor busy for a minute. */
+  private come({ document, visibleRanges }: vscode.TextEditor): void {
+    const place = document.uri.scheme === model.SCHEME ? model.placeOf(document.uri) : undefined;
+    const review = place && this.reviews.known(place.runId);
+    if (!review || !model.isOpen(review)) return;
+    for (const { file, hunk } of model.pending(review, place.path)) {
+      const [from, to] = model.linesOf(hunk, place.side);
+      const isInView = visibleRanges.some(({ start, end }) => from <= end.line + NEAR && to >= start.line - NEAR);
+      if (isInView && !file.binary && !this.cards.has(keyOf(review, file, hunk))) this.card(review, file, hunk);
+    }
+  }
+
+  private card(review: Review, file: ReviewFile, hunk: Hunk): void {
+    const key = keyOf(review, file, hunk);
     const target = { runId: review.runId, path: file.path, hunk: hunk.id };
     const { left, right } = model.sidesOf(review, file);
     const place = right ?? left;
@@ -98,16 +123,39 @@ export class Threads implements vscode.Disposable {
       thread.collapsibleState = vscode.CommentThreadCollapsibleState.Collapsed;
       this.cards.set(key, { target, thread, said: [] });
     } else if (!thread.range.isEqual(range)) thread.range = range;
-    thread.label = words.hunk(review, file, hunk);
-    thread.comments = [this.comment(hunk), ...(this.cards.get(key)?.said ?? [])];
+    const label = words.hunk(review, file, hunk);
+    if (thread.label !== label) thread.label = label;
+    const comment = this.comment(hunk);
+    if (thread.comments[0]?.label !== comment.label || !thread.comments.length) {
+      thread.comments = [comment, ...(this.cards.get(key)?.said ?? [])];
+    }
   }
 
   /** Without a body: the editor opens its panel of comments for everything that says something. */
+  /** A document was read again: the editor moved its cards with the old text. */
+  private putBack(uri: vscode.Uri): void {
+    const place = uri.scheme === model.SCHEME ? model.placeOf(uri) : undefined;
+    const review = place && this.reviews.known(place.runId);
+    if (!review) return;
+    for (const { target, thread } of this.cards.values()) {
+      const file = model.fileAt(review, target.path);
+      const hunk = file?.hunks.find(({ id }) => id === target.hunk);
+      if (!hunk || thread.uri.toString() !== uri.toString()) continue;
+      const [from, to] = model.linesOf(hunk, place.side);
+      // The editor is told of a place only where it is another one than before.
+      thread.range = new vscode.Range(from, 0, to, thread.range.end.character ? 0 : 1);
+    }
+  }
+
   private comment(hunk: Hunk): vscode.Comment {
     const name = vscode.l10n.t('Accept, reject, or say what shall be different:');
     const label = hunk.protected ? vscode.l10n.t('needs its own yes') : hunk.mine ? vscode.l10n.t('yours') : undefined;
     return { author: { name }, body: '', mode: vscode.CommentMode.Preview, ...(label !== undefined && { label }) };
   }
+}
+
+function keyOf({ runId }: Review, { path }: ReviewFile, { id }: Hunk): string {
+  return `${runId} ${path} ${id}`;
 }
 
 /** Links that decide on a change, for hovers. */
@@ -118,6 +166,7 @@ export function about(target: model.Target, hunk: Hunk): vscode.MarkdownString {
     [
       link(`$(check) ${vscode.l10n.t('Accept')}`, 'kiroLsp.acceptHunk'),
       link(`$(discard) ${vscode.l10n.t('Reject')}`, 'kiroLsp.rejectHunk'),
+      ...(hunk.now?.conflict ? [link(`$(git-merge) ${vscode.l10n.t('Merge…')}`, 'kiroLsp.mergeFile')] : []),
       link(`$(arrow-down) ${vscode.l10n.t('Next')}`, 'kiroLsp.nextHunk'),
     ].join(' &nbsp; '),
   ];
@@ -125,7 +174,9 @@ export function about(target: model.Target, hunk: Hunk): vscode.MarkdownString {
     lines.unshift(`$(shield) ${vscode.l10n.t('This file can make programs run something: it needs its own yes.')}`);
   }
   const text = new vscode.MarkdownString(lines.join('\n\n'), true);
-  text.isTrusted = { enabledCommands: ['kiroLsp.acceptHunk', 'kiroLsp.rejectHunk', 'kiroLsp.nextHunk'] };
+  text.isTrusted = {
+    enabledCommands: ['kiroLsp.acceptHunk', 'kiroLsp.rejectHunk', 'kiroLsp.mergeFile', 'kiroLsp.nextHunk'],
+  };
   return text;
 }
 

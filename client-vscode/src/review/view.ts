@@ -1,13 +1,17 @@
 import * as vscode from 'vscode';
 import * as model from '../model/review';
 import type { Review, ReviewFile } from '../protocol';
+import { Lists } from './lists';
 import { type Reviews, uriOf } from './reviews';
 import * as words from './words';
 
+/** The longest that an editor takes to show a file; then it is shown by itself. */
+const APPEARS_MS = 3000;
+
 /** What is in front of the person: editors that compare, and where in them they are. */
 export class View implements vscode.Disposable {
-  /** Titles of tabs that show whole reviews, with their runs; the editor's own kind of tab cannot be asked. */
-  private readonly titles = new Map<string, string>();
+  /** Whole reviews, file below file. */
+  private readonly lists = new Lists();
 
   /** Where keys have led: an editor among many can be shown, but not given the focus. Until the person goes elsewhere. */
   private led: model.Target | undefined;
@@ -36,10 +40,9 @@ export class View implements vscode.Disposable {
     const review = await this.reviews.load(runId);
     const file = path === undefined ? undefined : model.fileAt(review, path);
     const shown = file ? [file] : this.shownFiles(review);
-    const name = await this.titleOf(runId);
     const [only] = shown;
     if (shown.length === 1 && only && !only.binary) await this.compare(review, only);
-    else if (shown.some((one) => !one.binary)) await this.compareAll(review, shown, name);
+    else if (shown.some((one) => !one.binary)) await this.compareAll(review);
     return review;
   }
 
@@ -54,8 +57,11 @@ export class View implements vscode.Disposable {
     this.led = target;
     if (!place) return;
     const [from, to] = hunk ? model.linesOf(hunk, place.side) : [0, 0];
-    const uri = uriOf(place).toString();
-    const editor = vscode.window.visibleTextEditors.find(({ document }) => document.uri.toString() === uri);
+    const uri = uriOf(place);
+    const listed = this.lists.isInFront(review.runId);
+    if (listed && this.lists.top(review.runId) !== file.path) await this.compareAll(review, file.path);
+    const shown = ({ document }: vscode.TextEditor): boolean => document.uri.toString() === uri.toString();
+    const editor = listed ? await this.editorOf(uri) : vscode.window.visibleTextEditors.find(shown);
     if (!editor) {
       await this.compare(review, file, new vscode.Range(from, 0, from, 0), !focus);
       return;
@@ -64,8 +70,11 @@ export class View implements vscode.Disposable {
     editor.revealRange(new vscode.Range(from, 0, to, 0), vscode.TextEditorRevealType.InCenterIfOutsideViewport);
   }
 
-  /** Where the person is: the document of a review that has the focus, and the pending hunk there. */
-  here(): (model.Target & { review: Review }) | undefined {
+  /**
+   * Where the person is: the document of a review that has the focus, and the pending hunk there. Where nothing has the focus
+   * it is only assumed to be the first.
+   */
+  here(): (model.Target & { review: Review; assumed?: boolean }) | undefined {
     const led = this.led && this.activeRun() === this.led.runId ? this.reviews.known(this.led.runId) : undefined;
     if (led && this.led && model.pending(led).some(({ hunk }) => hunk.id === this.led?.hunk)) {
       return { review: led, ...this.led };
@@ -79,7 +88,8 @@ export class View implements vscode.Disposable {
       const known = runId === undefined ? undefined : this.reviews.known(runId);
       const [first] = known ? model.pending(known) : [];
       if (!known) return undefined;
-      return { review: known, runId: known.runId, path: first?.file.path ?? '', ...(first && { hunk: first.hunk.id }) };
+      const nearest = { path: first?.file.path ?? '', ...(first && { hunk: first.hunk.id }) };
+      return { review: known, runId: known.runId, ...nearest, assumed: true };
     }
     const hunk = model.hunkAt(file, place.side, editor.selection.active.line);
     return { review, runId: review.runId, path: file.path, ...(hunk && { hunk: hunk.id }) };
@@ -89,6 +99,32 @@ export class View implements vscode.Disposable {
   activeRun(): string | undefined {
     const tab = vscode.window.tabGroups.activeTabGroup.activeTab;
     return tab && this.runOf(tab);
+  }
+
+  /**
+   * Files on which all is decided go away, while others are open; `next` is where the person is led then.
+   * @returns whether there is still something to compare
+   */
+  async leaveOut(review: Review, next: model.Target | undefined): Promise<boolean> {
+    const open = this.shownFiles(review);
+    const texts = open.filter(({ binary }) => !binary);
+    const { runId } = review;
+    if (texts.length && this.lists.isInFront(runId) && !this.lists.holds(runId, texts)) {
+      await this.compareAll(review, next?.path);
+    }
+    const over = vscode.window.tabGroups.all
+      .flatMap((group) => group.tabs)
+      .filter((tab) => this.runOf(tab) === runId && (!texts.length || this.isDecided(review, tab)));
+    if (next && over.some(({ isActive }) => isActive)) await this.go(next);
+    if (over.length) await vscode.window.tabGroups.close(over, true);
+    return texts.length > 0;
+  }
+
+  /** Whether a tab compares one file, and nothing of it is left to decide. */
+  private isDecided(review: Review, { input }: vscode.Tab): boolean {
+    if (!(input instanceof vscode.TabInputTextDiff)) return false;
+    const place = model.placeOf(input.modified);
+    return place !== undefined && model.pending(review, place.path).length === 0;
   }
 
   /** Closes what shows a review that is over. */
@@ -103,17 +139,7 @@ export class View implements vscode.Disposable {
       const uri = input instanceof vscode.TabInputText ? input.uri : input.modified;
       return uri.scheme === model.SCHEME ? model.placeOf(uri)?.runId : undefined;
     }
-    // The editor puts the number of files behind it.
-    const known = [...this.titles].filter(([title]) => tab.label.startsWith(title));
-    return known.sort(([one], [other]) => other.length - one.length)[0]?.[1];
-  }
-
-  /** A title that no other run has: by it the tab is known again. */
-  private titleFor(runId: string, title: string): string {
-    const other = this.titles.get(title) ?? runId;
-    const own = other === runId ? title : `${title} ${runId.slice(-4)}`;
-    this.titles.set(own, runId);
-    return own;
+    return this.lists.runOf(tab);
   }
 
   /** While there is something to decide, the files that it is about. */
@@ -123,31 +149,31 @@ export class View implements vscode.Disposable {
     return review.files.filter((file) => open.has(file));
   }
 
-  private async compareAll(review: Review, shown: ReviewFile[], name: string): Promise<void> {
-    const title = this.titleFor(review.runId, vscode.l10n.t('Review: {0}', name));
-    const pairs = shown
-      .filter((file) => !file.binary)
-      .map((file) => {
-        const { left, right } = model.sidesOf(review, file);
-        return { originalUri: left && uriOf(left), modifiedUri: right && uriOf(right) };
-      });
-    const source = vscode.Uri.from({
-      scheme: model.SCHEME,
-      authority: review.runId,
-      path: `/${name}`,
-      query: 'review',
+  /** The list of files that can be compared, from `first` on and round the end. */
+  private async compareAll(review: Review, first?: string): Promise<void> {
+    const texts = this.shownFiles(review).filter(({ binary }) => !binary);
+    const at = Math.max(
+      0,
+      texts.findIndex(({ path }) => path === first),
+    );
+    const name = await this.titleOf(review.runId);
+    await this.lists.show(review, [...texts.slice(at), ...texts.slice(0, at)], name);
+  }
+
+  /** The editor that shows a document, as soon as there is one. */
+  private async editorOf(uri: vscode.Uri): Promise<vscode.TextEditor | undefined> {
+    const shown = (): vscode.TextEditor | undefined =>
+      vscode.window.visibleTextEditors.find(({ document }) => document.uri.toString() === uri.toString());
+    if (shown()) return shown();
+    return await new Promise((resolve) => {
+      const done = (): void => {
+        clearTimeout(timer);
+        listening.dispose();
+        resolve(shown());
+      };
+      const timer = setTimeout(done, APPEARS_MS);
+      const listening = vscode.window.onDidChangeVisibleTextEditors(() => shown() && done());
     });
-    try {
-      // As `vscode.changes`, but a review that is open already is shown again and not a second time.
-      await vscode.commands.executeCommand('_workbench.openMultiDiffEditor', {
-        multiDiffSourceUri: source,
-        title,
-        resources: pairs,
-      });
-    } catch {
-      const list = pairs.map(({ originalUri, modifiedUri }) => [modifiedUri ?? originalUri, originalUri, modifiedUri]);
-      await vscode.commands.executeCommand('vscode.changes', title, list);
-    }
   }
 
   private async compare(

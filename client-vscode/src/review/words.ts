@@ -58,7 +58,23 @@ export function hunk(review: Review, file: ReviewFile, one: Hunk): string {
   const { added, removed } = model.size(one);
   const counts = [added ? `+${added}` : '', removed ? `−${removed}` : ''].filter(Boolean).join(' ');
   const mine = one.mine ? vscode.l10n.t('yours') : '';
-  return [place, action(file), counts, mine].filter(Boolean).join(' · ');
+  return [place, action(file), counts, mine, meets(file, one)].filter(Boolean).join(' · ');
+}
+
+/** Why a change of a file that moved on cannot be taken in as it is; empty where it can. */
+export function meets(file: ReviewFile, one: Hunk): string {
+  if (one.now?.conflict) return vscode.l10n.t('meets what you changed');
+  return file.now?.conflict !== undefined && file.now.baseUri === undefined ? file.now.conflict : '';
+}
+
+/** What an accept has to do with files that are not any more what the run read. */
+function moved(review: Review): string {
+  const { merged, blocked } = model.movedOn(review);
+  const said = [
+    merged ? vscode.l10n.t('{0} changed meanwhile', files(merged)) : '',
+    blocked ? vscode.l10n.t('{0} in conflict', files(blocked)) : '',
+  ];
+  return said.filter(Boolean).join(' · ');
 }
 
 /** The whole change set in one line: what is left of it, verdict, cost. */
@@ -67,6 +83,7 @@ export function summary(review: Review): string {
   const left = new Set(open.map(({ file }) => file.path)).size;
   return [
     model.isOpen(review) ? `${changes(open.length)}, ${files(left)}` : files(review.files.length),
+    model.isOpen(review) ? moved(review) : '',
     verdict(review.verify),
     review.cost === null ? '' : `$${Number(review.cost).toFixed(2)}`,
   ]
