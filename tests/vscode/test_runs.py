@@ -54,6 +54,7 @@ def test_the_picker_says_who_can_do_it_for_how_much_and_takes_a_note_along(
     opened: Open, provider: AnthropicServer
 ) -> None:
     window = opened()
+    a_picker_that_is_closed_runs_nothing(window, provider)
     window.click_lens("⋯", at="1. Greet")
     window.until(lambda: any("Claude" in one for one in window.choices()), "the agents")
     first, *others = window.choice_details()
@@ -70,8 +71,7 @@ def test_the_picker_says_who_can_do_it_for_how_much_and_takes_a_note_along(
     assert "Mind the comma." in json.dumps(provider.requests[0])
 
 
-def test_a_picker_that_is_closed_runs_nothing(opened: Open, provider: AnthropicServer) -> None:
-    window = opened()
+def a_picker_that_is_closed_runs_nothing(window: Window, provider: AnthropicServer) -> None:
     window.click_lens("⋯", at="1. Greet")
     window.until(lambda: any("Claude" in one for one in window.choices()), "the agents")
     window.press("Escape")
@@ -180,7 +180,7 @@ def test_a_run_that_is_done_while_its_file_is_not_in_view_says_so(opened: Open, 
 # Palette and keys
 
 
-def test_the_palette_offers_what_can_be_done_and_nothing_else(opened: Open, project: Path) -> None:
+def test_the_palette_offers_what_can_be_done_and_keys_do_it(opened: Open, project: Path) -> None:
     window = opened()
     window.see_lens("▶ Run with Claude", at="1. Greet")
     accept = "Kiro: Accept the Changes of a Run"
@@ -192,11 +192,8 @@ def test_the_palette_offers_what_can_be_done_and_nothing_else(opened: Open, proj
     window.until(lambda: accept in window.commands(accept), "a run, an accept")
     window.run_command(accept)
     window.until(lambda: (project / "greeter.py").read_text() == POLITE)
-
-
-def test_a_task_is_set_to_done_by_keys(opened: Open) -> None:
-    window = opened()
-    window.see_lens("▶ Run with Claude", at="2. Say")
+    window.until(lambda: "[x] 1. Greet" in window.text())
+    assert "[ ] 2. Say goodbye" in window.text()
     window.cursor_to("2. Say")
     window.press("Control+Alt+k", "d")
     window.until(lambda: "[x] 2. Say goodbye" in window.text())
@@ -213,11 +210,10 @@ def test_the_status_bar_tells_what_today_cost_and_is_not_there_without_a_task_fi
     assert window.see_status(" of $10")
     window.screenshot("status")
     assert said
+    costs_and_doctor_are_pages(window)
 
 
-def test_costs_and_doctor_are_pages(opened: Open) -> None:
-    window = opened()
-    window.see_lens("▶ Run with Claude", at="1. Greet")
+def costs_and_doctor_are_pages(window: Window) -> None:
     window.run_command("Kiro: Show Costs")
     window.page.get_by_role("tab", name="Preview Kiro Costs.md").wait_for()
     window.screenshot("costs")
