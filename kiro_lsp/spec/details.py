@@ -46,7 +46,10 @@ _REF: Final = pattern(rf"{_ANY_REF}\Z")
 _REF_RUN: Final = pattern(rf"{_ANY_REF}(?:\s{{0,4}}[-–—~〜～]\s{{0,4}}{_ANY_REF})?(?=\s|$)")
 _RANGE: Final = pattern(r"\s{0,4}[-–—~〜～]\s{0,4}")
 _PARENTHESES: Final = pattern(r"[(（][^()（）]*[)）]")
-_TITLE_REF: Final = pattern(r"(?<![\w-])(?:FR|NFR|SC|REQ|AC|TR|BR|RF|RNF|RN|CR|QR)-\d+(?:\.\d+)*[a-z]?(?!\w)")
+_CODED: Final = r"(?:FR|NFR|SC|REQ|AC|TR|BR|RF|RNF|RN|CR|QR)-\d+(?:\.\d+)*[a-z]?(?!\w)"
+_TITLE_REF: Final = pattern(
+    rf"(?<![\w-]){_CODED}(?:(?P<gap>\s{{0,2}}(?:[-–—~〜]|\.\.|\bto\b|\bthrough\b)\s{{0,2}})(?P<to>{_CODED}))?"
+)
 _TITLE_REF_GROUP: Final = pattern(r"\(([^()]*)\)|\[([^\[\]]*)\]")
 _TAGGED_REF: Final = pattern(r"\[req:\s*([^\]\s]+)\]", re.IGNORECASE)
 
@@ -138,7 +141,8 @@ def requirements_of(title: str, metadata: Mapping[str, str]) -> tuple[str, ...]:
     found: dict[str, None] = {}
     if "(" in title or "[" in title:
         for group in _TITLE_REF_GROUP.finditer(title):
-            found.update(dict.fromkeys(_TITLE_REF.findall(group[1] or group[2] or "")))
+            for match in _TITLE_REF.finditer(group[1] or group[2] or ""):
+                found[match[0] if match["to"] is None else match[0].replace(match["gap"], "-", 1)] = None
         found.update(dict.fromkeys(match[1] for match in _TAGGED_REF.finditer(title)))
     inside = entries_inside(title) if ":" in title or "：" in title else ()
     for key, value in (*metadata.items(), *inside):

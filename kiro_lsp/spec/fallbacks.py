@@ -23,9 +23,13 @@ from kiro_lsp.spec.titles import Title, read_title, settle
 _BOX: Final = pattern(r"(?:[-*+][ \t]+)?\[([^\r\n\]\w]\ufe0f?|[xX]|)\](?![(\[:])")
 _TASK_HEADING: Final = pattern(
     r"(?:\*\*|~~|`|\[|[^\w\s#*~`\[]{1,6}\s{0,3}){0,4}"
-    r"(?:(?:sub-?)?task|tarea|tarefa|aufgabe|t[âa]che|задача|任务|任務|タスク|작업)\s{0,3}#?\d+(?:\.\d+)*[A-Za-z]?\b"
+    r"(?:(?:sub-?)?task|tarea|tarefa|aufgabe|t[âa]che|задача|任务|任務|タスク|작업)(?:\s{0,3}#?|-)\d+(?:\.\d+)*[A-Za-z]?\b"
     r"|(?:\*\*|~~|`|\[){0,3}T\d{1,4}[A-Za-z]?(?:\.\d+)*\b",
     re.IGNORECASE,
+)
+_NUMBERED_HEADING: Final = pattern(r"\d+(?:\.\d+){1,3}\.?[ \t]")
+_STATUS_ENTRY: Final = pattern(
+    r"[ \t]*(?:[-*+][ \t]+)?(?:\*\*|__)Status(?:[:：](?:\*\*|__)|(?:\*\*|__)[:：])", re.IGNORECASE
 )
 _DONE: Final = pattern(r"[✅✓✔☑]|\b(?:COMPLETED?|DONE|FINISHED)\b|已完成|完了")
 _STARTED: Final = pattern(r"[🔄🚧⏳🟡]|\b(?:IN[ -]PROGRESS|WIP|STARTED|PARTIAL)\b|进行中|進行中")
@@ -79,8 +83,10 @@ def heading_boxes(
 
 
 def heading_tasks(lines: Sequence[str], blocks: Blocks, criteria: Sequence[Task]) -> list[Task]:
-    """`### Task 1.1: Title ✅` and `### T001: Title`: a heading that is a task, its status told by its end."""
-    headings = [heading for heading in blocks.headings if _TASK_HEADING.match(heading.text)]
+    """`### Task 1.1: Title ✅`, `### T001: Title` and `### 1.1 Title` above `**Status**: …`: a heading that is a task."""
+    headings = [
+        heading for heading in blocks.headings if _TASK_HEADING.match(heading.text) or _has_status(lines, heading)
+    ]
     if not headings:
         return []
     criterion_lines = frozenset(task.line for task in criteria)
@@ -98,6 +104,14 @@ def heading_tasks(lines: Sequence[str], blocks: Blocks, criteria: Sequence[Task]
                 task = replace(task, status=_stated_status(stated))
             tasks.append(task)
     return tasks
+
+
+def _has_status(lines: Sequence[str], heading: Heading) -> bool:
+    """Whether a numbered heading stands directly above an entry that tells its status."""
+    if _NUMBERED_HEADING.match(heading.text) is None:
+        return False
+    following = (line for line in lines[heading.line + 1 : heading.line + 4] if line.strip())
+    return _STATUS_ENTRY.match(next(following, "")) is not None
 
 
 def _without_status(text: str) -> str:

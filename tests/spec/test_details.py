@@ -120,6 +120,8 @@ def test_requirement_references(value: str, expected: tuple[str, ...]) -> None:
     [
         ("Verify (FR-001, SC-002)", {}, ("FR-001", "SC-002")),
         ("[NFR-004] Be quick", {}, ("NFR-004",)),
+        ("[FR-001-FR-003, FR-006] Be quick", {}, ("FR-001-FR-003", "FR-006")),
+        ("Verify (SC-001 through SC-003)", {}, ("SC-001-SC-003",)),
         ("Build [req:1.1]", {}, ("1.1",)),
         ("FR-001 without brackets", {}, ()),
         ("Build (FR-001)", {"Requirements": "1.1, FR-001"}, ("FR-001", "1.1")),

@@ -415,3 +415,16 @@ def test_a_box_at_the_end_of_a_heading_says_whether_its_task_is_done() -> None:
 def test_the_metadata_of_another_language_is_no_part_of_a_wrapped_title() -> None:
     (task,) = parse("- [ ] 任务 1: 加入登录\n  文件: src/login.ts\n  验证: pnpm test\n").tasks
     assert (task.id, task.title, task.files) == ("1", "加入登录", ("src/login.ts",))
+
+
+def test_headings_with_a_code_or_a_status_below_are_tasks() -> None:
+    found = parse(
+        "# Tasks\n\n## 1.0 Phase\n\n### 1.1 Build\n- **Status**: ⏳ pending\n- **Depends on**: none\n\n"
+        "### 1.2 Wire\n\n**Status:** ✅ completed\n**Depends on**: 1.1\n\n## TASK-003: Test\n\n### Description\nwords\n"
+    ).tasks
+    assert [(task.id, task.title, task.status, task.depends_on) for task in found] == [
+        ("1.1", "Build", "open", ()),
+        ("1.2", "Wire", "done", ("1.1",)),
+        ("TASK-003", "Test", "open", ()),
+    ]
+    assert not parse("# Tasks\n\n## 1.1 Overview\n\nThe **Status**: of it\n").tasks

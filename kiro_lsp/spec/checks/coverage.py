@@ -9,10 +9,14 @@ from typing import Final
 from kiro_lsp.spec.checks.rule import Finding, Related, family_of, is_work, of_task, rule
 from kiro_lsp.spec.facts import Facts
 from kiro_lsp.spec.model import Task
-from kiro_lsp.spec.references import keys_of, means_all, parts_of, pieces_of, sortable
+from kiro_lsp.spec.references import CODE, REQUIREMENT_WORDS, keys_of, means_all, parts_of, pieces_of, sortable
 from kiro_lsp.spec.requirements import Requirement
 
 _BINDING: Final = frozenset({"requirements.md", "bugfix.md", "spec.md"})
+_ALONE: Final = r"(?<![\w.])"
+_CODED_RANGE: Final = re.compile(
+    rf"(?<![\w.-])({CODE})\s{{0,2}}(?:[-–—~〜]|\.\.|\bto\b|\bthrough\b)\s{{0,2}}({CODE})(?!\w)"
+)
 _PLAIN: Final = re.compile(r"(?:[A-Z]{1,5}-?)?\d+(?:\.\d+)*\Z")
 
 
@@ -119,10 +123,27 @@ def uncovered_requirement(facts: Facts) -> Iterator[Finding]:
             kinds.setdefault(prefix, ([], []))[entry.ref not in covered].append(entry)
     for in_tasks, others in kinds.values():
         if others and len(in_tasks) >= 2 and len(others) * 3 <= len(in_tasks):
-            titles = " ".join(task.title for task in family_of(facts).tasks if is_work(task))
-            left = [entry for entry in others if not re.search(rf"(?<![\w.]){re.escape(entry.ref)}(?![\w.])", titles)]
+            left = _without_mentioned(facts, others)
             if left:
                 yield _uncovered(facts, left)
+
+
+def _without_mentioned(facts: Facts, entries: list[Requirement]) -> list[Requirement]:
+    """The requirements that the file speaks of nowhere: neither a title or a body of a task, nor a table of what covers what."""
+    text = "".join(facts.lines)
+    titles = " ".join(task.title for task in family_of(facts).tasks if is_work(task))
+    spans = [f"{match[1]}-{match[2]}" for match in _CODED_RANGE.finditer(text)]
+    inside = {hit.ref for hit in facts.requirements.resolve(spans)[0]}
+    left = []
+    for entry in entries:
+        itself = rf"{_ALONE}{re.escape(entry.ref)}(?![\w.])"
+        numbered = entry.ref[:1].isdigit()
+        where = titles if numbered else text
+        worded = rf"(?:{REQUIREMENT_WORDS.removesuffix('|r')})[*_]{{0,2}}\s{{0,2}}[:：#№]?\s{{0,2}}{itself.removeprefix(_ALONE)}"
+        if entry.ref in inside or re.search(itself, where) or (numbered and re.search(worded, text, re.IGNORECASE)):
+            continue
+        left.append(entry)
+    return left
 
 
 def _uncovered(facts: Facts, left: list[Requirement]) -> Finding:

@@ -129,6 +129,9 @@ def test_a_requirement_that_no_task_covers() -> None:
     every = COVERED + "- [ ] 5. task\n  - _Requirements: 4_\n"
     assert found(every, "uncovered-requirement", documents=DOCUMENTS) == []
     assert found(COVERED.replace("3.1", "All"), "uncovered-requirement", documents=DOCUMENTS) == []
+    table = COVERED + "\n## Coverage\n\n- **Requirement 4**: tasks 1 and 2\n"
+    assert found(table, "uncovered-requirement", documents=DOCUMENTS) == []
+    assert found(table.replace("Requirement 4", "Four"), "uncovered-requirement", documents=DOCUMENTS) != []
     assert (
         found(COVERED.replace("3.1", "1.1").replace("2.1", "1.1"), "uncovered-requirement", documents=DOCUMENTS) == []
     )
@@ -236,3 +239,21 @@ def test_every_rule_is_documented_and_can_be_set() -> None:
 def test_every_code_has_its_line_in_the_documentation() -> None:
     page = (REPO / "docs" / "features.md").read_text("utf-8")
     assert [code for code, doc in CODES.items() if f"| `{code}` |" not in page or doc not in page] == []
+
+
+@pytest.mark.parametrize(
+    ("tail", "expected"),
+    [
+        ("", "No task refers to requirement FR-005."),
+        ("- [ ] T005 (FR-004-FR-006) all\n", ""),
+        ("- [ ] T005 all\n  - what FR-005 asks for\n", ""),
+        ("\n**Requirements**: FR-004 through FR-006\n", ""),
+        ("- [ ] T005 FR-0055 and XFR-005\n", "No task refers to requirement FR-005."),
+    ],
+)
+def test_a_requirement_that_the_file_speaks_of_is_covered(tail: str, expected: str) -> None:
+    spec = "".join(f"- **FR-00{number}**: it MUST\n" for number in (1, 2, 3, 5))
+    text = "".join(f"- [ ] T00{number} (FR-00{number}) do\n" for number in (1, 2, 3))
+    facts = facts_of(text + tail, "specs/001-a/tasks.md", documents={"specs/001-a/spec.md": spec})
+    said = [finding.message for finding in findings(facts) if finding.code == "uncovered-requirement"]
+    assert said == ([expected] if expected else [])
