@@ -102,13 +102,13 @@ class Session:
     def opened(self, document: Document) -> None:
         """A document was opened: its project is held, its problems are shown."""
         self._forget_texts(document.uri)
+        self._group.create_task(self._opened(document), name="opened")
+
+    async def _opened(self, document: Document) -> None:
         path = convert.file_of(document.uri)
         if path is not None:
-            self._group.create_task(self._opened(document, root_of(path, self.folders)), name="opened")
-
-    async def _opened(self, document: Document, root: Path) -> None:
-        await self._hold(root)
-        await self.publish_problems(document)
+            await self._hold(root_of(path, self.folders))
+            await self.publish_problems(document)
 
     def changed(self, document: Document) -> None:
         if not tasks.is_task_file(document.uri):
