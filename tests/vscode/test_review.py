@@ -97,7 +97,12 @@ def test_several_files_are_reviewed_and_one_change_is_rejected(reviewed: Reviewe
     window.until(lambda: reviewing.tree(project) == rest, "the rest is written, and no box is ticked")
     window.until(lambda: window.tabs() == ["tasks.md"], "a review that is over is closed")
     window.screenshot("accepted")
+    (project / "greeter.py").write_text("later\n")
     window.click_toast("Undo", "Applied")
+    window.click_toast("Restore Anyway", "Nothing was written")
+    assert "greeter.py goes away" in window.see_dialog("before the run?")
+    assert (project / "greeter.py").read_text() == "later\n", "asked first"
+    window.click_dialog("Restore")
     window.until(lambda: reviewing.tree(project) == dict(FILES), "all is as it was")
     window.click_toast("Review Again", "Put back")
     window.until(lambda: any("Review: " in tab for tab in window.tabs()) or window.diffs())

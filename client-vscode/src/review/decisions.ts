@@ -46,7 +46,24 @@ export class Decisions {
 
   /** Takes an accept back. */
   async undo(runId: string): Promise<Done> {
-    return await this.told(await this.app.server.command('undoRun', { runId }), runId);
+    const done = await this.app.server.command('undoRun', { runId });
+    if (done.ok || !done.conflicts?.length) return await this.told(done, runId);
+    void this.orRestore(runId, done, done.conflicts);
+    return done;
+  }
+
+  /** Files were changed after the accept: an undo leaves them alone, and the person may want them back all the same. */
+  private async orRestore(runId: string, done: Done, names: string[]): Promise<void> {
+    const restore = vscode.l10n.t('Restore Anyway…');
+    if ((await vscode.window.showWarningMessage(done.message ?? '', restore)) === undefined) return;
+    const message = vscode.l10n.t('Put all files back as they were before the run?');
+    const detail = vscode.l10n.t(
+      'What was changed since then in {0} goes away; undoing the run again brings it back.',
+      names.join(', '),
+    );
+    const yes = vscode.l10n.t('Restore');
+    if ((await vscode.window.showWarningMessage(message, { modal: true, detail }, yes)) !== yes) return;
+    await this.told(await this.app.server.command('restoreBackup', { runId }), runId);
   }
 
   async commit(runId: string): Promise<Done> {
