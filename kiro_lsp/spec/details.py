@@ -64,7 +64,8 @@ _DEPENDS_IN_TITLE: Final = pattern(
     re.IGNORECASE,
 )
 _DEPENDS_SENTENCE: Final = pattern(
-    r"(?:^|[.;。\s*_(（-])(?:depends?\s+on|depends|dependenc(?:y|ies)|blocked\s+by|依赖(?:于)?|依存)"
+    r"(?:^|[.;。\s*_(（-])(?:depends?\s+on|depends|dependenc(?:y|ies)|blocked\s+by|depende\s+de|зависит\s+от"
+    r"|依赖(?:于)?|依存)"
     r"\s*\**[:：]\s*\**((?:[^.;。()]|\.\d|(?<=[A-Za-z0-9] )\([^()]*\)(?=\s*,))*)",
     re.IGNORECASE,
 )
@@ -227,7 +228,7 @@ def dependencies_of(
     if "(" in title or "（" in title or "[" in title:
         for group in _DEPENDS_IN_TITLE.finditer(title):
             found.update(dict.fromkeys(ids_in(group[1], known, strict=False)))
-    if "depend" in low or "block" in low or "依" in title:
+    if "depend" in low or "block" in low or "依" in title or "завис" in low:
         for sentence in (*_DEPENDS_SENTENCE.finditer(title), *_DEPENDS_PLAIN.finditer(title)):
             found.update(dict.fromkeys(ids_in(sentence[1], known, strict=False)))
     if "→" in title or "->" in title or "←" in title or "⇒" in title:

@@ -47,11 +47,12 @@ _STATUS_HEADER: Final = pattern(
 )
 _STATUS_WORDS: Final = pattern(
     r"(?P<done>[✅✓✔☑]|\b(?:done|complete[d]?|finished|yes|closed|merged)\b|已完成|完成|完了|완료|готово|выполнено"
-    r"|conclu[ií]d[ao]|hecho|erledigt|\[[xX]\])"
-    r"|(?P<progress>[🔄🚧🟡]|\b(?:in[ -]progress|doing|wip|started|ongoing)\b|进行中|進行中|진행|em andamento|\[[-~/]\])"
+    r"|conclu[ií]d[ao]|hecho|erledigt|gotowe|zrobione|\[[xX]\])"
+    r"|(?P<progress>[🔄🚧🟡]|\b(?:in[ -]progress|doing|wip|started|ongoing)\b|进行中|進行中|진행|em andamento|en curso|w toku"
+    r"|\[[-~/]\])"
     r"|(?P<blocked>[⛔🚫]|\bblocked\b|阻塞|\[!\])"
     r"|(?P<open>⬜|⏳|\b(?:open|todo|to do|pending|planned|not started|no|backlog)\b|待|未|대기"
-    r"|pendente|pendiente|offen|\[ ?\]|^-?$)",
+    r"|pendente|pendiente|offen|do zrobienia|\[ ?\]|^-?$)",
     re.IGNORECASE,
 )
 _TITLE_HEADER: Final = pattern(

@@ -37,7 +37,10 @@ AGENT_COMMENT: Final = pattern(r"<!--[ \t]*agent[ \t]*:[ \t]*([\w.-]{1,64})[ \t]
 """By whom a task is to be done, in a form that no reader of the file sees."""
 _LABELLED: Final = pattern(r"[A-Z][a-z]+(?: [a-z]+)?:[ \t]")
 _ENCLOSED: Final = pattern(r"(?<![\w`*])_([^\W\d_a-z][^_*:：`|\[\]\r\n]{0,39})[:：]([^_`\r\n]*[^_`\s])_(?![\w`])")
-_VALIDATING: Final = pattern(r"(?<=[\s(（])(Validates)[:：](?:\*\*)?[ \t]{0,4}(Requirements?[ \t][^*_()（）\r\n]+)")
+_VALIDATING: Final = pattern(
+    r"(?<=[\s(（])(Validates)[:：](?:\*\*)?[ \t]{0,4}"
+    r"(Requirements?[ \t]{1,4}\d[\w.]*(?:[ \t]{0,3}(?:[,&–—~-]|and)[ \t]{0,3}\d[\w.]*)*)"
+)
 _DEPENDING: Final = pattern(
     rf"(?:\*\*|__)?(Depends on|Blocked by)[ \t]+((?:tasks?[ \t]+)?{ID}(?![\w-])[^*_.;()（）\r\n]*)", re.IGNORECASE
 )

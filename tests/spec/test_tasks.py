@@ -428,3 +428,11 @@ def test_headings_with_a_code_or_a_status_below_are_tasks() -> None:
         ("TASK-003", "Test", "open", ()),
     ]
     assert not parse("# Tasks\n\n## 1.1 Overview\n\nThe **Status**: of it\n").tasks
+
+
+def test_the_status_column_of_a_table_is_read_in_other_languages() -> None:
+    rows = (("T001", "GOTOWE", "done"), ("T002", "W TOKU", "in-progress"), ("T003", "do zrobienia", "open"))
+    text = "| ID | Zadanie | Status |\n| --- | --- | --- |\n" + "".join(
+        f"| {name} | a | {word} |\n" for name, word, _ in rows
+    )
+    assert [(task.id, task.status) for task in parse(text).tasks] == [(name, status) for name, _, status in rows]
