@@ -100,7 +100,7 @@ async def failed(desk: Desk) -> Any:
     return record
 
 
-async def test_a_failed_run_offers_retry_as_lens_and_as_code_action_and_it_goes_on(desk: Desk) -> None:
+async def test_a_failed_run_offers_retry_as_lens_and_as_code_action_and_it_goes_on(desk: Desk, tmp_path: Path) -> None:
     first = await failed(desk)
     lens, action = (await desk.lenses())["Retry"], (await desk.actions())["Retry"]
     assert (lens["command"], lens["arguments"]) == ("kiroLsp.retryRun", [{"runId": first["runId"]}])
@@ -111,6 +111,9 @@ async def test_a_failed_run_offers_retry_as_lens_and_as_code_action_and_it_goes_
     assert (record["runId"], record["continues"]) == (answer["runId"], first["runId"])
     assert "half done" in str(desk.provider.requests[1]["messages"][-1])
     assert "Review 1 file" in await desk.lenses()
+    desk.speaker.tell("textDocument/didClose", {"textDocument": {"uri": desk.uri}})
+    desk.speaker.open(tmp_path / "project/tasks.md", TASKS + "".join(f"- [ ] {at}. More\n" for at in range(2, 602)))
+    assert "Review 1 file" in await desk.lenses()  # also the first ones of a large file
 
 
 async def test_a_fresh_retry_starts_from_zero(desk: Desk) -> None:
