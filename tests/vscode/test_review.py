@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.test_main_flow import server_environ
+from tests.support import fake_agent
 from tests.support.anthropic_server import AnthropicServer
 from tests.support.vscode import Editor
 from tests.vscode import reviewing
@@ -158,22 +159,35 @@ def test_a_review_shows_files_as_they_are_now_and_the_change_goes_into_that(revi
     window.until(lambda: (project / "greeter.py").read_text() == mine)
 
 
-def test_a_comment_on_a_change_starts_a_follow_up(
+def test_a_comment_on_a_line_or_a_change_starts_a_follow_up(
     reviewed: Reviewed, project: Path, tmp_path: Path, provider: AnthropicServer
 ) -> None:
     window = reviewed({**FILES, "greeter.py": AFTER["greeter.py"]}, kiroLsp__safety__requireConfirmation=False)
+    environ = reviewing.environ_with_agent(server_environ(tmp_path, provider))
     opened(window)
-    window.line(POLITE).click()
-    window.press("Alt+F5")
-    window.page.locator(".review-thread-reply-button").first.click()
-    window.type("Say it in Latin")
+    fake_agent.install(Path(environ["HOME"]), "open('prompt.txt', 'w').write(prompt)")
+    window.page.locator(".modified .view-line", has_text="shout").first.click()
+    window.run_command("Comments: Add Comment on Current Selection")
+    window.page.locator(".form-actions .monaco-button", has_text="Say What").wait_for()
+    window.type("Whisper instead")
     window.screenshot("comment")
     window.page.locator(".form-actions .monaco-button", has_text="Say What").first.click()
-    environ = reviewing.environ_with_agent(server_environ(tmp_path, provider))
+    window.see_dialog("with Fake?")
+    window.click_dialog("Run")
     newer, older = window.until(
-        lambda: len(runs := _runs(project, environ)) == 2 and runs, "a run that goes on from it"
+        lambda: len(runs := _runs(project, environ)) == 2 and runs[0]["state"] == "review" and runs
     )
     assert newer["continues"] == older["runId"]
+    told = json.dumps(_json(project, environ, "review", newer["runId"], "--json"), ensure_ascii=False)
+    assert "Whisper instead" in told
+    assert "In line 12, " in told, "where it was said"
+
+    opened(window)
+    window.press("Alt+F5")
+    window.page.locator(".review-thread-reply-button:visible").first.click()
+    window.type("Say it in Latin")
+    window.page.locator(".form-actions .monaco-button:visible", has_text="Say What").first.click()
+    window.until(lambda: _runs(project, environ)[0]["continues"] == newer["runId"], "a run that goes on from it")
 
 
 def test_a_conflict_is_merged_in_the_editor_for_it(reviewed: Reviewed, project: Path) -> None:
@@ -217,6 +231,11 @@ def _decorated(window: Window, words: str) -> bool:
 
 def _runs(project: Path, environ: dict[str, str]) -> list[dict[str, Any]]:
     """All runs, the newest first."""
-    argv = [sys.executable, "-m", "kiro_lsp", "runs", "--json"]
-    listed = subprocess.run(argv, cwd=project, env=environ, capture_output=True, text=True, timeout=60, check=True)
-    return list(json.loads(listed.stdout))
+    return list(_json(project, environ, "runs", "--json"))
+
+
+def _json(project: Path, environ: dict[str, str], *verb: str) -> Any:
+    """What a verb of the command line prints."""
+    argv = [sys.executable, "-m", "kiro_lsp", *verb]
+    told = subprocess.run(argv, cwd=project, env=environ, capture_output=True, text=True, timeout=60, check=True)
+    return json.loads(told.stdout)

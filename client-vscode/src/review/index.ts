@@ -264,7 +264,7 @@ class Desk implements vscode.Disposable {
         return (
           target && {
             ...target,
-            text: String(given.text),
+            text: this.made().threads.said(thread, String(given.text)),
             done: () => this.made().threads.told(thread, String(given.text)),
           }
         );

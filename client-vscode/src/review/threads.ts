@@ -44,14 +44,26 @@ export class Threads implements vscode.Disposable {
     reviews.all.forEach((review) => this.show(review));
   }
 
-  /** The hunk of a card; of a comment that the person began elsewhere the one that is nearest. */
+  /** The hunk of a card; of a comment that the person began elsewhere the file, with the hunk that the line is in. */
   targetOf(thread: vscode.CommentThread): model.Target | undefined {
     for (const card of this.cards.values()) if (card.thread === thread) return card.target;
     const place = model.placeOf(thread.uri);
     const review = place && this.reviews.known(place.runId);
     const file = review && model.fileAt(review, place.path);
-    const hunk = file && model.hunkAt(file, place.side, thread.range.start.line);
-    return file && { runId: review.runId, path: file.path, ...(hunk && { hunk: hunk.id }) };
+    const line = thread.range.start.line;
+    const hunk = file && model.hunkAt(file, place.side, line);
+    const [from, to] = hunk ? model.linesOf(hunk, place.side) : [0, -1];
+    return (
+      file && { runId: review.runId, path: file.path, ...(hunk && from <= line && line <= to && { hunk: hunk.id }) }
+    );
+  }
+
+  /** What was said on a card; of a line that no change touches, with the line. */
+  said(thread: vscode.CommentThread, text: string): string {
+    if (this.targetOf(thread)?.hunk !== undefined) return text;
+    const document = vscode.workspace.textDocuments.find(({ uri }) => uri.toString() === thread.uri.toString());
+    const line = document?.lineAt(thread.range.start.line);
+    return line ? vscode.l10n.t('In line {0}, "{1}": {2}', line.lineNumber + 1, line.text.trim(), text) : text;
   }
 
   /** What was said on a card stays there; where the person began a comment of their own, it is over. */
