@@ -87,7 +87,7 @@ def test_the_result_is_what_a_merge_makes_and_differs_from_now_in_the_places_of_
     if merged.text is not None:
         assert found.result == merged.text
     rest = [found.now.splitlines(keepends=True), found.result.splitlines(keepends=True)]
-    for one in reversed(found.hunks.values()):
+    for one in reversed(list(found.hunks.values())):
         for side, span in zip(rest, (one.base, one.proposed), strict=True):
             del side[slice(*span)]
     touched = {number for number in mine if number - 1 in theirs or number + 1 in theirs}
