@@ -254,9 +254,12 @@ def test_the_lenses_of_a_requirement_follow_the_tasks_in_the_other_window(nvim: 
     until(lambda: titles(nvim) == ["2 tasks · 1 done"])
     nvim.command(f"split {folder / 'tasks.md'}")
     until(lambda: "▶ Run with Claude" in titles(nvim))
-    nvim.feedkeys("3G0f[lrx", "nx")
+    nvim.exec_lua(
+        "require('kiro.client').refresh_lenses(0)"  # its answer is awaited while the text is edited
+        " vim.api.nvim_feedkeys('3G0f[lrx', 'nx', false)"
+        " vim.cmd('doautocmd TextChanged')"  # a headless editor is never idle between two requests
+    )
     assert nvim.current.buffer[2].startswith("- [x] 1.")
-    nvim.command("doautocmd TextChanged")  # a headless editor is never idle between two requests
     lenses = "return vim.tbl_map(function(lens) return lens.command.title end, vim.lsp.codelens.get(...))"
     until(lambda: nvim.exec_lua(lenses, shown) == ["2 tasks · 2 done"])
 

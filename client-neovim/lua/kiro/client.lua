@@ -70,15 +70,26 @@ local function is_task_file(path)
   return false
 end
 
+---@type table<integer, integer> buffer → how often its lenses were asked for
+local asked = {}
+
 --- Before the server is initialized a refresh would be lost, and Neovim would never ask again: then it does nothing.
+--- Neovim's own refresh does nothing either while an answer is awaited, which may be one about the text before an edit.
 ---@param bufnr integer
 function M.refresh_lenses(bufnr)
+  bufnr = bufnr == 0 and vim.api.nvim_get_current_buf() or bufnr
   local client = M.clients(bufnr)[1]
-  if vim.api.nvim_buf_is_loaded(bufnr) and client and client.initialized then
-    vim.api.nvim_buf_call(bufnr, function()
-      vim.lsp.codelens.refresh()
-    end)
+  if not (vim.api.nvim_buf_is_loaded(bufnr) and client and client.initialized) then
+    return
   end
+  local number = (asked[bufnr] or 0) + 1
+  asked[bufnr] = number
+  local params = { textDocument = { uri = vim.uri_from_bufnr(bufnr) } }
+  client.request("textDocument/codeLens", params, function(err, result, ctx, config)
+    if asked[bufnr] == number and vim.api.nvim_buf_is_loaded(bufnr) then
+      vim.lsp.codelens.on_codelens(err, result, ctx, config)
+    end
+  end, bufnr)
 end
 
 ---@param bufnr integer
