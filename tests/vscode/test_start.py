@@ -33,6 +33,7 @@ def test_without_a_task_file_nothing_is_started(
     opened: Open, editor: Editor, project: Path, record_property: pytest.RecordProperty
 ) -> None:
     (project / "README.md").write_text("# No task in here\n", "utf-8")
+    (project / "TODO.md").write_text("- [ ] Tidy up\n", "utf-8")
     window = opened("README.md")
     window.until(lambda: ACTIVATED.search(own_log(editor)), "the extension is active")
     said = ACTIVATED.findall(own_log(editor))
@@ -42,7 +43,6 @@ def test_without_a_task_file_nothing_is_started(
     window.open(TASK_FILE)
     window.see_lens("▶ Run with Claude", at="1. Greet")
     assert len(servers(editor)) == 1
-    (project / "TODO.md").write_text("- [ ] Tidy up\n", "utf-8")
     window.open("TODO.md")
     window.see_lens("▶ Run with Claude", at="Tidy up")
     assert len(servers(editor)) == 1
