@@ -21,7 +21,14 @@ class Background:
         self._group = group
 
     def create_task(self, work: Coroutine[Any, Any, object], *, name: str) -> asyncio.Task[None]:
-        handle = self._group.create_task(self._guarded(work, name), name=name)
+        """Carry it out beside everything else. Raises RuntimeError, with `work` closed, when the group takes no more."""
+        guarded = self._guarded(work, name)
+        try:
+            handle = self._group.create_task(guarded, name=name)
+        except RuntimeError:  # the session ends just now
+            guarded.close()
+            work.close()
+            raise
         handle.add_done_callback(lambda _handle: work.close())  # it may have been cancelled before its first step
         return handle
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import logging
 
 import pytest
@@ -38,3 +39,15 @@ async def test_a_job_cancelled_before_it_began_leaves_nothing_unawaited() -> Non
         handle = Background(group).create_task(never(), name="never")
         handle.cancel()
     assert handle.cancelled()
+
+
+async def test_a_job_that_comes_too_late_leaves_nothing_unawaited() -> None:
+    async def never() -> None:
+        raise AssertionError("it came too late")
+
+    async with asyncio.TaskGroup() as group:
+        background = Background(group)
+    work = never()
+    with pytest.raises(RuntimeError):
+        background.create_task(work, name="late")
+    assert inspect.getcoroutinestate(work) == inspect.CORO_CLOSED
