@@ -72,13 +72,18 @@ def titles(nvim: pynvim.Nvim) -> list[str]:
     return [lens["command"]["title"] for lens in found if lens.get("command") and lens["range"]["start"]["line"] == 2]
 
 
-def test_a_task_is_run_reviewed_and_ticked_in_neovim(nvim: pynvim.Nvim, project: Path) -> None:
-    tasks = project / ".kiro/specs/greeter/tasks.md"
-    nvim.command(f"edit {tasks}")
+def run_to_review(nvim: pynvim.Nvim, project: Path) -> str:
+    """Open the task file and have its first task done; the run, once it can be reviewed."""
+    nvim.command(f"edit {project / '.kiro/specs/greeter/tasks.md'}")
     until(lambda: "▶ Run with Claude" in titles(nvim))
     nvim.command("call cursor(3, 1)")
     nvim.command("KiroRun")
-    until(lambda: nvim.exec_lua("return require('kiro.client').reviewable"))
+    return str(until(lambda: nvim.exec_lua("return require('kiro.client').reviewable")))
+
+
+def test_a_task_is_run_reviewed_and_ticked_in_neovim(nvim: pynvim.Nvim, project: Path) -> None:
+    tasks = project / ".kiro/specs/greeter/tasks.md"
+    run_to_review(nvim, project)
     assert (project / "greeter.py").read_text() == GREETER
 
     nvim.command("KiroReview")
@@ -100,11 +105,7 @@ def test_a_task_is_run_reviewed_and_ticked_in_neovim(nvim: pynvim.Nvim, project:
 def test_a_comment_on_a_change_is_typed_and_the_agent_changes_it(
     nvim: pynvim.Nvim, project: Path, provider: AnthropicServer
 ) -> None:
-    nvim.command(f"edit {project / '.kiro/specs/greeter/tasks.md'}")
-    until(lambda: "▶ Run with Claude" in titles(nvim))
-    nvim.command("call cursor(3, 1)")
-    nvim.command("KiroRun")
-    first = until(lambda: nvim.exec_lua("return require('kiro.client').reviewable"))
+    first = run_to_review(nvim, project)
     nvim.command("KiroReview")
     look_at_review(nvim)
     provider.steps, provider.requests[:] = edits("greeter.py", "'Good day, '", "'Good evening, '"), []
@@ -120,11 +121,7 @@ def test_a_comment_on_a_change_is_typed_and_the_agent_changes_it(
 
 
 def test_a_review_that_moves_on_stays_where_it_is_and_closed_stays_closed(nvim: pynvim.Nvim, project: Path) -> None:
-    nvim.command(f"edit {project / '.kiro/specs/greeter/tasks.md'}")
-    until(lambda: "▶ Run with Claude" in titles(nvim))
-    nvim.command("call cursor(3, 1)")
-    nvim.command("KiroRun")
-    run = until(lambda: nvim.exec_lua("return require('kiro.client').reviewable"))
+    run = run_to_review(nvim, project)
     nvim.command("KiroReview")
     look_at_review(nvim)
     own, review = nvim.tabpages
@@ -262,6 +259,26 @@ def test_the_lenses_of_a_requirement_follow_the_tasks_in_the_other_window(nvim: 
     assert nvim.current.buffer[2].startswith("- [x] 1.")
     lenses = "return vim.tbl_map(function(lens) return lens.command.title end, vim.lsp.codelens.get(...))"
     until(lambda: nvim.exec_lua(lenses, shown) == ["2 tasks · 2 done"])
+
+
+def test_lenses_asked_for_without_end_are_asked_for_once_at_a_time(nvim: pynvim.Nvim, project: Path) -> None:
+    nvim.command(f"edit {project / '.kiro/specs/greeter/tasks.md'}")
+    until(lambda: "▶ Run with Claude" in titles(nvim))
+    nvim.exec_lua(
+        "local client = require('kiro.client').clients(0)[1]\n"
+        "local request = client.request\n"
+        "asked, answered = 0, 0\n"
+        "client.request = function(method, params, handler, ...)\n"
+        "  asked = asked + 1\n"
+        "  return request(method, params, function(...)\n"
+        "    answered = answered + 1\n"
+        "    handler(...)\n"
+        "  end, ...)\n"
+        "end\n"
+        "for _ = 1, 100 do require('kiro.client').refresh_lenses(0) end"
+    )
+    until(lambda: nvim.exec_lua("return asked > 0 and answered == asked"))
+    assert nvim.exec_lua("return asked") <= 2, "one that may have been awaited, and one for all that came meanwhile"
 
 
 def test_a_verdict_stands_above_both_sides(nvim: pynvim.Nvim, project: Path) -> None:

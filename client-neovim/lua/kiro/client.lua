@@ -70,11 +70,18 @@ local function is_task_file(path)
   return false
 end
 
----@type table<integer, integer> buffer → how often its lenses were asked for
-local asked = {}
+---@class kiro.Awaited
+---@field client integer whose answer it is
+---@field tick integer the text that it is about
+---@field again boolean whether it was asked for again since
+
+---@type table<integer, kiro.Awaited> buffer → the answer about its lenses that is awaited
+local awaited = {}
 
 --- Before the server is initialized a refresh would be lost, and Neovim would never ask again: then it does nothing.
---- Neovim's own refresh does nothing either while an answer is awaited, which may be one about the text before an edit.
+--- While an answer is awaited, Neovim's own refresh does nothing either. Here a text that was edited meanwhile is asked
+--- about at once, which also sends the edit, and the same text once more after the answer: no change is missed, and
+--- however often it is called, answers are shown.
 ---@param bufnr integer
 function M.refresh_lenses(bufnr)
   bufnr = bufnr == 0 and vim.api.nvim_get_current_buf() or bufnr
@@ -82,14 +89,26 @@ function M.refresh_lenses(bufnr)
   if not (vim.api.nvim_buf_is_loaded(bufnr) and client and client.initialized) then
     return
   end
-  local number = (asked[bufnr] or 0) + 1
-  asked[bufnr] = number
+  local before, tick = awaited[bufnr], vim.api.nvim_buf_get_changedtick(bufnr)
+  if before and before.client == client.id and before.tick == tick then
+    before.again = true
+    return
+  end
+  local this = { client = client.id, tick = tick, again = false }
   local params = { textDocument = { uri = vim.uri_from_bufnr(bufnr) } }
-  client.request("textDocument/codeLens", params, function(err, result, ctx, config)
-    if asked[bufnr] == number and vim.api.nvim_buf_is_loaded(bufnr) then
+  local is_sent = client.request("textDocument/codeLens", params, function(err, result, ctx, config)
+    if awaited[bufnr] ~= this then
+      return -- a newer one is on its way
+    end
+    awaited[bufnr] = nil
+    if vim.api.nvim_buf_is_loaded(bufnr) then
       vim.lsp.codelens.on_codelens(err, result, ctx, config)
+      if this.again then
+        M.refresh_lenses(bufnr)
+      end
     end
   end, bufnr)
+  awaited[bufnr] = is_sent and this or nil
 end
 
 ---@param bufnr integer
