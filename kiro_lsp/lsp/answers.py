@@ -65,8 +65,8 @@ class Answers:
             else:
                 if view.is_current:
                     return found
-            if not _PLACED.isdisjoint(params):
-                break
+            if not view.is_current and not _PLACED.isdisjoint(params):
+                break  # else a document beside it is being changed, and the place is right
         raise ResponseError(CONTENT_MODIFIED, "the document changed while the answer was found")
 
     def known(self, method: str, params: Mapping[str, Any]) -> Raw | None:

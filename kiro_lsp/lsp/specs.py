@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from kiro_lsp.lsp.aside import aside
-from kiro_lsp.lsp.endpoint import CONTENT_MODIFIED, ResponseError
 from kiro_lsp.lsp.views import View, Views
 from kiro_lsp.spec.model import Task
 from kiro_lsp.spec.tasks import summary
-
-_TRIES: Final = 4
 
 
 async def specs_json(views: Views, root: Path | None, uri: str | None) -> list[dict[str, Any]]:
@@ -22,19 +20,7 @@ async def specs_json(views: Views, root: Path | None, uri: str | None) -> list[d
         listed = [one] if one is not None and one.is_task_file else []
     else:
         listed = [view for view in await views.task_views() if root is None or view.root == root]
-    return [await _current(views, view, with_tasks=uri is not None) for view in listed]
-
-
-async def _current(views: Views, view: View, *, with_tasks: bool) -> dict[str, Any]:
-    """Of the document as it is once that is known: it may be typed in."""
-    for _ in range(_TRIES):
-        try:
-            return await _spec(view, with_tasks=with_tasks)
-        except ResponseError as error:
-            if error.code != CONTENT_MODIFIED:
-                raise
-        view = await views.of(view.uri) or view
-    return await _spec(view, with_tasks=with_tasks)
+    return [await views.as_it_is(view, partial(_spec, with_tasks=uri is not None)) for view in listed]
 
 
 async def _spec(view: View, *, with_tasks: bool) -> dict[str, Any]:

@@ -7,7 +7,7 @@ same, the tasks with the text, the rest as `surroundings.py` says. What is known
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
@@ -44,6 +44,7 @@ AT_ONCE_LINES: Final = 150
 _SKIMMED: Final = "skimmed"
 _AHEAD: Final = "read ahead"
 SPEC_DOCUMENTS: Final = frozenset({"requirements.md", "design.md", "spec.md", "bugfix.md", "plan.md", "proposal.md"})
+_TRIES: Final = 4
 _ABOVE: Final = 4
 """How many folders up the task file of a spec document may lie (`openspec/changes/x/specs/area/spec.md`)."""
 
@@ -361,8 +362,10 @@ class Views:
         return self._parsing.setdefault(uri, asyncio.Lock())
 
     def current(self, uri: str, document: Document) -> bool:
+        """Whether a document is the one of this URI. One that is not open still is when it is kept no longer."""
         open_one = self._editor.documents.get(uri)
-        return document.synced and (open_one is document or (open_one is None and self._closed.get(uri) is document))
+        known = open_one if open_one is not None else self._closed.get(uri, document)
+        return document.synced and known is document
 
     def open_documents(self) -> Sequence[Document]:
         return list(self._editor.documents.values())
@@ -403,6 +406,20 @@ class Views:
         document = self._editor.at(root / path)
         return await self.of(document.uri if document is not None else convert.uri_of(root / path))
 
+    async def as_it_is(self, view: View, find: Callable[[View], Awaitable[Value]]) -> Value:
+        """What is found in a document; in its newer text where it is changed while it is looked at.
+
+        Raises ResponseError (ContentModified) for one that never rests.
+        """
+        for _ in range(_TRIES):
+            try:
+                return await find(view)
+            except ResponseError as error:
+                if error.code != CONTENT_MODIFIED:
+                    raise
+            view = await self.of(view.uri) or view
+        return await find(view)
+
     async def task_views(self) -> list[View]:
         """Every task file of the projects that are open, as it is in the editor or on disk."""
         found = []
@@ -425,10 +442,11 @@ class Views:
             self._closed.pop(uri, None)
             return None
         known = self._closed.get(uri)
-        if known is None or known.saved_text is not text:
+        if known is None or known.saved_text != text:
             known = self._closed[uri] = documents.opened(uri, "markdown", -1, text)
-            while len(self._closed) > _CLOSED_AT_MOST:
-                del self._closed[next(iter(self._closed))]
+            lines = sum(len(document.lines) for document in self._closed.values())
+            while len(self._closed) > _CLOSED_AT_MOST or (lines > _CLOSED_LINES_AT_MOST and len(self._closed) > 1):
+                lines -= len(self._closed.pop(next(iter(self._closed))).lines)
         return self._view(known, place)
 
     async def _place(self, uri: str, *, beside: bool) -> Place | None:
@@ -459,5 +477,6 @@ class Views:
             return None
 
 
-_CLOSED_AT_MOST: Final = 100
+_CLOSED_AT_MOST: Final = 1000
+_CLOSED_LINES_AT_MOST: Final = 100_000
 _PLACES_AT_MOST: Final = 10_000

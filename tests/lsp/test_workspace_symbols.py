@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from kiro_lsp.lsp import views
 from kiro_lsp.spec.navigation.search import entries, matching
 from kiro_lsp.spec.tasks import parsed
 from tests.support.editors import Editor, editor
@@ -33,6 +34,19 @@ async def test_tasks_of_open_and_closed_files_are_found(editor: Editor) -> None:
     assert found["location"]["range"] == {"start": {"line": 2, "character": 0}, "end": {"line": 2, "character": 25}}
     assert [symbol["name"] for symbol in await ask(editor, "shpt")] == ["2 Ship it"]
     assert await ask(editor, "nothing like this") == []
+
+
+@pytest.mark.asyncio
+async def test_tasks_of_more_files_than_are_kept_are_found(editor: Editor, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(views, "_CLOSED_AT_MOST", 3)
+    long = "# Plan\n\n" + "".join(f"- [ ] {n}. Task\n" for n in range(views.AT_ONCE_LINES))
+    for name in map(str, range(7)):
+        (editor.folder.parent / name).mkdir(parents=True)
+        (editor.folder.parent / name / "tasks.md").write_text(long, "utf-8")
+    found = await ask(editor, "7 Task")
+    assert {f"/{name}/tasks.md" for name in "0123456"} <= {one["location"]["uri"][-11:] for one in found}
+    specs = await editor.speaker.ask("kiro/specs", {})
+    assert [spec["total"] for spec in specs if spec["name"].isdigit()] == [views.AT_ONCE_LINES] * 7
 
 
 @pytest.mark.parametrize(

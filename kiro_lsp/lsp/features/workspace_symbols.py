@@ -29,17 +29,17 @@ async def find(views: Views, params: Mapping[str, Any]) -> Any:
     from kiro_lsp.spec.navigation.search import matching
 
     query = params.get("query")
-    open_ones = await views.task_views()
-    names = [await _names(view) for view in open_ones]
+    named = [await views.as_it_is(view, _names) for view in await views.task_views()]
+    names = [entries for _view, entries in named]
     found = await aside(matching, query if isinstance(query, str) else "", names, _MOST)
-    return [_symbol(open_ones[number], entry) for number, entry in found]
+    return [_symbol(named[number][0], entry) for number, entry in found]
 
 
-async def _names(view: View) -> list[Entry]:
+async def _names(view: View) -> tuple[View, list[Entry]]:
     from kiro_lsp.spec.navigation.search import entries
 
     parsed = await view.read()
-    return await view.once(_KEPT, lambda: entries(parsed))
+    return view, await view.once(_KEPT, lambda: entries(parsed))
 
 
 def _symbol(view: View, entry: Entry) -> dict[str, Any]:
