@@ -63,6 +63,7 @@ _EDITOR = """() => {
     .sort((a, b) => a[0] - b[0]).map((pair) => pair[1]);
 }"""
 
+CHOICES = ".quick-input-widget:visible .quick-input-list .monaco-list-row .label-name"
 
 # Elements that come and go are read in one look: one that is gone by the time it is asked for would be waited for.
 _LABELS = "(rows) => rows.map((row) => (row.getAttribute('aria-label') || row.innerText).replaceAll('\\u00a0', ' '))"
@@ -245,9 +246,23 @@ class Window:
     # Commands and choices
 
     def run_command(self, title: str) -> None:
-        """Runs a command of the palette by its whole title: `Kiro: Run Task`."""
-        self.press("F1")
-        self._typed(f">{title}")
+        """Runs a command of the palette by its whole title: `Kiro: Run Task`.
+
+        An open palette goes on offering what it did when it opened, and VS Code learns some conditions (what can be
+        commented on) only when the editor gets the focus again: so it is opened again where the command is missing.
+        """
+
+        def offered() -> bool:
+            self.press("F1")
+            self._typed(f">{title}")
+            try:
+                self.page.locator(CHOICES).filter(has_text=title).first.wait_for(timeout=10_000)
+            except Error:
+                self.press("Escape")
+                raise
+            return True
+
+        self.until(offered, f"the command “{title}” in the palette")
         self.choose(title)
 
     def commands(self, typed: str) -> list[str]:
@@ -261,8 +276,7 @@ class Window:
 
     def choices(self) -> list[str]:
         """Labels of the quick pick that is open."""
-        rows = self.page.locator(".quick-input-widget:visible .quick-input-list .monaco-list-row .label-name")
-        return [text.replace("\xa0", " ") for text in rows.all_text_contents()]
+        return [text.replace("\xa0", " ") for text in self.page.locator(CHOICES).all_text_contents()]
 
     def choice_details(self) -> list[str]:
         """All that the rows of the quick pick say, as a screen reader says it."""
@@ -285,9 +299,8 @@ class Window:
             ]
             if not places:
                 return False
-            rows = self.page.locator(".quick-input-widget:visible .quick-input-list .monaco-list-row .label-name")
             clicks += 1
-            rows.nth(places[0]).click(timeout=3000)
+            self.page.locator(CHOICES).nth(places[0]).click(timeout=3000)
             return True
 
         self.until(chosen, f"a choice “{label}”")
