@@ -273,10 +273,10 @@ def _pending_of(review: Review, change: FileChange) -> list[str]:
 
 def _add_now(wire: dict[str, Any], root: Path, documents: Mapping[str, str], review: Review) -> None:
     """Give each file that is not any more what its change starts from its `now`, and its hunks their places in that."""
-    reasons = foreseen(root, documents, review)
+    reasons, disk = foreseen(root, documents, review), Disk(root, "review")
     for file in wire["files"]:
         path = file["path"]
-        text = documents[path] if path in documents else text_of(Disk(root, "review").look(path).data)
+        text = documents[path] if path in documents else text_of(disk.look(path).data)
         found = None if text is None else moved(review, path, text)
         reason = reasons.get(path) or reasons.get(file.get("to", path))
         now: dict[str, Any] = {}

@@ -145,8 +145,7 @@ def requirements_of(title: str, metadata: Mapping[str, str]) -> tuple[str, ...]:
             for match in _TITLE_REF.finditer(group[1] or group[2] or ""):
                 found[match[0] if match["to"] is None else match[0].replace(match["gap"], "-", 1)] = None
         found.update(dict.fromkeys(match[1] for match in _TAGGED_REF.finditer(title)))
-    inside = entries_inside(title) if ":" in title or "：" in title else ()
-    for key, value in (*metadata.items(), *inside):
+    for key, value in (*metadata.items(), *entries_inside(title)):
         if REQUIREMENT_KEYS.match(key) or (_VALIDATES_KEYS.match(key) and _speaks_of_requirements(value)):
             found.update(dict.fromkeys(requirement_refs(value)))
     return tuple(found)
@@ -217,14 +216,10 @@ def dependencies_of(
 ) -> tuple[str, ...]:
     """Ids that a task says it depends on: in metadata, in parentheses, after `Depends on:`, after an arrow at the end."""
     found: dict[str, None] = {}
-    for key, value in metadata.items():
+    for key, value in (*metadata.items(), *entries_inside(title)):
         if DEPENDENCY_KEYS.match(key):
             found.update(dict.fromkeys(ids_in(value, known, strict=False)))
     low = title.lower()
-    if "_" in title and (":" in title or "：" in title):
-        for key, value in entries_inside(title):
-            if DEPENDENCY_KEYS.match(key):
-                found.update(dict.fromkeys(ids_in(value, known, strict=False)))
     if "(" in title or "（" in title or "[" in title:
         for group in _DEPENDS_IN_TITLE.finditer(title):
             found.update(dict.fromkeys(ids_in(group[1], known, strict=False)))

@@ -96,6 +96,8 @@ def read_metadata(lines: Sequence[str]) -> dict[str, str]:
 
 def entries_inside(text: str) -> Iterator[tuple[str, str]]:
     """Entries that stand behind other words of a line: `… _Requirements: 1.1_`, `… - Validates: Requirements 1.1`."""
+    if ":" not in text and "：" not in text:
+        return
     if "_" in text:
         for match in _ENCLOSED.finditer(text):
             yield match[1].strip(), match[2].strip()

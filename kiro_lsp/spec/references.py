@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import re
 
-REQUIREMENT_WORDS = (
+REQUIREMENT_NOUNS = (
     r"requirements?|reqs?|requisitos?|requerimientos?|requerimentos?|exigences?|anforderung(?:en)?|vereisten?"
-    r"|требовани[ея]|wymagani[ea]|gereksinim|kebutuhan|persyaratan|yêu cầu|需求|要求|要件|요구\s?사항|r"
+    r"|требовани[ея]|wymagani[ea]|gereksinim|kebutuhan|persyaratan|yêu cầu|需求|要求|要件|요구\s?사항"
 )
+REQUIREMENT_WORDS = rf"{REQUIREMENT_NOUNS}|r"
 STORY_WORDS = (
     r"user stor(?:y|ies)|us|story|用户故事|使用者故事|ユーザーストーリー|사용자 스토리"
     r"|hist[oó]rias? de usu[aá]rio|пользовательская история"

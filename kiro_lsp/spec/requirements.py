@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 from kiro_lsp.spec.references import (
     CODE,
+    REQUIREMENT_NOUNS,
     REQUIREMENT_WORDS,
     STORY_WORDS,
     keys_of,
@@ -40,9 +41,7 @@ _NUMBERED_TITLE = re.compile(
 _STORY_TITLE = re.compile(
     rf"^[\W_]*(?:{STORY_WORDS})[\s#-]*(?P<number>\d+)\b\s*[:：.\-–—]*\s*(?P<title>.*)$", re.IGNORECASE
 )
-_WORDED_CODE = re.compile(
-    rf"^[\W_]*(?i:{REQUIREMENT_WORDS.removesuffix('|r')})[\s#№-]+(?P<code>{CODE}(?![\w-]|\.\d).*)$"
-)
+_WORDED_CODE = re.compile(rf"^[\W_]*(?i:{REQUIREMENT_NOUNS})[\s#№-]+(?P<code>{CODE}(?![\w-]|\.\d).*)$")
 _NAMED_TITLE = re.compile(rf"^[\W_]*(?:{REQUIREMENT_WORDS})\s*[:：]\s*(?P<title>\S.*)$", re.IGNORECASE)
 _CODED = re.compile(
     rf"^(?P<lead>\s*(?:[-*+]\s+|\d+[.)]\s+|\|\s*)?(?:\[[ xX]\]\s+)?)[*_`~\[(]*(?P<id>{CODE}|\d+\.\d+(?:\.\d+)*[a-z]?)"

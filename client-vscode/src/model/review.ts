@@ -152,7 +152,7 @@ export function movedOn(review: Review): { merged: number; blocked: number } {
   return { merged: files.length - blocked, blocked };
 }
 
-/** Whether what one document of a review shows may be another text than before, although its revision is the same. */
+/** Whether the documents of a file show the same texts as before; of one that moved on they may not, in the same revision. */
 export function isSettledText(before: Review, now: Review, path: string): boolean {
   if (before.revision !== now.revision || before.state !== now.state) return false;
   return !fileAt(before, path)?.now && !fileAt(now, path)?.now;

@@ -43,11 +43,11 @@ export class Following implements vscode.Disposable {
   private note(uri: vscode.Uri): void {
     if (uri.scheme === model.SCHEME) return;
     const path = uri.toString();
-    for (const review of this.reviews.all) {
-      const isAbout = (file: { uri: string }): boolean => vscode.Uri.parse(file.uri).toString() === path;
-      if (model.isOpen(review) && review.files.some(isAbout)) this.changed.add(review.runId);
-    }
-    if (!this.changed.size) return;
+    const isAbout = (file: { uri: string }): boolean => vscode.Uri.parse(file.uri).toString() === path;
+    const about = this.reviews.all.filter((review) => model.isOpen(review) && review.files.some(isAbout));
+    // What a program writes elsewhere all the time does not put the look off.
+    if (!about.length) return;
+    about.forEach(({ runId }) => this.changed.add(runId));
     clearTimeout(this.timer);
     this.timer = setTimeout(() => this.look(), AFTER_MS);
   }

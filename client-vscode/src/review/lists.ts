@@ -2,6 +2,7 @@ import * as vscode from 'vscode';
 import * as model from '../model/review';
 import type { Review, ReviewFile } from '../protocol';
 import { uriOf } from './reviews';
+import { comes } from './waiting';
 
 /** The longest that a tab takes to be told of. */
 const TAB_MS = 2000;
@@ -61,17 +62,7 @@ export class Lists {
 
   /** Closes older lists of a run, as soon as the newer one has its tab: `count` tabs were there before. */
   private async leave(runId: string, count: number): Promise<void> {
-    if (this.tabs(runId).length <= count) {
-      await new Promise<void>((resolve) => {
-        const done = (): void => {
-          clearTimeout(timer);
-          listening.dispose();
-          resolve();
-        };
-        const timer = setTimeout(done, TAB_MS);
-        const listening = vscode.window.tabGroups.onDidChangeTabs(() => this.tabs(runId).length > count && done());
-      });
-    }
+    await comes(vscode.window.tabGroups.onDidChangeTabs, () => this.tabs(runId).length > count, TAB_MS);
     const newest = vscode.window.tabGroups.activeTabGroup.activeTab;
     const old = this.tabs(runId).filter((tab) => tab !== newest);
     if (newest && this.isInFront(runId) && old.length) await vscode.window.tabGroups.close(old, true);

@@ -143,7 +143,6 @@ export class Threads implements vscode.Disposable {
     }
   }
 
-  /** Without a body: the editor opens its panel of comments for everything that says something. */
   /** A document was read again: the editor moved its cards with the old text. */
   private putBack(uri: vscode.Uri): void {
     const place = uri.scheme === model.SCHEME ? model.placeOf(uri) : undefined;
@@ -159,6 +158,7 @@ export class Threads implements vscode.Disposable {
     }
   }
 
+  /** Without a body: the editor opens its panel of comments for everything that says something. */
   private comment(hunk: Hunk): vscode.Comment {
     const name = vscode.l10n.t('Accept, reject, or say what shall be different:');
     const label = hunk.protected ? vscode.l10n.t('needs its own yes') : hunk.mine ? vscode.l10n.t('yours') : undefined;

@@ -3,6 +3,7 @@ import * as model from '../model/review';
 import type { Review, ReviewFile } from '../protocol';
 import { Lists } from './lists';
 import { type Reviews, uriOf } from './reviews';
+import { comes } from './waiting';
 import * as words from './words';
 
 /** The longest that an editor takes to show a file; then it is shown by itself. */
@@ -164,16 +165,8 @@ export class View implements vscode.Disposable {
   private async editorOf(uri: vscode.Uri): Promise<vscode.TextEditor | undefined> {
     const shown = (): vscode.TextEditor | undefined =>
       vscode.window.visibleTextEditors.find(({ document }) => document.uri.toString() === uri.toString());
-    if (shown()) return shown();
-    return await new Promise((resolve) => {
-      const done = (): void => {
-        clearTimeout(timer);
-        listening.dispose();
-        resolve(shown());
-      };
-      const timer = setTimeout(done, APPEARS_MS);
-      const listening = vscode.window.onDidChangeVisibleTextEditors(() => shown() && done());
-    });
+    await comes(vscode.window.onDidChangeVisibleTextEditors, () => shown() !== undefined, APPEARS_MS);
+    return shown();
   }
 
   private async compare(

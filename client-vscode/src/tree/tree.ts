@@ -30,7 +30,8 @@ export class SpecTree implements vscode.TreeDataProvider<Node>, vscode.Disposabl
   private view: vscode.TreeView<Node> | undefined;
   /** As they were listed last; what is looked for while they are listed again is found in these. */
   private specs: Spec[] | undefined;
-  private listed = false;
+  /** The list, from when it was asked for until something in it may have changed. */
+  private asked: Promise<Spec[]> | undefined;
   private readonly tasks = new Map<string, SpecTask[]>();
   private readonly nodes = new Map<string, Node>();
   private readonly parents = new Map<string, Node | undefined>();
@@ -82,7 +83,7 @@ export class SpecTree implements vscode.TreeDataProvider<Node>, vscode.Disposabl
 
   /** Everything is looked at again. */
   refresh(): void {
-    this.listed = false;
+    this.asked = undefined;
     this.tasks.clear();
     this.files.clear();
     this.showSoon();
@@ -98,7 +99,7 @@ export class SpecTree implements vscode.TreeDataProvider<Node>, vscode.Disposabl
   listSoon(): void {
     clearTimeout(this.reading);
     this.reading = setTimeout(() => {
-      this.listed = false;
+      this.asked = undefined;
       this.showSoon();
     }, READ_MS);
   }
@@ -113,7 +114,7 @@ export class SpecTree implements vscode.TreeDataProvider<Node>, vscode.Disposabl
       const spec = this.specOf(after);
       if (isTurn && spec && MARKING.includes(after.state)) {
         this.tasks.delete(spec.uri);
-        this.listed = false;
+        this.asked = undefined;
       }
       // A row that is shown again while others open may be lost to VS Code, so at a turn of events all are.
       this.showSoon(isTurn ? undefined : this.placeOf(after));
@@ -158,7 +159,7 @@ export class SpecTree implements vscode.TreeDataProvider<Node>, vscode.Disposabl
     };
     const spec = this.specOf(run);
     // Of a spec that was never opened no task is known.
-    if (spec && !this.placeOf(run)) await open(this.nodes.get(`spec ${spec.uri}`));
+    if (spec && !this.placeOf(run)) await open(this.nodes.get(idOf({ kind: 'spec', uri: spec.uri, spec })));
     await open(this.placeOf(run));
     if (run.state === 'review') await open(this.nodes.get(idOf(runNode(run))));
   }
@@ -222,15 +223,14 @@ export class SpecTree implements vscode.TreeDataProvider<Node>, vscode.Disposabl
   /** The specs; where no server runs it is started if there is a task file, since the person looks at the view. */
   private async list(): Promise<Spec[]> {
     const { server, log } = this.app;
-    if (this.listed && this.specs) return this.specs;
-    if (server.state !== 'running') {
+    if (!this.asked && server.state !== 'running') {
       if (server.state !== 'stopped' || !this.view?.visible || !(await hasTaskFile())) return [];
     }
-    this.listed = true; // before it is asked for: what changes meanwhile has it asked for again
+    this.asked ??= server.specs();
     try {
-      this.specs = await server.specs();
+      this.specs = await this.asked;
     } catch (error) {
-      this.listed = false;
+      this.asked = undefined;
       log.warn(`specs: ${String(error)}`);
     }
     return this.specs ?? [];

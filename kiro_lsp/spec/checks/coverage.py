@@ -9,11 +9,10 @@ from typing import Final
 from kiro_lsp.spec.checks.rule import Finding, Related, family_of, is_work, of_task, rule
 from kiro_lsp.spec.facts import Facts
 from kiro_lsp.spec.model import Task
-from kiro_lsp.spec.references import CODE, REQUIREMENT_WORDS, keys_of, means_all, parts_of, pieces_of, sortable
+from kiro_lsp.spec.references import CODE, REQUIREMENT_NOUNS, keys_of, means_all, parts_of, pieces_of, sortable
 from kiro_lsp.spec.requirements import Requirement
 
 _BINDING: Final = frozenset({"requirements.md", "bugfix.md", "spec.md"})
-_ALONE: Final = r"(?<![\w.])"
 _CODED_RANGE: Final = re.compile(
     rf"(?<![\w.-])({CODE})\s{{0,2}}(?:[-–—~〜]|\.\.|\bto\b|\bthrough\b)\s{{0,2}}({CODE})(?!\w)"
 )
@@ -136,11 +135,12 @@ def _without_mentioned(facts: Facts, entries: list[Requirement]) -> list[Require
     inside = {hit.ref for hit in facts.requirements.resolve(spans)[0]}
     left = []
     for entry in entries:
-        itself = rf"{_ALONE}{re.escape(entry.ref)}(?![\w.])"
+        itself = rf"{re.escape(entry.ref)}(?![\w.])"
         numbered = entry.ref[:1].isdigit()
         where = titles if numbered else text
-        worded = rf"(?:{REQUIREMENT_WORDS.removesuffix('|r')})[*_]{{0,2}}\s{{0,2}}[:：#№]?\s{{0,2}}{itself.removeprefix(_ALONE)}"
-        if entry.ref in inside or re.search(itself, where) or (numbered and re.search(worded, text, re.IGNORECASE)):
+        worded = rf"(?:{REQUIREMENT_NOUNS})[*_]{{0,2}}\s{{0,2}}[:：#№]?\s{{0,2}}{itself}"
+        is_named = re.search(rf"(?<![\w.]){itself}", where) is not None
+        if is_named or entry.ref in inside or (numbered and re.search(worded, text, re.IGNORECASE)):
             continue
         left.append(entry)
     return left

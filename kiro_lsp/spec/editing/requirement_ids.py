@@ -13,7 +13,7 @@ from kiro_lsp.spec.editing.renaming import Target
 from kiro_lsp.spec.facts import requirements_in
 from kiro_lsp.spec.lines import split_lines
 from kiro_lsp.spec.model import TaskList
-from kiro_lsp.spec.references import CODE, REQUIREMENT_WORDS, keys_of
+from kiro_lsp.spec.references import CODE, REQUIREMENT_NOUNS, keys_of
 from kiro_lsp.spec.requirements import Requirement, RequirementIndex
 from kiro_lsp.spec.tasks import parsed as parse
 
@@ -24,7 +24,7 @@ ID: Final = re.compile(rf"{_BEFORE}(?<![\w.]-)(?:{CODE}|\d+(?:\.\d+)*[a-z]?){_AF
 _CODE_ID: Final = re.compile(CODE)
 _NUMBER: Final = re.compile(r"\d+(?:\.\d+)*")
 _WORDED: Final = re.compile(
-    rf"(?<!\w)(?:{REQUIREMENT_WORDS.removesuffix('|r')}|validates?)[*_]{{0,2}}\s*[:：#№]?[*_]{{0,2}}\s*"
+    rf"(?<!\w)(?:{REQUIREMENT_NOUNS}|validates?)[*_]{{0,2}}\s*[:：#№]?[*_]{{0,2}}\s*"
     r"(?P<list>\d+(?:\.\d+)*(?:\s*(?:[,，、;&~–-]|and|to)\s*\d+(?:\.\d+)*)*)",
     re.IGNORECASE,
 )
