@@ -122,7 +122,7 @@ class Editor:
         """Shut the server down as the protocol says, and wait until it is gone."""
         if self.process.returncode is None:
             with contextlib.suppress(ServerGone, ConnectionError, TimeoutError):
-                async with asyncio.timeout(5):
+                async with asyncio.timeout(30):
                     await self.request("shutdown", {})
                     await self.notify("exit", {})
                     await self.process.wait()

@@ -286,13 +286,14 @@ class Engine:
 
     async def cancel(self, run_id: str, *, by: str) -> str:
         """Stop a run, here or in the process that owns it; what it staged stays reviewable. Returns a line for the person."""
-        handle = self.handles.get(run_id)
-        if handle is not None:
-            handle.cancel(by)
-            return f"Cancelling run {run_id}; what it staged is kept."
         record = self.store.run(run_id)
+        # First: a run that is being verified may still be putting its copy away.
         if self.verifications.stop(record.run_id, f"stopped by {by}"):
             return STOPPED
+        handle = self.handles.get(record.run_id)
+        if handle is not None:
+            handle.cancel(by)
+            return f"Cancelling run {record.run_id}; what it staged is kept."
         if record.state not in events.LIVE_STATES:
             raise RunRefused(f"Run {record.run_id} is {record.state}: there is nothing to cancel.", code="not-live")
         return str((await self._control.request(record, "cancel", {"by": by}))["message"])

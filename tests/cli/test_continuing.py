@@ -121,7 +121,7 @@ def test_a_person_works_on_in_the_agents_session_and_what_they_leave_is_reviewed
     assert (project / TASKS).read_text("utf-8") == "- [x] 1. Do it\n"
     record = newest(project)
     assert (record["continues"], record["state"]) == (first, "applied")
-    assert not procs.gone_within(procs.marked(os.environ[procs.NAME]), 2)
+    assert not procs.gone_within(procs.marked(os.environ[procs.NAME]))
 
 
 def test_a_terminal_that_goes_away_ends_the_program_and_keeps_what_was_done_there(project: Path) -> None:
@@ -132,7 +132,7 @@ def test_a_terminal_that_goes_away_ends_the_program_and_keeps_what_was_done_ther
         terminal.expect("you> ")
         terminal.process.send_signal(signal.SIGHUP)
         terminal.end()
-    assert not procs.gone_within(procs.marked(os.environ[procs.NAME]), 2)
+    assert not procs.gone_within(procs.marked(os.environ[procs.NAME]))
     record = newest(project)
     assert (record["continues"], record["state"]) == (first, "cancelled")
     shown = json.loads(program(project, "review", record["runId"], "--json").stdout)
@@ -145,7 +145,7 @@ def test_a_killed_program_ends_the_session_and_keeps_what_was_there_before(proje
         terminal.expect("you> ")
         terminal.type("kept?\n")
         terminal.expect("you> ")
-    assert not procs.gone_within(procs.marked(os.environ[procs.NAME]), 2)
+    assert not procs.gone_within(procs.marked(os.environ[procs.NAME]))
     record = newest(project)
     assert (record["continues"], record["state"]) == (first, "interrupted")
     shown = json.loads(program(project, "review", record["runId"], "--json").stdout)

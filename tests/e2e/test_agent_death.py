@@ -47,7 +47,7 @@ def test_an_agent_dies_with_its_server(wrapped: bool, project: Project, tmp_path
         server.kill()
     assert "isolation" in kinds
     assert len(agents) >= 3
-    assert procs.gone_within(agents, 2) == set()
+    assert procs.gone_within(agents) == set()
     assert living(str(home)) == set()
     assert tree.differences(before, tree.snapshot(project.root)) == []
     record = project.run_record()

@@ -174,7 +174,7 @@ def test_64_runs_in_4_processes_spend_a_dollar_and_not_a_cent_more(tmp_path: Pat
         told = [item.event for run in ended for item in store.events(run) if isinstance(item.event, Warned)]
         assert len(told) == 1, "the day's warning is said once, whoever reaches it"
     print(f"spent ${from_nano(spent.spent)} of $1 in {len(vendor.requests)} requests")
-    assert not procs.gone_within(procs.marked(spenders.mark), 2)
+    assert not procs.gone_within(procs.marked(spenders.mark))
 
 
 @pytest.mark.parametrize(
@@ -201,7 +201,7 @@ def test_what_a_killed_process_had_reserved_stays_charged_until_it_is_proven_unu
         process = spenders.start("killed", fault=point)
     process.communicate(timeout=SECONDS)
     assert process.returncode == -signal.SIGKILL
-    assert not procs.gone_within(procs.marked(spenders.mark), 2)
+    assert not procs.gone_within(procs.marked(spenders.mark))
     assert len(vendor.requests) == sent
 
     reserved = ANSWER_TOKENS * PRICE * 1000

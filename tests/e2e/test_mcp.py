@@ -165,7 +165,7 @@ def test_a_run_that_is_stopped_in_a_servers_tool_leaves_nobody_and_nothing(proje
             raise AssertionError("the tool never said how far it is")
         os.kill(process.pid, signal.SIGINT)
         assert process.wait(60) == 130
-    assert not procs.gone_within(procs.marked(project.mark), 2)
+    assert not procs.gone_within(procs.marked(project.mark))
     assert not differences(before, snapshot(project.root))
     assert project.run_record()["state"] == "cancelled"
 

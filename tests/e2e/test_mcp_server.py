@@ -219,4 +219,4 @@ def test_noise_is_survived_and_a_signal_ends_it(project: Project) -> None:
         assert answer["result"]["serverInfo"]["name"] == "kiro-lsp"
         os.kill(process.pid, signal.SIGTERM)
         assert process.wait(20) is not None
-    assert not procs.gone_within(procs.marked(project.mark), 2)
+    assert not procs.gone_within(procs.marked(project.mark))

@@ -138,7 +138,7 @@ def test_a_person_decides_while_it_is_verified(project: Path, record: Record) ->
         terminal.expect("It is not verified.")
         assert terminal.end() == 0
     assert (project / "greet.py").read_text("utf-8") == NEW
-    assert procs.gone_within(running(command), 2) == set()
+    assert procs.gone_within(running(command)) == set()
 
 
 def test_a_verdict_comes_to_the_person_who_looks(project: Path, record: Record) -> None:
@@ -182,7 +182,7 @@ def test_a_process_that_is_stopped_leaves_no_command_and_an_open_review(
     process.stdout.read()
     assert process.wait() == code
     process.stdout.close()
-    assert procs.gone_within(running(command), 2) == set()
+    assert procs.gone_within(running(command)) == set()
     run_id = stream[0]["runId"]
     assert main(["review", run_id, "--json"]) == 0
     told = one(capsys)
@@ -210,7 +210,7 @@ def test_a_verification_is_cancelled_from_another_terminal(
     process.stdout.close()
     assert stream[-2]["type"] == "state"
     assert stream[-2]["reason"] == "stopped by terminal"
-    assert procs.gone_within(running(command), 2) == set()
+    assert procs.gone_within(running(command)) == set()
 
 
 async def test_an_editor_reviews_and_decides_while_the_command_goes_on(

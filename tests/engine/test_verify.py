@@ -276,7 +276,7 @@ async def test_a_command_that_does_not_end_is_stopped_with_all_it_started(projec
         _, verdict = await reported(engine, project)
         assert not verdict.ok
         assert "(execution.verify_timeout)" in verdict.summary
-        assert procs.gone_within(running(project.verify), 2) == set()
+        assert procs.gone_within(running(project.verify)) == set()
 
 
 async def test_a_process_that_stays_behind_is_gone_with_the_verdict(project: Project) -> None:
@@ -284,7 +284,7 @@ async def test_a_process_that_stays_behind_is_gone_with_the_verdict(project: Pro
     async with project.engine() as engine:
         _, verdict = await reported(engine, project)
         assert verdict.ok
-        assert procs.gone_within(running(project.verify), 2) == set()
+        assert procs.gone_within(running(project.verify)) == set()
 
 
 async def test_of_a_flood_the_end_is_kept(project: Project) -> None:
@@ -318,7 +318,7 @@ async def test_leaving_ends_the_command_and_leaves_the_review(project: Project) 
     async with project.engine() as engine:
         run_id = await completed(engine, project)
         await alive(project.verify)
-    assert procs.gone_within(running(project.verify), 2) == set()
+    assert procs.gone_within(running(project.verify)) == set()
     async with project.engine() as engine:
         assert engine.store.run(run_id).state == "review"
         assert (await engine.accept(run_id, by="test")).ok

@@ -364,7 +364,7 @@ async def test_a_cancelled_one_is_gone_with_all_that_it_started(root: Path, own_
     working.cancel()
     with pytest.raises(asyncio.CancelledError):
         await working
-    assert not procs.gone_within(alive, 2)
+    assert not procs.gone_within(alive)
 
 
 async def test_real_claude_in_a_plain_copy_edits_and_runs_nothing(

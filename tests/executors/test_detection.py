@@ -58,8 +58,15 @@ class Machine:
 
 
 @pytest.fixture
-def machine(tmp_path: Path) -> Machine:
+def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
+    monkeypatch.setattr(detection, "VERSION_SECONDS", 60.0)
     return Machine(tmp_path)
+
+
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server of this test may be slow to answer."""
+    monkeypatch.setattr(detection, "HERE_SECONDS", 60.0)
 
 
 @pytest.mark.parametrize(
@@ -78,7 +85,7 @@ def machine(tmp_path: Path) -> Machine:
 def test_a_program_says_its_version(
     machine: Machine, says: str, version: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(detection, "VERSION_SECONDS", 1.0 if "zero" in says else 10.0)
+    monkeypatch.setattr(detection, "VERSION_SECONDS", 1.0 if "zero" in says else 60.0)
     path = machine.install("claude", says)
     assert machine.claude() == Program(str(path), version)
 
@@ -86,10 +93,10 @@ def test_a_program_says_its_version(
 def test_a_program_that_hangs_costs_the_time_limit_and_is_not_asked_again(
     machine: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(detection, "VERSION_SECONDS", 0.5)
+    monkeypatch.setattr(detection, "VERSION_SECONDS", 2.0)
     path = machine.install("claude", "exec sleep 600")
     assert machine.claude() == Program(str(path), None)
-    machine.log.unlink()
+    machine.log.unlink(missing_ok=True)
     assert machine.claude() == Program(str(path), None)
     assert not machine.log.exists()
 
@@ -159,6 +166,7 @@ def test_traces_in_the_project_are_told_by_agent(machine: Machine) -> None:
 # Servers
 
 
+@pytest.mark.usefixtures("patient")
 @pytest.mark.parametrize(
     ("kind", "answers", "version", "models"),
     [
@@ -177,6 +185,7 @@ def test_whatever_answers_is_there(
     assert (found.answers, found.version, found.models) == (True, version, models)
 
 
+@pytest.mark.usefixtures("patient")
 def test_a_server_gets_no_key(machine: Machine) -> None:
     asked: list[tuple[str, dict[str, str]]] = []
     with serving(MODELS, asked) as url:
@@ -234,6 +243,7 @@ def test_a_server_that_drips_gets_no_more_time(piece: bytes) -> None:
     assert not found.answers
 
 
+@pytest.mark.usefixtures("patient")
 def test_a_server_is_asked_after_trust_only_and_again_after_a_moment(machine: Machine) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]

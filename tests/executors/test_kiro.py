@@ -245,7 +245,7 @@ async def test_a_program_that_is_not_there_says_so(root: Path) -> None:
 async def test_a_session_ends_at_its_time_limit_and_keeps_what_was_done(
     root: Path, own_homes: Path, script: dict[str, Any]
 ) -> None:
-    played = await play(root, own_homes, script, seconds=8)
+    played = await play(root, own_homes, script, seconds=20)
     assert played.error is not None
     assert played.error.kind == "timeout"
     assert "execution.kiro_session_timeout" in played.error.message
@@ -273,19 +273,7 @@ async def test_waiting_for_the_person_is_not_counted(root: Path) -> None:
 async def test_a_cancelled_chat_is_gone_and_what_it_did_is_kept(root: Path, own_homes: Path) -> None:
     with pytest.raises(asyncio.CancelledError):
         await play(root, own_homes, {**CHAT, **WRITES, "waits": True}, cancel_when="It is two now.")
-    assert not procs.gone_within(_running(), 2)
-
-
-def _running() -> set[int]:
-    found = set()
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit() and not procs.is_dead(int(entry.name)):
-            try:
-                if kiro_cli.__file__.encode() in (entry / "cmdline").read_bytes().split(b"\0"):
-                    found.add(int(entry.name))
-            except OSError:
-                continue
-    return found
+    assert not procs.gone_within(procs.marked(str(own_homes), "HOME"))
 
 
 async def test_start_end_and_the_changed_files_are_logged(

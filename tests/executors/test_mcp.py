@@ -156,10 +156,10 @@ def test_an_argument_that_nothing_fills_is_named() -> None:
     ("agent", "limits", "kind", "says", "staged"),
     [
         (own_agent("fail"), {}, "agent", "cannot do it", {"half.txt": b"half\n"}),
-        (own_agent("hang"), {"call_seconds": 1.0}, "timeout", "said nothing for 1 seconds", {"begun.txt": b"begun\n"}),
+        (own_agent("hang"), {"call_seconds": 6.0}, "timeout", "said nothing for 6 seconds", {"begun.txt": b"begun\n"}),
         (own_agent("run_task", "dies"), {}, "agent", "exit code 7). It said: out of memory", {}),
         (own_agent("run_task", "silent"), {"connect_seconds": 1.0}, "timeout", "not answered within 1 s", {}),
-        (own_agent("run_task", "mute"), {"connect_seconds": 3.0}, "timeout", "which tools it has", {}),
+        (own_agent("run_task", "mute"), {"connect_seconds": 12.0}, "timeout", "which tools it has", {}),
         (own_agent("run_task", "flood"), {}, "agent", "without an answer", {}),
         (own_agent("no_such_tool"), {}, "agent", "has no tool 'no_such_tool'. There are: run_task, fail", {}),
         (own_agent(None), {}, "agent", "has several tools", {}),
@@ -211,7 +211,7 @@ async def test_cancelling_ends_the_server_and_keeps_what_it_had_changed(root: Pa
         pids = procs.marked(mark)
         assert pids, "the server is at work"
         working.cancel()
-        assert await asyncio.to_thread(procs.gone_within, pids, 2) == set()
+        assert await asyncio.to_thread(procs.gone_within, pids) == set()
         with pytest.raises(asyncio.CancelledError):
             await working
         assert procs.marked(mark) == set()

@@ -117,8 +117,8 @@ def test_killing_the_server_in_the_middle_of_an_answer_leaves_no_process(root: P
             assert not is_dead(pid)
             os.kill(parent.pid, signal.SIGKILL)
             parent.wait(30)
-        assert gone_within({pid}, 2) == set()
-        assert server.hung_up.wait(2)
+        assert gone_within({pid}) == set()
+        assert server.hung_up.wait(60)
 
 
 async def test_a_pool_keeps_one_process_warm_and_closes_all(tmp_path: Path) -> None:

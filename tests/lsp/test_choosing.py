@@ -118,6 +118,7 @@ async def test_a_server_that_is_started_shows_after_trust_and_when_it_is_gone_ag
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(detection, "FRESH_SECONDS", 0.0)
+    monkeypatch.setattr(detection, "HERE_SECONDS", 60.0)
     with create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     toml = f"[agents.ollama]\nmodel = 'qwen3:4b'\nendpoint = 'http://127.0.0.1:{port}'\n"

@@ -23,8 +23,6 @@ from kiro_lsp.sandbox.isolation import Policy, open_copy
 from tests.sandbox.conftest import LEVELS, Open, brief, each_sandbox, sh
 from tests.support import procs, tree
 
-GONE_WITHIN = 2.0
-
 FETCH = """
 import sys, urllib.request
 for url in sys.argv[1:]:
@@ -112,7 +110,7 @@ while True: signal.pause()
 
 
 @each_sandbox
-async def test_a_hostile_agent_is_gone_in_two_seconds_and_the_tree_is_equal(
+async def test_a_hostile_agent_is_gone_and_the_tree_is_equal(
     level: str, root: Path, opened: Open, listener: tuple[int, Callable[[], int]], own_homes: Path
 ) -> None:
     port, connected = listener
@@ -125,7 +123,7 @@ async def test_a_hostile_agent_is_gone_in_two_seconds_and_the_tree_is_equal(
     await said.ready.wait()
     assert living(token)
     running.cancel()
-    async with asyncio.timeout(GONE_WITHIN):
+    async with asyncio.timeout(procs.GONE_WITHIN):
         with pytest.raises(asyncio.CancelledError):
             await running
     assert living(token) == set()
@@ -188,18 +186,18 @@ asyncio.run(copy.run(argv, on_output=lambda text: print(text, end="", flush=True
         server.kill()
         server.wait()
     assert before
-    assert procs.gone_within(before, GONE_WITHIN) == set()
+    assert procs.gone_within(before) == set()
     assert living(token) == set()
-    mounts = "".join(each.read_text() for each in Path("/proc").glob("[0-9]*/mountinfo") if readable(each))
+    mounts = "".join(text_of(each) for each in Path("/proc").glob("[0-9]*/mountinfo"))
     assert str(tmp_path / "copy") not in mounts
 
 
-def readable(path: Path) -> bool:
+def text_of(path: Path) -> str:
+    """Of a file that may go away at any moment; then nothing."""
     try:
-        path.read_bytes()
+        return path.read_text()
     except OSError:
-        return False
-    return True
+        return ""
 
 
 @pytest.mark.parametrize(

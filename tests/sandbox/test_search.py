@@ -231,7 +231,7 @@ def test_a_killed_server_takes_its_search_along(tmp_path: Path) -> None:
             assert server.poll() is None
         server.kill()
         server.wait()
-    assert procs.gone_within(found, 2) == set()
+    assert procs.gone_within(found) == set()
 
 
 def test_a_pipe_put_in_place_of_a_listed_file_does_not_hang_the_search(tmp_path: Path) -> None:

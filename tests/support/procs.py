@@ -11,6 +11,8 @@ from contextlib import suppress
 from pathlib import Path
 
 NAME = "KIRO_TEST_TREE"
+GONE_WITHIN = float(os.environ.get("KIRO_LSP_GONE_WITHIN", "30"))
+"""Seconds after which nothing lives any more. A calm machine takes less than two of them: KIRO_LSP_GONE_WITHIN=2 tells."""
 
 
 def marked(value: str, name: str = NAME) -> set[int]:
@@ -42,7 +44,7 @@ def busy_ticks(pid: int) -> int:
         return 0
 
 
-def gone_within(pids: set[int], seconds: float) -> set[int]:
+def gone_within(pids: set[int], seconds: float = GONE_WITHIN) -> set[int]:
     """Those of `pids` that still live after `seconds`; returns as soon as none does."""
     deadline = time.monotonic() + seconds
     for pid in pids:
@@ -55,7 +57,7 @@ def gone_within(pids: set[int], seconds: float) -> set[int]:
     return {pid for pid in pids if not is_dead(pid)}
 
 
-def lines_of(path: Path, wanted: int, seconds: float = 10) -> list[str]:
+def lines_of(path: Path, wanted: int, seconds: float = 60) -> list[str]:
     """Lines of a FIFO, as soon as `wanted` have come: how a script says that it is ready."""
     deadline = time.monotonic() + seconds
     descriptor = os.open(path, os.O_RDWR | os.O_NONBLOCK)

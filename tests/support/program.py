@@ -92,5 +92,5 @@ class Project:
 
 
 def nobody_left(project: Project) -> None:
-    left = procs.gone_within(procs.marked(project.mark), 2)
+    left = procs.gone_within(procs.marked(project.mark))
     assert not left, f"still alive 2 s after the kill: {left}"

@@ -289,6 +289,18 @@ class Editor:
                 name = re.sub(r"[^\w.]+", "-", str(path.relative_to(self.folder / "data")))
                 yield name, path.read_text("utf-8", "replace")
 
+    def servers(self) -> list[int]:
+        """Processes of the language servers that windows of this editor started."""
+        found = []
+        for pid in procs.marked(self.mark):
+            with contextlib.suppress(OSError):  # it may end while it is looked at
+                words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+                if (
+                    b"kiro_lsp" in words and b"--version" not in words
+                ):  # the extension asks for that before it starts one
+                    found.append(pid)
+        return found
+
     def _server_main(self) -> list[str]:
         data, extensions = str(self.folder / "data"), str(self.folder / "extensions")
         return [

@@ -17,7 +17,6 @@ import pytest
 from tests.support.vscode import Editor
 from tests.support.wheelhouse import UNCOMPILED
 from tests.vscode.explore import TASK_FILE, lay_out
-from tests.vscode.test_start import servers
 from tests.vscode.window import Window
 
 KEY = "kept-in-the-editor-0123456789"
@@ -73,7 +72,7 @@ def test_from_nothing_to_the_demo(window: Window, bare: Editor, pip: Path, house
     assert window.see_toast("is not installed").buttons == ("Install", "Set Path…")
     window.see_lens(INSTALL, at="# Plan")
     window.screenshot("offer")
-    assert servers(bare) == []
+    assert bare.servers() == []
 
     window.click_lens(INSTALL, at="# Plan")
     failed = window.see_toast("could not be installed")
@@ -90,7 +89,7 @@ def test_from_nothing_to_the_demo(window: Window, bare: Editor, pip: Path, house
     window.see_status("installing what the agents need")
     window.screenshot("language-features-first")
     window.until(lambda: not any("installing" in one for one in window.status_bar()), "all is installed")
-    assert "Kiro LSP 0.1.0" in " ".join(window.status_bar())
+    window.see_status("Kiro LSP 0.1.0")
 
     window.run_command("Kiro: Set API Key…")
     window.choose("ANTHROPIC_API_KEY")
@@ -99,7 +98,7 @@ def test_from_nothing_to_the_demo(window: Window, bare: Editor, pip: Path, house
     box.fill(KEY)
     window.press("Enter")
     window.until(lambda: "▶ Run with Claude" in window.titles("1. Greet"), "Claude has a key")
-    (server,) = servers(bare)
+    server = window.server()
     assert KEY.encode() not in Path(f"/proc/{server}/environ").read_bytes()
     window.run_command("Kiro: Connect an Agent…")
     window.until(lambda: any("Ready: key found" in one for one in window.choice_details()), "Claude is ready")
@@ -143,21 +142,21 @@ def test_a_server_that_ends_again_and_again_is_told_once_and_started_on_request(
     bare.configure()
     window.see_lens("▶ Try it (recorded)", at="1. Greet")
     for _ in range(3):
-        (before,) = window.until(lambda: servers(bare), "a server")
+        before = window.server()
         os.kill(before, signal.SIGKILL)
-        window.until(lambda before=before: servers(bare) not in ([], [before]), "another one")
+        window.until(lambda before=before: window.server() != before, "another one")
         window.see_lens("▶ Try it (recorded)", at="1. Greet")
         assert not any("does not run" in toast.text for toast in window.toasts())
-    os.kill(servers(bare)[0], signal.SIGKILL)
+    os.kill(window.server(), signal.SIGKILL)
     assert window.see_toast("several times within minutes").buttons == ("Restart", "Show Log")
     window.see_lens("Kiro LSP does not run: try again", at="# Plan")
     window.screenshot("told")
-    assert servers(bare) == []
+    assert bare.servers() == []
     window.click_toast("Restart", "several times")
     window.see_lens("▶ Try it (recorded)", at="1. Greet")
 
     def told_of_one_that_never_answers() -> bool:
-        for server in servers(bare):
+        for server in bare.servers():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(server, signal.SIGKILL)
         return any("several times within minutes" in toast.text for toast in window.toasts())
@@ -233,7 +232,7 @@ def test_the_interpreter_that_is_selected_goes_before_the_path(bare: Editor, tmp
     window = Window(bare, lay_out(tmp_path / "project"), name="interpreter").show(TASK_FILE)
     try:
         window.see_lens("▶ Try it (recorded)", at="1. Greet")
-        (server,) = servers(bare)
+        server = window.server()
         assert Path(f"/proc/{server}/cmdline").read_bytes().split(b"\0")[:4] == [
             *(os.fsencode(sys.executable), b"-P", b"-m", b"kiro_lsp")
         ]

@@ -7,7 +7,6 @@ import signal
 from pathlib import Path
 
 from tests.e2e.test_main_flow import GREETER, POLITE, TASKS, TICKED
-from tests.support import procs
 from tests.support.anthropic_server import AnthropicServer, edits
 from tests.support.vscode import Editor
 from tests.vscode.conftest import TASK_FILE, Open
@@ -91,16 +90,6 @@ def test_where_both_changed_the_same_line_nothing_is_written_and_it_is_said(open
     assert (project / TASK_FILE).read_bytes() == TASKS.encode()
 
 
-def servers(editor: Editor) -> set[int]:
-    """The language servers of this editor's windows."""
-    found = set()
-    for pid in procs.marked(editor.mark):
-        line = Path(f"/proc/{pid}/cmdline")
-        if line.exists() and b"kiro_lsp\0" in line.read_bytes():
-            found.add(pid)
-    return found
-
-
 def test_a_server_that_is_started_again_goes_on_from_what_it_left(
     opened: Open, editor: Editor, project: Path, provider: AnthropicServer
 ) -> None:
@@ -108,17 +97,17 @@ def test_a_server_that_is_started_again_goes_on_from_what_it_left(
     window = opened()
     window.click_lens("▶ Run with Claude", at="1. Greet")
     window.until(provider.holding.is_set, "Claude works")
-    (before,) = servers(editor)
+    before = window.server()
     window.run_command("Kiro: Restart the Language Server")
-    window.until(lambda: servers(editor) and before not in servers(editor), "there is another server")
+    window.until(lambda: window.server() != before, "there is another server")
     window.see_lens("Retry", at="1. Greet")
     window.screenshot("interrupted")
     provider.holding.clear()
     window.click_lens("Retry", at="1. Greet")
     window.until(provider.holding.is_set, "Claude works again")
-    (before,) = servers(editor)
+    before = window.server()
     os.kill(before, signal.SIGKILL)
-    window.until(lambda: servers(editor) and before not in servers(editor), "there is another server")
+    window.until(lambda: window.server() != before, "there is another server")
     window.see_lens("Retry", at="1. Greet")
     window.screenshot("killed")
     assert (project / "greeter.py").read_text("utf-8") == GREETER

@@ -49,16 +49,16 @@ def test_a_run_is_read_while_it_goes_on_and_its_question_is_answered_where_it_st
     window = asking
     page = output(window)
     see(window, page, "I look at greeter.py first.")
+    window.until(lambda: "waiting for you" in page.locator("#state").inner_text(), "it waits")
     assert page.locator("#log strong").inner_text() == "greeter.py"
     assert page.locator("#log li").all_inner_texts() == ["one", "two"]
-    assert "waiting for you" in page.locator("#state").inner_text()
     assert "print('from the command')" in page.locator(".question pre").inner_text()
     window.screenshot("question")
     hidden_and_shown_again(window)
     page.get_by_role("button", name="Allow once").click()
     window.until(provider.holding.is_set, "Claude goes on")
     see(window, page, "from the command")
-    assert page.locator(".question button").count() == 0
+    window.until(lambda: page.locator(".question button").count() == 0, "nothing is asked any more")
     window.screenshot("live")
     provider.release()
     page.get_by_role("button", name="Review", exact=True).wait_for()
@@ -75,7 +75,7 @@ def hidden_and_shown_again(window: Window) -> None:
     window.until(lambda: window.page.locator("iframe.webview.ready:visible").count() == 0, "the panel is hidden")
     window.press("Control+j")
     see(window, window.webview(), "I look at greeter.py first.")
-    assert window.webview().locator(".question button").count() >= 3
+    window.until(lambda: window.webview().locator(".question button").count() >= 3, "the question")
 
 
 def test_files_open_and_the_run_is_stopped_from_the_view(opened: Open, provider: AnthropicServer) -> None:
@@ -100,7 +100,7 @@ def test_the_tree_shows_what_is_going_on_and_leads_to_it(
     window.see_lens("▶ Run with Claude", at="1. Greet")
     window.show_view("Kiro")
     window.row("Greet politely")
-    assert any("greeter" in row and "0 of 2 done" in row for row in window.rows())
+    window.until(lambda: any("greeter" in row and "0 of 2 done" in row for row in window.rows()), "how much is done")
     window.row("Greet politely").hover()
     window.row("Greet politely").get_by_role("button", name="Run the Task at the Cursor").click()
     window.until(provider.holding.is_set, "Claude works")
@@ -110,9 +110,9 @@ def test_the_tree_shows_what_is_going_on_and_leads_to_it(
     provider.release()
     window.until(lambda: any("1 file to review" in row and row.startswith("Run") for row in window.rows()), "the run")
     window.row("greeter.py")
-    assert any(row.startswith("greeter.py, modified") for row in window.rows())
+    window.until(lambda: any(row.startswith("greeter.py, modified") for row in window.rows()), "what it changed")
     window.screenshot("review")
-    assert window.page.locator(".activitybar .badge:visible", has_text="1").count() == 1
+    window.page.locator(".activitybar .badge:visible", has_text="1").wait_for()
     window.row("greeter.py").click()
     window.until(lambda: any("greeter.py" in tab for tab in window.tabs()), "the file's changes")
     run = window.page.locator('.sidebar .monaco-list-row[aria-label^="Run, "]')
@@ -128,5 +128,6 @@ def test_without_a_task_file_the_tree_says_how_to_begin_and_starts_nothing(opene
     window = opened("greeter.py")
     window.show_view("Kiro")
     window.page.locator(".sidebar .welcome-view-content", has_text="Open a tasks.md").wait_for()
-    assert window.page.locator(".sidebar .welcome-view-content .monaco-button").count() == 3
+    buttons = window.page.locator(".sidebar .welcome-view-content .monaco-button")
+    window.until(lambda: buttons.count() == 3, "three ways to begin")
     window.screenshot("welcome")

@@ -65,7 +65,11 @@ def test_several_files_are_reviewed_and_one_change_is_rejected(reviewed: Reviewe
     window = reviewed()
     opened(window)
     window.see_status("8 changes, 7 files")
-    shown = {diff.path.split("/")[0].strip(): diff.status for diff in window.until(window.diffs)}
+
+    def statuses() -> dict[str, str]:
+        return {diff.path.split("/")[0].strip(): diff.status for diff in window.diffs()}
+
+    shown = window.until(lambda: {"polite.md", "greeter.py"} <= (found := statuses()).keys() and found, "two files")
     assert shown["polite.md"] == "A"
     assert shown["greeter.py"] == ""
     assert "logo.bin (binary)" in window.see_toast("Cannot be shown").text
@@ -89,7 +93,7 @@ def test_several_files_are_reviewed_and_one_change_is_rejected(reviewed: Reviewe
     window.page.locator(".tab", has_text="(5 files)").wait_for()  # that on which all is decided goes away
     window.press("Shift+Alt+F5")
     _see_card(window, "2 of 6")
-    assert window.tabs() == ["tasks.md", TITLE]
+    window.until(lambda: window.tabs() == ["tasks.md", TITLE], "one list of changes")
     window.screenshot("walked")
 
     window.click_title("Accept All Changes")
@@ -135,8 +139,11 @@ def test_a_review_shows_files_as_they_are_now_and_the_change_goes_into_that(revi
     window.tab(TITLE).click()
     window.see_status("3 changes, 2 files · 1 file changed meanwhile")
     shown = window.see_diff("greeter.py", "# mine")
-    assert any("# mine" in line for line in shown.original), "what is typed and not saved is there on both sides"
     assert any(POLITE in line for line in shown.modified)
+    window.until(
+        lambda: any("# mine" in line for line in window.see_diff("greeter.py", "# mine").original),
+        "what is typed and not saved is there on both sides",
+    )
 
     windows = FILES["windows.txt"]
     (project / "windows.txt").write_bytes(windows.replace(b"two", b"deux"))

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import procs
 from tests.support.vscode import Editor
 from tests.vscode.conftest import TASK_FILE, Open
 
@@ -19,16 +18,6 @@ def own_log(editor: Editor) -> str:
     return "\n".join(text for name, text in editor.logs() if "Kiro-LSP" in name)
 
 
-def servers(editor: Editor) -> list[int]:
-    """Processes of language servers that windows of this editor started."""
-    found = []
-    for pid in procs.marked(editor.mark):
-        words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0") if Path(f"/proc/{pid}").exists() else []
-        if b"kiro_lsp" in words:
-            found.append(pid)
-    return found
-
-
 def test_without_a_task_file_nothing_is_started(
     opened: Open, editor: Editor, project: Path, record_property: pytest.RecordProperty
 ) -> None:
@@ -38,12 +27,12 @@ def test_without_a_task_file_nothing_is_started(
     window.until(lambda: ACTIVATED.search(own_log(editor)), "the extension is active")
     said = ACTIVATED.findall(own_log(editor))
     record_property("summary", f"the extension was activated in {', '.join(said)}")
-    assert servers(editor) == []
+    assert editor.servers() == []
     assert "starting" not in own_log(editor)
     window.open(TASK_FILE)
     window.see_lens("▶ Run with Claude", at="1. Greet")
-    assert len(servers(editor)) == 1
+    window.server()
     window.open("TODO.md")
     window.see_lens("▶ Run with Claude", at="Tidy up")
-    assert len(servers(editor)) == 1
+    window.server()
     assert "starting" in own_log(editor)

@@ -132,6 +132,10 @@ class Window:
                 raise AssertionError(f"it did not happen in {SECONDS} s: {what or condition}\n{self.shown()}")
             self.page.evaluate(_SOON)
 
+    def server(self) -> int:
+        """Process id of the language server, as soon as it is the only one."""
+        return int(self.until(lambda: len(found := self.editor.servers()) == 1 and found[0], "one language server"))
+
     def shown(self) -> str:
         """What can be seen, in words: for the message of a test that failed."""
         parts = {
@@ -269,8 +273,7 @@ class Window:
         """What the palette offers when that was typed; the palette is closed again."""
         self.press("F1")
         self._typed(f">{typed}")
-        self.until(self.choices, f"something for “{typed}”")
-        found = self.choices()
+        found: list[str] = self.until(self.choices, f"something for “{typed}”")
         self.press("Escape")
         return found
 
