@@ -11,7 +11,7 @@ export function registerTree(app: App): { dispose(): unknown }[] {
   return [
     tree,
     view,
-    vscode.commands.registerCommand('kiroLsp.refreshSpecs', () => tree.refresh()),
+    vscode.commands.registerCommand('kiroLsp.refreshSpecs', () => tree.lookAnew()),
     vscode.commands.registerCommand('kiroLsp.copyRunId', async (argument?: { runId?: unknown }) => {
       if (typeof argument?.runId === 'string') await vscode.env.clipboard.writeText(argument.runId);
     }),

@@ -38,6 +38,8 @@ export class SpecTree implements vscode.TreeDataProvider<Node>, vscode.Disposabl
   private showing: NodeJS.Timeout | undefined;
   private reading: NodeJS.Timeout | undefined;
   private outdated = false;
+  /** Whether looking at the view is a reason to start the server: not once a person has stopped it, until they look anew. */
+  private mayStart = true;
   /** What is to be shown again, where it is not the whole. */
   private readonly waiting = new Set<Node>();
   /** The run that a person shall see next. */
@@ -55,6 +57,7 @@ export class SpecTree implements vscode.TreeDataProvider<Node>, vscode.Disposabl
         if (run) this.showSoon(this.placeOf(run));
       }),
       app.server.onDidChangeState((state) => {
+        if (state === 'stopped') this.mayStart = false;
         if (state === 'running' || state === 'failed' || state === 'stopped') this.refresh();
       }),
       vscode.workspace.onDidChangeWorkspaceFolders(() => this.refresh()),
@@ -66,7 +69,7 @@ export class SpecTree implements vscode.TreeDataProvider<Node>, vscode.Disposabl
     this.view = view;
     this.subscriptions.push(
       view.onDidChangeVisibility(({ visible }) => {
-        if (visible && this.outdated) this.refresh();
+        if (visible && (this.outdated || !this.mayStart)) this.lookAnew();
       }),
     );
     this.showBadge();
@@ -81,8 +84,14 @@ export class SpecTree implements vscode.TreeDataProvider<Node>, vscode.Disposabl
 
   // What changes
 
+  /** A person looks at the view, or wants to see it as it is now. */
+  lookAnew(): void {
+    this.mayStart = true;
+    this.refresh();
+  }
+
   /** Everything is looked at again. */
-  refresh(): void {
+  private refresh(): void {
     this.asked = undefined;
     this.tasks.clear();
     this.files.clear();
@@ -224,7 +233,8 @@ export class SpecTree implements vscode.TreeDataProvider<Node>, vscode.Disposabl
   private async list(): Promise<Spec[]> {
     const { server, log } = this.app;
     if (!this.asked && server.state !== 'running') {
-      if (server.state !== 'stopped' || !this.view?.visible || !(await hasTaskFile())) return [];
+      const mayStart = server.state === 'stopped' && this.mayStart && this.view?.visible;
+      if (!mayStart || !(await hasTaskFile())) return [];
     }
     this.asked ??= server.specs();
     try {
@@ -236,9 +246,14 @@ export class SpecTree implements vscode.TreeDataProvider<Node>, vscode.Disposabl
     return this.specs ?? [];
   }
 
+  /** Whether a person has stopped the server: what is still shown starts it as little as what is looked for. */
+  private isStopped(): boolean {
+    return this.app.server.state === 'stopped' && !this.mayStart;
+  }
+
   private async tasksOf(uri: string): Promise<SpecTask[]> {
     const known = this.tasks.get(uri);
-    if (known) return known;
+    if (known || this.isStopped()) return known ?? [];
     try {
       const tasks = (await this.app.server.specs(uri))[0]?.tasks ?? [];
       this.tasks.set(uri, tasks);
@@ -251,7 +266,7 @@ export class SpecTree implements vscode.TreeDataProvider<Node>, vscode.Disposabl
 
   private async filesOf(runId: string): Promise<FileNode[]> {
     const known = this.files.get(runId);
-    if (known) return known;
+    if (known || this.isStopped()) return known ?? [];
     try {
       const review = await this.app.server.review(runId);
       const files = review.files.map(({ path, to, action, status, binary, conflict }): FileNode => ({
