@@ -5,6 +5,7 @@ import {
   fileAt,
   hasMarkers,
   hunkAt,
+  isMeant,
   isOpen,
   isSettledText,
   linesOf,
@@ -109,6 +110,17 @@ test('the next one may be in another file, what is decided is passed over, and t
   assert.deepEqual(walk(undefined, -1), ['b1', 'a3', 'a1', 'b1']);
   assert.deepEqual(walk('a2', 1)[0], 'a3');
   assert.equal(neighbour(review([file('x', [hunk('x', [0, 1], [0, 1], { status: 'accepted' })])]), 'x', 1), undefined);
+});
+
+test('where keys have led is meant until it is decided, or another file is in front', () => {
+  const both = review([A, B]);
+  const led = { runId: 'r', path: 'old.txt', hunk: 'b1' };
+  const inFront = (shown?: string): boolean => isMeant(both, led, shown);
+  assert.deepEqual([inFront(), inFront('old.txt'), inFront('new.txt')], [true, true, true], 'both names of the file');
+  assert.deepEqual([inFront('a.py'), inFront('not in it')], [false, false]);
+  const decided = review([A, file('old.txt', [hunk('b1', [0, 3], [0, 3], { status: 'accepted' })])]);
+  assert.equal(isMeant(decided, led, undefined), false);
+  assert.equal(isMeant(both, { ...led, path: 'a.py' }, undefined), false);
 });
 
 test('what was created or deleted has one side, and a review that is over shows what was changed', () => {

@@ -118,6 +118,15 @@ export function neighbour(review: Review, from: string | undefined, step: 1 | -1
   return undefined;
 }
 
+/**
+ * Whether the hunk to which keys have led is still what the person means: it is to be decided, and no other file is in front
+ * (`shown`; nothing where no file is alone there).
+ */
+export function isMeant(review: Review, led: Target, shown: string | undefined): boolean {
+  if (shown !== undefined && fileAt(review, shown) !== fileAt(review, led.path)) return false;
+  return pending(review, led.path).some(({ hunk }) => hunk.id === led.hunk);
+}
+
 /** How many lines a hunk adds and removes. */
 export function size(hunk: Hunk): { added: number; removed: number } {
   const length = ({ start, end }: Hunk['baseRange']): number => end.line - start.line;

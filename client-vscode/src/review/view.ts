@@ -38,6 +38,7 @@ export class View implements vscode.Disposable {
 
   /** Shows everything that a run changed, or one file of it where `path` is given. */
   async open(runId: string, path?: string): Promise<Review> {
+    this.led = undefined;
     const review = await this.reviews.load(runId);
     const file = path === undefined ? undefined : model.fileAt(review, path);
     const shown = file ? [file] : this.shownFiles(review);
@@ -77,9 +78,7 @@ export class View implements vscode.Disposable {
    */
   here(): (model.Target & { review: Review; assumed?: boolean }) | undefined {
     const led = this.led && this.activeRun() === this.led.runId ? this.reviews.known(this.led.runId) : undefined;
-    if (led && this.led && model.pending(led).some(({ hunk }) => hunk.id === this.led?.hunk)) {
-      return { review: led, ...this.led };
-    }
+    if (led && this.led && model.isMeant(led, this.led, fileInFront())) return { review: led, ...this.led };
     const editor = vscode.window.activeTextEditor;
     const place = editor?.document.uri.scheme === model.SCHEME ? model.placeOf(editor.document.uri) : undefined;
     const review = place && this.reviews.known(place.runId);
@@ -183,4 +182,11 @@ export class View implements vscode.Disposable {
     const pair = [left ? uriOf(left) : empty('base'), right ? uriOf(right) : empty('proposed')];
     await vscode.commands.executeCommand('vscode.diff', ...pair, title, options);
   }
+}
+
+/** The file that is alone in the tab in front, from its root. */
+function fileInFront(): string | undefined {
+  const { input } = vscode.window.tabGroups.activeTabGroup.activeTab ?? {};
+  if (input instanceof vscode.TabInputTextDiff) return model.placeOf(input.modified)?.path;
+  return input instanceof vscode.TabInputText ? model.placeOf(input.uri)?.path : undefined;
 }
