@@ -8,6 +8,9 @@ export function registerTree(app: App): { dispose(): unknown }[] {
   const tree = new SpecTree(app);
   const view = vscode.window.createTreeView('kiroLsp.specs', { treeDataProvider: tree, showCollapseAll: true });
   tree.shownIn(view);
+  // The server itself sets boxes in files that are not open, and other programs do.
+  const disk = vscode.workspace.createFileSystemWatcher('**/*.{md,markdown,mdx}');
+  const stale = (uri: vscode.Uri): void => tree.stale(uri);
   return [
     tree,
     view,
@@ -18,12 +21,9 @@ export function registerTree(app: App): { dispose(): unknown }[] {
     vscode.commands.registerCommand('kiroLsp.openSpec', async (argument?: { uri?: unknown }) => {
       if (typeof argument?.uri === 'string') await vscode.window.showTextDocument(vscode.Uri.parse(argument.uri));
     }),
-    vscode.workspace.onDidChangeTextDocument(({ document }) => {
-      if (isTaskFilePath(document.uri.path)) tree.stale(document.uri.toString());
-    }),
-    vscode.workspace.onDidSaveTextDocument(({ uri }) => {
-      if (isTaskFilePath(uri.path)) tree.stale(uri.toString());
-    }),
+    vscode.workspace.onDidChangeTextDocument(({ document }) => tree.stale(document.uri)),
+    vscode.workspace.onDidSaveTextDocument(({ uri }) => tree.stale(uri)),
+    ...[disk, disk.onDidChange(stale), disk.onDidCreate(stale), disk.onDidDelete(stale)],
     vscode.window.onDidChangeActiveTextEditor((editor) => {
       if (editor && isTaskFilePath(editor.document.uri.path)) tree.listSoon();
     }),

@@ -1,6 +1,8 @@
 import * as vscode from 'vscode';
+import { Kept } from '../model/kept';
 import { isAsking, isLive } from '../model/runs';
 import type { LiveRun } from '../model/runs';
+import { isTaskFilePath } from '../model/task_files';
 import { idOf, loneRuns, lostRuns, runsOf, specOf, tasksBelow } from '../model/tree';
 import type { FileNode, Node, SpecNode, TaskNode } from '../model/tree';
 import type { Spec, SpecTask } from '../protocol';
@@ -32,7 +34,10 @@ export class SpecTree implements vscode.TreeDataProvider<Node>, vscode.Disposabl
   private specs: Spec[] | undefined;
   /** The list, from when it was asked for until something in it may have changed. */
   private asked: Promise<Spec[]> | undefined;
-  private readonly tasks = new Map<string, SpecTask[]>();
+  /** The tasks of task files, by URI. */
+  private readonly tasks = new Kept<SpecTask[]>();
+  /** Task files that have changed since they rested last. */
+  private readonly old = new Set<string>();
   private readonly nodes = new Map<string, Node>();
   private readonly parents = new Map<string, Node | undefined>();
   private showing: NodeJS.Timeout | undefined;
@@ -45,14 +50,14 @@ export class SpecTree implements vscode.TreeDataProvider<Node>, vscode.Disposabl
   /** The run that a person shall see next. */
   private led: string | undefined;
   /** The files of runs that are to be reviewed. */
-  private readonly files = new Map<string, FileNode[]>();
+  private readonly files = new Kept<FileNode[]>();
   private readonly subscriptions: vscode.Disposable[];
 
   constructor(private readonly app: App) {
     this.subscriptions = [
       app.runs.onDidChange((changes) => this.changed(changes)),
       app.server.onReviewChanged(({ runId }) => {
-        this.files.delete(runId);
+        this.files.drop(runId);
         const run = app.runs.get(runId);
         if (run) this.showSoon(this.placeOf(run));
       }),
@@ -98,9 +103,10 @@ export class SpecTree implements vscode.TreeDataProvider<Node>, vscode.Disposabl
     this.showSoon();
   }
 
-  /** A task file was edited. */
-  stale(uri: string): void {
-    if (!this.tasks.delete(uri) && this.specs?.some((spec) => spec.uri === uri)) return;
+  /** A task file has changed, in an editor or on the disk. */
+  stale(uri: vscode.Uri): void {
+    if (!isTaskFilePath(uri.path)) return;
+    this.old.add(uri.toString());
     this.listSoon();
   }
 
@@ -108,6 +114,8 @@ export class SpecTree implements vscode.TreeDataProvider<Node>, vscode.Disposabl
   listSoon(): void {
     clearTimeout(this.reading);
     this.reading = setTimeout(() => {
+      for (const uri of this.old) this.tasks.drop(uri);
+      this.old.clear();
       this.asked = undefined;
       this.showSoon();
     }, READ_MS);
@@ -117,12 +125,12 @@ export class SpecTree implements vscode.TreeDataProvider<Node>, vscode.Disposabl
     this.showBadge();
     for (const { before, after, live } of changes) {
       if (before && looksOf(before) === looksOf(after)) continue;
-      this.files.delete(after.runId);
+      this.files.drop(after.runId);
       // Of a run that just began its events come before the record that says what it is of.
       const isTurn = before?.state !== after.state || before.path !== after.path;
       const spec = this.specOf(after);
       if (isTurn && spec && MARKING.includes(after.state)) {
-        this.tasks.delete(spec.uri);
+        this.tasks.drop(spec.uri);
         this.asked = undefined;
       }
       // A row that is shown again while others open may be lost to VS Code, so at a turn of events all are.
@@ -236,11 +244,12 @@ export class SpecTree implements vscode.TreeDataProvider<Node>, vscode.Disposabl
       const mayStart = server.state === 'stopped' && this.mayStart && this.view?.visible;
       if (!mayStart || !(await hasTaskFile())) return [];
     }
-    this.asked ??= server.specs();
+    const asked = (this.asked ??= server.specs());
     try {
-      this.specs = await this.asked;
+      const specs = await asked;
+      if (this.asked === asked) this.specs = specs;
     } catch (error) {
-      this.asked = undefined;
+      if (this.asked === asked) this.asked = undefined;
       log.warn(`specs: ${String(error)}`);
     }
     return this.specs ?? [];
@@ -252,12 +261,9 @@ export class SpecTree implements vscode.TreeDataProvider<Node>, vscode.Disposabl
   }
 
   private async tasksOf(uri: string): Promise<SpecTask[]> {
-    const known = this.tasks.get(uri);
-    if (known || this.isStopped()) return known ?? [];
+    if (this.isStopped()) return this.tasks.last(uri) ?? [];
     try {
-      const tasks = (await this.app.server.specs(uri))[0]?.tasks ?? [];
-      this.tasks.set(uri, tasks);
-      return tasks;
+      return await this.tasks.get(uri, async () => (await this.app.server.specs(uri))[0]?.tasks ?? []);
     } catch (error) {
       this.app.log.warn(`tasks of ${uri}: ${String(error)}`);
       return [];
@@ -265,21 +271,20 @@ export class SpecTree implements vscode.TreeDataProvider<Node>, vscode.Disposabl
   }
 
   private async filesOf(runId: string): Promise<FileNode[]> {
-    const known = this.files.get(runId);
-    if (known || this.isStopped()) return known ?? [];
+    if (this.isStopped()) return this.files.last(runId) ?? [];
     try {
-      const review = await this.app.server.review(runId);
-      const files = review.files.map(({ path, to, action, status, binary, conflict }): FileNode => ({
-        kind: 'file',
-        runId,
-        path: to ?? path,
-        action,
-        status,
-        binary,
-        conflict: conflict !== undefined,
-      }));
-      this.files.set(runId, files);
-      return files;
+      return await this.files.get(runId, async () => {
+        const { files } = await this.app.server.review(runId);
+        return files.map(({ path, to, action, status, binary, conflict }) => ({
+          kind: 'file',
+          runId,
+          path: to ?? path,
+          action,
+          status,
+          binary,
+          conflict: conflict !== undefined,
+        }));
+      });
     } catch (error) {
       this.app.log.warn(`review of ${runId}: ${String(error)}`);
       return [];
@@ -313,7 +318,7 @@ export class SpecTree implements vscode.TreeDataProvider<Node>, vscode.Disposabl
   }
 
   private stateOf(node: TaskNode, runs: readonly LiveRun[]): vscode.TreeItemCollapsibleState {
-    const below = this.tasks.get(node.uri)?.some((task) => task.parent === node.task) ?? false;
+    const below = this.tasks.last(node.uri)?.some((task) => task.parent === node.task) ?? false;
     if (!below && runs.length === 0) return vscode.TreeItemCollapsibleState.None;
     const [newest] = runs;
     const busy = newest !== undefined && (isLive(newest) || isAsking(newest) || newest.state === 'review');
