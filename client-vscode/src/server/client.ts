@@ -103,8 +103,10 @@ export class Connection implements Server, vscode.Disposable {
     return this.ask('kiro/runs', root === undefined ? {} : { root });
   }
 
-  specs(uri?: string): Promise<Spec[]> {
-    return this.ask('kiro/specs', uri === undefined ? {} : { uri });
+  async specs(uri?: string): Promise<Spec[]> {
+    const specs = await this.ask<Spec[]>('kiro/specs', uri === undefined ? {} : { uri });
+    // Of a file that is not open the server spells the URI its own way.
+    return specs.map((spec) => ({ ...spec, uri: vscode.Uri.parse(spec.uri).toString() }));
   }
 
   agents(uri?: string, task?: string): Promise<Agent[]> {

@@ -77,7 +77,7 @@ export interface Server {
   editProposed(runId: string, path: string, text: string, onto?: string): Promise<Review>;
   follow(runId: string, since: number): Promise<{ events: RunEvent[]; lastSeq: number }>;
   runs(root?: string): Promise<Run[]>;
-  /** The task files of the open projects; with a URI that file alone, with its tasks. */
+  /** The task files of the open projects; with a URI that file alone, with its tasks. URIs are spelled as the editor does. */
   specs(uri?: string): Promise<Spec[]>;
   agents(uri?: string, task?: string): Promise<Agent[]>;
   costs(by: 'day' | 'agent' | 'spec' | 'task'): Promise<Costs>;
