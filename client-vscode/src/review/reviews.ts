@@ -1,4 +1,5 @@
 import * as vscode from 'vscode';
+import { askedOnce } from '../model/asked';
 import * as model from '../model/review';
 import type { Review } from '../protocol';
 import type { Server } from '../server/connection';
@@ -42,12 +43,14 @@ export class Reviews implements vscode.Disposable {
   keep(review: Review): Review {
     const before = this.held.get(review.runId)?.review;
     if (before && before.revision > review.revision) return before;
-    const held = this.held.get(review.runId)?.texts ?? [];
-    const same = [...held].filter(([uri]) => {
+    // The same map: what is still awaited may fail, and is then not to be kept.
+    const texts = this.held.get(review.runId)?.texts ?? new Map<string, Promise<string>>();
+    for (const uri of texts.keys()) {
       const place = model.placeOf(vscode.Uri.parse(uri));
-      return before && place && place.side !== 'merged' && model.isSettledText(before, review, place.path);
-    });
-    this.held.set(review.runId, { review, texts: new Map(same) });
+      const same = before && place && place.side !== 'merged' && model.isSettledText(before, review, place.path);
+      if (!same) texts.delete(uri);
+    }
+    this.held.set(review.runId, { review, texts });
     this.changes.fire(review);
     return review;
   }
@@ -60,9 +63,7 @@ export class Reviews implements vscode.Disposable {
     const held = this.held.get(place.runId);
     const asked = held && model.serverUri(held.review, place);
     if (!held || asked === undefined) throw vscode.FileSystemError.FileNotFound(uri);
-    const known = held.texts.get(uri.toString()) ?? this.server.content(asked).then(({ text }) => text);
-    held.texts.set(uri.toString(), known);
-    return await known;
+    return await askedOnce(held.texts, uri.toString(), async () => (await this.server.content(asked)).text);
   }
 
   /** Makes a text the proposed side of a file; `onto` is what the file holds where it was merged with that. */
