@@ -6,6 +6,14 @@ const BOM = '\uFEFF';
 /** Below the 800 ms after which the editor gives a tab of its own to what is not saved. */
 const SAVE_AFTER_MS = 250;
 
+/** Who carries merges out. */
+export interface Merger {
+  /** What the file held when its merge was begun. Throws, with words for the person, where no merge goes on. */
+  ontoOf(place: model.Place): string;
+  /** A merge was saved. */
+  take(place: model.Place, text: string): Promise<void>;
+}
+
 /**
  * The documents of reviews as a file system, so that the editor can write to the proposed side. Their contents are the
  * server's; what the person types there is saved by itself after a moment and is then a part of the proposal.
@@ -13,12 +21,11 @@ const SAVE_AFTER_MS = 250;
 export class Documents implements vscode.FileSystemProvider, vscode.Disposable {
   private readonly changes = new vscode.EventEmitter<vscode.FileChangeEvent[]>();
   readonly onDidChangeFile = this.changes.event;
-  /** A conflict was merged by hand and saved. */
-  onMerged: ((place: model.Place, text: string) => Promise<void>) | undefined;
+  merger: Merger | undefined;
 
   private readonly shown = new Map<string, { text: string; mtime: number }>();
   private readonly timers = new Map<string, NodeJS.Timeout>();
-  /** Merges that were saved, and are not taken over yet. */
+  /** What was saved of merges. */
   private readonly merges = new Map<string, string>();
   private readonly wanted = new Set<string>();
   private readonly listening: vscode.Disposable[];
@@ -53,15 +60,11 @@ export class Documents implements vscode.FileSystemProvider, vscode.Disposable {
     const place = model.placeOf(uri);
     if (!place) throw vscode.FileSystemError.NoPermissions(uri);
     const text = Buffer.from(content).toString();
-    if (place.side === 'merged') {
-      this.merges.set(uri.toString(), text);
-      // Autosave must not take over what is half merged.
-      if (this.wanted.delete(uri.toString()) && !model.hasMarkers(text)) await this.onMerged?.(place, plain(text));
-      return;
-    }
-    if (place.side !== 'proposed') throw vscode.FileSystemError.NoPermissions(uri);
+    if (place.side !== 'proposed' && place.side !== 'merged') throw vscode.FileSystemError.NoPermissions(uri);
     try {
-      if (plain(text) !== plain((await this.look(uri)).text)) {
+      if (place.side === 'merged') {
+        await this.saveMerge(place, uri.toString(), text);
+      } else if (plain(text) !== plain((await this.look(uri)).text)) {
         await this.reviews.typed(place, plain(text));
       }
     } catch (error) {
@@ -78,9 +81,16 @@ export class Documents implements vscode.FileSystemProvider, vscode.Disposable {
     return (await Promise.all(dirty.map((document) => document.save()))).every(Boolean);
   }
 
-  /** A merge is over: the next one begins with what the file holds then. */
+  /** What was saved last of a merge. */
+  savedMerge(place: model.Place): string | undefined {
+    const text = this.merges.get(uriOf(place).toString());
+    return text === undefined ? undefined : plain(text);
+  }
+
+  /** A merge begins anew, with what the file holds now. */
   forgetMerge(place: model.Place): void {
-    this.merges.delete(uriOf(place).toString());
+    const uri = uriOf(place);
+    if (this.merges.delete(uri.toString())) this.changes.fire([{ type: vscode.FileChangeType.Changed, uri }]);
   }
 
   watch(): vscode.Disposable {
@@ -106,6 +116,23 @@ export class Documents implements vscode.FileSystemProvider, vscode.Disposable {
   dispose(): void {
     vscode.Disposable.from(...this.listening, this.changes).dispose();
     this.timers.forEach((timer) => clearTimeout(timer));
+  }
+
+  /** Nothing is said to be saved that is not kept: the editor holds it as changed then. */
+  private async saveMerge(place: model.Place, key: string, text: string): Promise<void> {
+    const isWanted = this.wanted.delete(key);
+    this.merger?.ontoOf(place);
+    const before = this.merges.get(key);
+    this.merges.set(key, text);
+    // Autosave must not take over what is half merged.
+    if (!isWanted || model.hasMarkers(text)) return;
+    try {
+      await this.merger?.take(place, plain(text));
+    } catch (error) {
+      if (before === undefined) this.merges.delete(key);
+      else this.merges.set(key, before);
+      throw error;
+    }
   }
 
   /** A text with the time of its last change: the editor reads again only what is newer. */

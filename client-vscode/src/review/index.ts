@@ -114,16 +114,17 @@ class Desk implements vscode.Disposable {
       verdictFailed: ({ runId }) => this.verdict(runId),
       verdictRunning: ({ runId }) => this.verdict(runId),
       verdictOpen: ({ runId }) => this.verdict(runId),
-      completeMerge: () => this.merging.complete(),
       openChangedFile: (target) => this.showFile(target),
       undoReview: ({ runId }) => decisions.undo(runId),
     };
-    return Object.entries(all).map(([name, act]) =>
+    const registered = Object.entries(all).map(([name, act]) =>
       vscode.commands.registerCommand(`kiroLsp.${name}`, (given: unknown) => {
-        const target = name === 'completeMerge' ? { runId: '' } : this.target(given);
+        const target = this.target(given);
         return target && (WAITING.has(name) ? this.inTurn(() => act(target), given === undefined) : act(target));
       }),
     );
+    const complete = (result: unknown): unknown => this.merging.complete(result);
+    return [...registered, vscode.commands.registerCommand('kiroLsp.completeMerge', complete)];
   }
 
   /** One after the other; what a key asks for while another is carried out would be about what is not shown any more. */

@@ -2,11 +2,11 @@ import * as vscode from 'vscode';
 import * as model from '../model/review';
 import type { Done, Review, ReviewFile } from '../protocol';
 import type { App } from '../server/connection';
-import type { Documents } from './documents';
+import type { Documents, Merger } from './documents';
 import { type Reviews, uriOf } from './reviews';
 
 /** Files that both the person and the run changed in the same places: the editor's own merge editor, and the way back. */
-export class Merging {
+export class Merging implements Merger {
   /** What each file held when its merge was begun, by the URI of the result. */
   private readonly begun = new Map<string, string>();
 
@@ -21,7 +21,7 @@ export class Merging {
     private readonly reviews: Reviews,
     private readonly documents: Documents,
   ) {
-    documents.onMerged = (place, text) => this.take(place, text);
+    documents.merger = this;
   }
 
   /** Says which files could not be written, and offers to merge those that can be. */
@@ -48,8 +48,11 @@ export class Merging {
     const place = (side: model.Side): model.Place => ({ runId, side, path: file.path });
     const output = uriOf(place('merged'));
     const own = vscode.Uri.parse(file.uri);
-    this.documents.forgetMerge(place('merged'));
-    this.begun.set(output.toString(), (await vscode.workspace.openTextDocument(own)).getText());
+    // What was typed in an older merge and not saved is not one of what the file holds now.
+    if (!vscode.workspace.textDocuments.some(({ uri, isDirty }) => isDirty && uri.toString() === output.toString())) {
+      this.documents.forgetMerge(place('merged'));
+      this.begun.set(output.toString(), (await vscode.workspace.openTextDocument(own)).getText());
+    }
     try {
       await vscode.commands.executeCommand('_open.mergeEditor', {
         base: uriOf(place('before')),
@@ -67,35 +70,53 @@ export class Merging {
    * Saves and closes the merge editor, then takes over what was merged: while it is open, it would compare with what the file
    * holds then, find conflicts again, and ask about them.
    */
-  async complete(): Promise<void> {
+  async complete(result: unknown): Promise<void> {
+    const place = result instanceof vscode.Uri ? model.placeOf(result) : undefined;
+    if (place) this.ontoOf(place);
     const completing: { saved?: [model.Place, string] } = (this.completing = {});
+    let closed: { successful?: boolean } | undefined;
     try {
-      await vscode.commands.executeCommand('mergeEditor.acceptMerge');
+      closed = await vscode.commands.executeCommand('mergeEditor.acceptMerge');
     } finally {
       this.completing = undefined;
     }
-    if (completing.saved) await this.take(...completing.saved);
+    // What was saved by itself before is not saved again.
+    const text = place && closed?.successful ? this.documents.savedMerge(place) : undefined;
+    const isWhole = text !== undefined && !model.hasMarkers(text);
+    const saved = completing.saved ?? (place && isWhole ? ([place, text] as const) : undefined);
+    if (!saved) return;
+    try {
+      await this.take(...saved);
+    } catch (error) {
+      // What was merged does not go with its editor.
+      await vscode.window.showTextDocument(uriOf(saved[0]));
+      throw error;
+    }
+  }
+
+  ontoOf(place: model.Place): string {
+    const onto = this.begun.get(uriOf(place).toString());
+    if (onto !== undefined) return onto;
+    const over = vscode.l10n.t('This merge is over. Copy what you need from here, then begin it again with "Merge…".');
+    throw new Error(over);
   }
 
   /** A merge was saved: it becomes the proposal, and is accepted. */
-  private async take(place: model.Place, text: string): Promise<void> {
+  async take(place: model.Place, text: string): Promise<void> {
     if (this.completing) {
       this.completing.saved = [place, text];
       return;
     }
-    const uri = uriOf(place);
-    const onto = this.begun.get(uri.toString());
-    if (onto === undefined) return;
     const { runId, path } = place;
-    const review = await this.reviews.edit(runId, path, text, onto);
-    this.begun.delete(uri.toString());
-    this.documents.forgetMerge(place);
+    const review = await this.reviews.edit(runId, path, text, this.ontoOf(place));
     const done = await this.app.server.command('accept', { runId, revision: review.revision, path });
     const now = await this.reviews.load(runId);
     if (!done.ok) {
-      await this.offer(now, done);
+      // It goes on: the next save tries again.
+      void this.offer(now, done);
       return;
     }
+    this.begun.delete(uriOf(place).toString());
     this.onTaken?.(now, done);
   }
 }
