@@ -100,11 +100,13 @@ class Engine:
     def workspace(self, root: Path) -> Workspace:
         """The project at an absolute root. The same object every time, so that a grant for this process holds."""
         key = str(root)
-        if key not in self._workspaces:
-            self._workspaces[key] = Workspace(root, self.store, self.environ, user_config_path(self.environ))
+        if key not in self._workspaces:  # the root of a run is where links lead; it may have been opened through one
+            opened = next((known for known in self._workspaces.values() if known.real_root == key), None)
+            new = Workspace(root, self.store, self.environ, user_config_path(self.environ))
+            self._workspaces[key] = opened or new
         workspace = self._workspaces[key]
-        workspace.client, workspace.editor = self.client_settings(root), self.own_settings()
-        workspace.restricted = self.restricted(root)
+        workspace.client, workspace.editor = self.client_settings(workspace.root), self.own_settings()
+        workspace.restricted = self.restricted(workspace.root)
         workspace.buffer_text = self.buffers.text
         return workspace
 

@@ -137,9 +137,12 @@ def choice_json(task: Task, chosen: Choice | None, estimate: str | None = None) 
     }
 
 
-def review_json(store: Store, record: RunRecord, review: Review) -> dict[str, Any]:
-    """The `kiro/review` object: files and hunks with the ranges of whole lines in the texts that are compared."""
-    root = Path(record.root)
+def review_json(store: Store, record: RunRecord, review: Review, root: Path | None = None) -> dict[str, Any]:
+    """The `kiro/review` object: files and hunks with the ranges of whole lines in the texts that are compared.
+
+    `root` is the project as whoever asks spells it; without it the run's own, where links lead.
+    """
+    root = Path(record.root) if root is None else root
     wire = review.wire(
         record.run_id,
         record.state,

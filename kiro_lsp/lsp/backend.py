@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
@@ -212,7 +213,12 @@ class Backend:
         return {"events": [to_wire(envelope) for envelope in found], "lastSeq": found[-1].seq if found else since or 0}
 
     async def _runs(self, params: Any) -> Any:
-        return [run_json(record) for record in await asyncio.to_thread(self.engine.runs, self._root(params))]
+        return await asyncio.to_thread(self._listed, self._root(params), self.session.roots())
+
+    def _listed(self, root: Path | None, opened: Sequence[Path]) -> list[dict[str, object]]:
+        """Runs, each with its project as the client spells it: that may be open through a link."""
+        spelled = {os.path.realpath(folder): str(folder) for folder in opened}
+        return [run_json(run) | {"root": spelled.get(run.root, run.root)} for run in self.engine.runs(root)]
 
     async def _specs(self, params: Any) -> Any:
         uri = params.get("uri")

@@ -6,6 +6,7 @@ What the client answers to an edit is a hint: after it, the document as the clie
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -29,6 +30,8 @@ class Editor:
         self.documents: dict[str, Document] = {}
         """By URI, as the client spells it."""
         self._paths: dict[Path, str] = {}
+        self._real_paths: dict[Path, str] = {}
+        """The same by where links lead: what a run is about is named like that."""
         self._changed = asyncio.Event()
 
     # What the client says
@@ -37,6 +40,7 @@ class Editor:
         self.documents[document.uri] = document
         if (path := convert.file_of(document.uri)) is not None:
             self._paths[path] = document.uri
+            self._real_paths[Path(os.path.realpath(path))] = document.uri
         self._changed.set()
 
     def changed(self) -> None:
@@ -46,10 +50,11 @@ class Editor:
         self.documents.pop(uri, None)
         if (path := convert.file_of(uri)) is not None and self._paths.get(path) == uri:
             del self._paths[path]
+        self._real_paths = {real: known for real, known in self._real_paths.items() if known != uri}
         self._changed.set()
 
     def at(self, path: Path) -> Document | None:
-        uri = self._paths.get(path)
+        uri = self._paths.get(path) or self._real_paths.get(path)
         return None if uri is None else self.documents.get(uri)
 
     # What the engine asks

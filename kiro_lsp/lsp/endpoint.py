@@ -58,7 +58,7 @@ class Endpoint:
         self._send_bytes = send_bytes
         self._last_id = 0
         self._asked: dict[str, asyncio.Future[Any]] = {}
-        self._closed = False
+        self._closed = self._unanswered = False
 
     # Answers and notifications
 
@@ -81,7 +81,7 @@ class Endpoint:
 
     async def request(self, method: str, params: Any) -> Any:
         """Ask the client; waits as long as it takes. Raises ResponseError for an error answer or a lost connection."""
-        if self._closed:
+        if self._unanswered:
             raise ResponseError(REQUEST_FAILED, "the client is gone")
         self._last_id += 1
         identifier = f"kiro-{self._last_id}"
@@ -115,6 +115,11 @@ class Endpoint:
     def close(self) -> None:
         """The client is gone: nothing more is sent, and whoever waits for it is told."""
         self._closed = True
+        self.give_up()
+
+    def give_up(self) -> None:
+        """The client answers no more: nothing more is asked, and whoever waits for an answer is told."""
+        self._unanswered = True
         for future in list(self._asked.values()):
             if not future.done():
                 future.set_exception(ResponseError(REQUEST_FAILED, "the client is gone"))

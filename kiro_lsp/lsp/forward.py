@@ -6,6 +6,7 @@ At most ten progress reports a second, the latest wins, one begin and one end fo
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -20,6 +21,8 @@ from kiro_lsp.lsp.background import Background
 from kiro_lsp.lsp.editor import Editor
 from kiro_lsp.lsp.endpoint import Endpoint, ResponseError
 from kiro_lsp.lsp.reviews import Reviews
+
+log = logging.getLogger(__name__)
 
 REPORT_SECONDS: Final = 0.1
 _MESSAGE_CHARACTERS: Final = 120
@@ -51,7 +54,10 @@ class Forwarder:
     async def follow(self) -> None:
         """Forward until the engine closes."""
         async for envelope in self._engine.follow(None):
-            self._forward(envelope)
+            try:
+                self._forward(envelope)
+            except Exception:  # what follows is forwarded all the same
+                log.exception("an event of run %s was not forwarded", envelope.run_id)
 
     # Progress
 

@@ -57,18 +57,23 @@ class Reviews:
     def client(self) -> Client:
         return self._editor.client
 
+    def _root(self, record: RunRecord) -> Path:
+        """The project as the client spells it: it may have been opened through a link."""
+        return self._engine.workspace(Path(record.root)).root
+
     # Requests
 
     async def review(self, run_id: str) -> dict[str, Any]:
         """`kiro/review`: with how each file stands now, while there is something to decide."""
         record = self._engine.store.run(run_id)
         review = await asyncio.to_thread(self._engine.review, record.run_id)
-        documents = self._documents(Path(record.root), review)
+        root = self._root(record)
+        documents = self._documents(root, review)
 
         def answered() -> dict[str, Any]:
-            wire = review_json(self._engine.store, record, review)
+            wire = review_json(self._engine.store, record, review, root)
             if review.pending:
-                _add_now(wire, Path(record.root), documents, review)
+                _add_now(wire, root, documents, review)
             return wire
 
         return await asyncio.to_thread(answered)
@@ -153,7 +158,7 @@ class Reviews:
         others = [change for change in review.changes.files if change not in texts]
         also = "; with it: " + ", ".join(f"{change.action} {change.path}" for change in others) if others else ""
         for number, change in enumerate(texts):
-            path = Path(record.root) / change.path
+            path = self._root(record) / change.path
             document = self._editor.at(path)
             current, proposed = _text(review.current(change.path)), _text(review.proposed(change.path))
             if document is not None and document.synced:
@@ -179,7 +184,7 @@ class Reviews:
     async def _are_as_read(self, record: RunRecord, review: Review, texts: list[FileChange]) -> bool:
         """Whether documents and files still hold what the review starts from."""
         for change in texts:
-            text = await self._now(Path(record.root) / change.path)
+            text = await self._now(self._root(record) / change.path)
             if text is None or not same_text(text, _text(review.current(change.path))):
                 return False
         return True
@@ -193,7 +198,7 @@ class Reviews:
         """The pending hunks that the files hold now, each found by its content."""
         found: set[str] = set()
         for change in texts:
-            path = Path(record.root) / change.path
+            path = self._root(record) / change.path
             await self._arrived(path, _text(review.proposed(change.path)))
             text = await self._now(path)
             if text is not None and change.base is not None:

@@ -96,7 +96,9 @@ class Server:
                 self._take_over()
                 await self._ended.wait()
                 self._inbox.cancel_all()
-                await self._close_backend()
+                closing = group.create_task(self._close_backend(), name="close")
+                self.endpoint.give_up()  # told only after runs were cancelled: no question becomes a no first
+                await closing
                 self.endpoint.close()
                 raise _Finished
         except* _Finished:
@@ -246,11 +248,14 @@ class Server:
         self._answering.set()
         try:
             await backend.session.set_folders(folders, [])
-            for document in list(self.editor.documents.values()):
-                backend.session.opened(document)
-                backend.answers.changed(document, at_once=True)
-        finally:
-            self._ready.set()
+        except Exception as error:  # what needs no run goes on
+            log.exception("the project was not taken over")
+            message = f"kiro-lsp cannot take over the runs of this project: {error}"
+            self.endpoint.notify("window/showMessage", {"type": 1, "message": message})
+        for document in list(self.editor.documents.values()):
+            backend.session.opened(document)
+            backend.answers.changed(document, at_once=True)
+        self._ready.set()
         await self._correct_first_lenses(backend)
         gc.freeze()  # what is there now stays; nobody needs to look through it again and again for what is garbage
         if backend.notices:

@@ -90,12 +90,17 @@ class Session:
         for folder in added:
             await self._hold(folder)
         self.views.folders_changed()
+        self.refresh_lenses()
 
     async def _hold(self, root: Path) -> None:
         if root not in self._held:
             self._held.add(root)
-            await self._engine.hold(root)
-            await self._engine.warm_up(root)
+            try:
+                await self._engine.hold(root)
+            except BaseException:
+                self._held.discard(root)
+                raise
+            self._group.create_task(self._engine.warm_up(root), name="warm up")
 
     # Documents
 

@@ -35,6 +35,8 @@ _STALE_SECONDS: Final = 30.0
 """How much longer what was known is given at once while it is looked at again."""
 _COST_FACTOR: Final = 20
 _KEPT_AT_MOST: Final = 500
+_OF_A_FILE: Final = frozenset({"file", "disk"})
+"""What there may be thousands of, and costs little: it goes first."""
 _WITHOUT_TEXTS: Final = frozenset({"around"})
 """What no task file says anything about, and that costs most."""
 _BESIDE_SECONDS: Final = 0.02
@@ -173,7 +175,8 @@ class Surroundings:
     async def _look_again(self, key: tuple[object, ...], find: Callable[[], Value], before: Value) -> None:
         try:
             await asyncio.sleep(_BESIDE_SECONDS)
-            if await self._find(key, find) is not before:
+            found = await self._find(key, find)
+            if found is not before and found != before:  # it may have been found anew, and be the same
                 self.on_change()
                 self.on_difference()
         except Exception:  # nobody waits for it: the next who asks will be told
@@ -184,7 +187,7 @@ class Surroundings:
     def _put(self, key: tuple[object, ...], value: object, changes: int, until: float) -> _Kept:
         self._kept.pop(key, None)
         while len(self._kept) >= _KEPT_AT_MOST:
-            del self._kept[next(iter(self._kept))]
+            del self._kept[next((known for known in self._kept if known[0] in _OF_A_FILE), next(iter(self._kept)))]
         alike = [known for known in self._kept if known[0] == key[0]] if key[0] in _CHANGING else []
         for known in alike[: 1 - _CHANGING_AT_MOST]:
             del self._kept[known]

@@ -142,9 +142,11 @@ class View:
     async def read(self) -> Parsed:
         """The same with the rows of the tasks only: of a large text `task_list` must not be asked for on the loop.
 
-        Found once for each text, from the edit on where that is possible.
+        Found once for each text, from the edit on where that is possible. Raises as `parsed` does.
         """
         if self._parsed is None:
+            if not self.is_current:  # its history tells of later texts
+                raise ResponseError(CONTENT_MODIFIED, "the document was edited meanwhile")
             history, lines = self._document.history, self.lines
             base, edit, count = history.base, history.since(), len(history.edits)
             draft: Draft | None = base if base is not None and edit is None else None
@@ -362,9 +364,10 @@ class Views:
         return self._parsing.setdefault(uri, asyncio.Lock())
 
     def current(self, uri: str, document: Document) -> bool:
-        """Whether a document is the one of this URI. One that is not open still is when it is kept no longer."""
-        open_one = self._editor.documents.get(uri)
-        known = open_one if open_one is not None else self._closed.get(uri, document)
+        """Whether a document is the one of this URI. One that was never open still is when it is kept no longer."""
+        known = self._editor.documents.get(uri)
+        if known is None and document.version < 0:
+            known = self._closed.get(uri, document)
         return document.synced and known is document
 
     def open_documents(self) -> Sequence[Document]:
@@ -422,13 +425,13 @@ class Views:
 
     async def task_views(self) -> list[View]:
         """Every task file of the projects that are open, as it is in the editor or on disk."""
-        found = []
-        for root in self._places.roots():
+        found: dict[str, View] = {}
+        for root in self._places.roots():  # one may lie in another
             for path in await self.surroundings.task_files(root):
                 view = await self.at(root, path)
                 if view is not None:
-                    found.append(view)
-        return found
+                    found.setdefault(view.uri, view)
+        return list(found.values())
 
     def _view(self, document: Document, place: Place) -> View:
         view: View | None = document.cache.get("view")

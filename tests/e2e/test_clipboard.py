@@ -27,8 +27,12 @@ POLITE = UNSAVED.replace("'Hey '", "'Good day, '")
 
 
 @pytest.fixture(name="folder")
-def folder_fixture(tmp_path: Path) -> Path:
+def folder_fixture(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
+    """A project; Emacs has it open through a link, which its documents and what is applied to them are named by."""
     root = tmp_path / "project"
+    if "emacs" in request.node.name:
+        (tmp_path / "elsewhere").mkdir()
+        root.symlink_to(tmp_path / "elsewhere")
     (root / ".kiro/specs/greeter").mkdir(parents=True)
     (root / ".kiro/specs/greeter/tasks.md").write_text(TASKS, "utf-8", newline="")
     (root / "greeter.py").write_text(GREETER, "utf-8")

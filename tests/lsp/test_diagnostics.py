@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from kiro_lsp.lsp.surroundings import Surroundings
 from tests.support.editors import known
 from tests.support.speaking import Speaker, speaking
 
@@ -111,6 +112,27 @@ async def test_a_document_beside_the_file_changes_what_is_said(tmp_path: Path, o
         after = await speaker.ask("textDocument/diagnostic", about)
         assert codes(after["items"]) == ["unknown-requirement"]
         assert "2.1" in after["items"][0]["message"]
+
+
+async def test_nothing_is_said_of_a_file_that_was_closed_meanwhile(
+    tmp_path: Path, own_homes: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, go, existing = asyncio.Event(), asyncio.Event(), Surroundings.existing
+
+    async def late(self: Surroundings, root: Path, wanted: frozenset[str]) -> Mapping[str, bool]:
+        begun.set()
+        await go.wait()
+        return await existing(self, root, wanted)
+
+    monkeypatch.setattr(Surroundings, "existing", late)
+    async with editor(tmp_path, own_homes, {}) as speaker:
+        uri = speaker.open(tmp_path / "tasks.md", DUPLICATE + "- [ ] 2. Change `src/a.py`\n")
+        await begun.wait()
+        speaker.tell("textDocument/didClose", {"textDocument": {"uri": uri}})
+        go.set()
+        other = speaker.open(tmp_path / "other" / "tasks.md", DUPLICATE)
+        await until(lambda: pushed(speaker, other))
+        assert [params["diagnostics"] for params in pushed(speaker, uri)] in ([], [[]])
 
 
 async def test_other_documents_have_none(tmp_path: Path, own_homes: Path) -> None:

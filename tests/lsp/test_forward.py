@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from kiro_lsp import events
+from kiro_lsp.errors import StoreError
 from kiro_lsp.events import CommandDetail, Envelope, Permission, PermissionOption
 from kiro_lsp.lsp import forward
 from kiro_lsp.lsp.client import client_of
@@ -148,6 +149,27 @@ async def test_what_the_person_says_with_an_answer_goes_with_it(given: object, t
         told.answer = {"option": "deny", "text": given}
         take(forwarder, QUESTION)
     assert (runs.answers, runs.said) == ([("q", "deny")], [text])
+
+
+async def test_an_event_that_cannot_be_forwarded_holds_up_no_other(group: asyncio.TaskGroup) -> None:
+    forwarder, told, runs = make(group, kiro=("kiro/runEvent", "kiro/reviewChanged"))
+
+    def broken(_run: str) -> object:
+        raise StoreError("the disk is full")
+
+    runs.store.decisions = broken
+    happened = [events.Rejected((), ()), events.Chunk("on")]
+
+    async def follow(_run: None) -> AsyncIterator[Envelope]:
+        for number, event in enumerate(happened, 1):
+            yield Envelope("r", number, "2026-01-01T00:00:00Z", event)
+
+    runs.follow = follow  # type: ignore[attr-defined]
+    await forwarder.follow()
+    assert [params["event"]["type"] for method, params in told.sent if method == "kiro/runEvent"] == [
+        "rejected",
+        "chunk",
+    ]
 
 
 async def test_a_question_of_another_process_is_not_asked_here(group: asyncio.TaskGroup) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -14,10 +15,12 @@ from typing import Any
 import pytest
 from lsprotocol import converters, types
 
+from kiro_lsp.engine.engine import Engine
 from kiro_lsp.lsp import features
 from kiro_lsp.lsp.capabilities import initialize_result
 from kiro_lsp.lsp.client import client_of
 from kiro_lsp.lsp.command_ids import COMMAND_IDS
+from tests.support.speaking import Speaker, speaking
 
 
 class Wire:
@@ -236,3 +239,64 @@ def test_a_client_that_tells_the_persons_settings_from_the_workspaces_is_asked_f
         assert "id" not in message or message["method"] == "workspace/codeLens/refresh"
     wire.send(id=message["id"], result={"settings": {}, "ownSettings": own})
     assert wire.ask("textDocument/codeLens", document, 3)["result"] == []
+
+
+async def test_a_server_ends_although_nobody_answers_what_it_asked(tmp_path: Path, own_homes: Path) -> None:
+    """Another process had it apply an edit, and the editor is gone before it answers."""
+    environ = {"HOME": str(own_homes), "KIRO_LSP_STATE_DIR": str(own_homes / "state"), "PATH": ""}
+    capabilities = {"workspace": {"applyEdit": True}}
+    speaker = Mute(environ)
+    running = asyncio.create_task(speaker.server.run())
+    await asyncio.sleep(0)
+    await speaker.ask("initialize", {"processId": None, "rootUri": tmp_path.as_uri(), "capabilities": capabilities})
+    await speaker.ask("kiro/runs", {})
+    speaker.open(tmp_path / "a.py", "x = 1\n")
+    backend = speaker.server._backend
+    assert backend is not None
+    edit = speaker.server.editor.edit({tmp_path / "a.py": ("x = 1\n", "x = 2\n")})
+    asked = backend.engine._group.create_task(edit)
+    while not speaker.asked:
+        await asyncio.sleep(0)
+    speaker.server.deliver(None)
+    await asyncio.wait_for(running, 60)
+    assert asked.result() is False
+
+
+class Mute(Speaker):
+    """A client that never answers."""
+
+    def _take(self, body: bytes) -> None:
+        message = json.loads(body)
+        if "method" in message and "id" in message:
+            self.asked.append(message["method"])
+        else:
+            super()._take(body)
+
+
+async def test_a_project_that_cannot_be_taken_over_is_told_and_answered_about(
+    tmp_path: Path, own_homes: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def full(_self: Engine, _root: Path) -> None:
+        raise OSError("the disk is full")
+
+    monkeypatch.setattr(Engine, "hold", full)
+    environ = {"HOME": str(own_homes), "KIRO_LSP_STATE_DIR": str(own_homes / "state"), "PATH": ""}
+    async with speaking(tmp_path, environ) as speaker:
+        assert await speaker.ask("kiro/runs", {}) == []
+        shown = [note["params"]["message"] for note in speaker.notifications if note["method"] == "window/showMessage"]
+        assert any("the disk is full" in message for message in shown)
+
+
+async def test_lenses_are_asked_for_again_when_folders_come_and_go(tmp_path: Path, own_homes: Path) -> None:
+    environ = {"HOME": str(own_homes), "KIRO_LSP_STATE_DIR": str(own_homes / "state"), "PATH": ""}
+    capabilities = {"workspace": {"codeLens": {"refreshSupport": True}, "workspaceFolders": True}}
+    (tmp_path / "inner").mkdir()
+    async with speaking(tmp_path, environ, capabilities=capabilities) as speaker:
+        await speaker.ask("kiro/runs", {})
+        while "workspace/codeLens/refresh" not in speaker.asked:
+            await asyncio.sleep(0.01)
+        speaker.asked.clear()
+        inner = {"uri": (tmp_path / "inner").as_uri(), "name": "inner"}
+        speaker.tell("workspace/didChangeWorkspaceFolders", {"event": {"added": [inner], "removed": []}})
+        while "workspace/codeLens/refresh" not in speaker.asked:
+            await asyncio.sleep(0.01)

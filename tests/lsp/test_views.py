@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
+from kiro_lsp.lsp import surroundings
+from kiro_lsp.lsp.endpoint import ResponseError
 from kiro_lsp.lsp.views import View
 from tests.support.speaking import Speaker, speaking
 
@@ -100,6 +102,43 @@ async def test_positions_are_characters_inside_and_units_outside(
     assert view.position({"line": line, "character": units}) == (line, column)
     assert view.range(0, 1, 3) == {"start": {"line": 0, "character": 2}, "end": {"line": 0, "character": 4}}
     assert view.span((0, 1), (1, 1)) == {"start": {"line": 0, "character": 2}, "end": {"line": 1, "character": 1}}
+
+
+async def test_a_view_that_an_edit_overtook_tells_nothing_of_the_next_text(client: Speaker, spec: Path) -> None:
+    uri = client.open(spec / "tasks.md", TASKS)
+    await (await view_of(client, uri)).parsed()
+    client.edit(uri, 0, 9, 10, "Old")
+    overtaken = await view_of(client, uri)
+    client.edit(uri, 2, 9, 10, "New")
+    with pytest.raises(ResponseError, match="edited meanwhile"):
+        await overtaken.parsed()
+    tasks = (await (await view_of(client, uri)).task_list()).tasks
+    assert [task.title for task in tasks] == ["Old in `src/a.py`", "New"]
+
+
+async def test_a_folder_inside_another_has_its_files_listed_once(tmp_path: Path, own_homes: Path) -> None:
+    inner = tmp_path / "packages" / "a"
+    inner.mkdir(parents=True)
+    (inner / "tasks.md").write_text(TASKS, "utf-8")
+    folders = [{"uri": path.as_uri(), "name": path.name} for path in (tmp_path, inner)]
+    environ = {"HOME": str(own_homes), "KIRO_LSP_STATE_DIR": str(own_homes / "state"), "PATH": ""}
+    async with speaking(tmp_path, environ, workspaceFolders=folders) as client:
+        assert [spec["path"] for spec in await client.ask("kiro/specs", {})] == ["tasks.md"]
+        assert len(await client.ask("workspace/symbol", {"query": "2 B"})) == 1
+
+
+async def test_many_files_push_out_nothing_that_lenses_need(
+    client: Speaker, spec: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(surroundings, "_KEPT_AT_MOST", 20)
+    for number in range(30):
+        (spec.parent / f"s{number}").mkdir()
+        (spec.parent / f"s{number}" / "tasks.md").write_text(TASKS, "utf-8")
+    view = await view_of(client, client.open(spec / "tasks.md", TASKS))
+    before = await view.around()
+    await client.ask("workspace/symbol", {"query": "B"})
+    kept = view.views.surroundings._kept[("around", view.root)]
+    assert kept.value is before
 
 
 LARGE = "# Plan\n\n" + "".join(f"- [ ] {n}. Task `src/a.py`\n  - _Requirements: 1.1_\n" for n in range(1, 1201))

@@ -8,6 +8,7 @@ lenses without commands, and ask for those of the lines that they show.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -93,10 +94,13 @@ async def changed(view: View) -> None:
     """With the tasks the lenses of their requirements change, in a document of which the client sees no edit."""
     if not view.is_task_file or not view.client.refreshes_lenses:
         return
+    from kiro_lsp.lsp.endpoint import ResponseError
+
     for document in view.views.open_documents():
         other = await view.views.of(document.uri) if _TOLD in document.kept else None
-        if other is not None and await _are_old(other):
-            view.views.surroundings.on_difference()
+        with contextlib.suppress(ResponseError):  # it is being edited: its lenses are asked for again anyway
+            if other is not None and await _are_old(other):
+                view.views.surroundings.on_difference()
 
 
 async def _are_old(view: View) -> bool:
