@@ -2,6 +2,7 @@ import * as vscode from 'vscode';
 import type { LanguageClient, LanguageClientOptions, ServerOptions } from 'vscode-languageclient/node';
 import type { Agent, Costs, Question, Review, Run, RunEvent, Spec } from '../protocol';
 import { UNDERSTOOD } from '../protocol';
+import { Endings } from '../model/endings';
 import { Restarts } from '../model/restarts';
 import type { Answers, Hooks, Launch, Server, ServerState } from './connection';
 import { tellUnsaved } from './unsaved';
@@ -40,8 +41,8 @@ export class Connection implements Server, vscode.Disposable {
   private readonly restarts = new Restarts();
   private client: LanguageClient | undefined;
   private starting: Promise<void> | undefined;
-  /** How often it was stopped on request: what began before is not to go on. */
-  private stops = 0;
+  /** Stops on request. */
+  private readonly stops = new Endings();
   private unsaved: vscode.Disposable | undefined;
 
   constructor(
@@ -62,21 +63,12 @@ export class Connection implements Server, vscode.Disposable {
   }
 
   async stop(): Promise<void> {
-    const { client, starting } = this;
-    this.stops++;
-    this.client = this.starting = undefined;
-    if (client) {
-      await client.dispose(5000).catch((error: unknown) => this.log.warn(`stopping: ${String(error)}`));
-      // One that was about to start ends a little later; two would register the same commands.
-      await starting?.catch(() => undefined);
-    }
-    this.become('stopped');
+    await this.end();
   }
 
   async restart(): Promise<void> {
     this.restarts.forget();
-    await this.stop();
-    await this.start();
+    if (await this.end()) await this.start();
   }
 
   async command<T>(name: string, argument: object): Promise<T> {
@@ -138,6 +130,22 @@ export class Connection implements Server, vscode.Disposable {
     return await this.client.sendRequest<T>(method, parameters);
   }
 
+  /** @returns whether nobody else has asked for an end since, so that of several restarts at once one starts it again */
+  private async end(): Promise<boolean> {
+    const { client, starting } = this;
+    this.client = this.starting = undefined;
+    this.unsaved?.dispose();
+    const isLast = await this.stops.end(client && this.ended(client, starting));
+    if (isLast) this.become('stopped');
+    return isLast;
+  }
+
+  private async ended(client: LanguageClient, starting: Promise<void> | undefined): Promise<void> {
+    await client.dispose(5000).catch((error: unknown) => this.log.warn(`stopping: ${String(error)}`));
+    // One that was about to start ends a little later; two would register the same commands.
+    await starting?.catch(() => undefined);
+  }
+
   private become(state: ServerState, problem?: string): void {
     this.state = state;
     this.problem = problem;
@@ -153,14 +161,16 @@ export class Connection implements Server, vscode.Disposable {
   }
 
   private async launched(known?: Launch): Promise<void> {
-    const before = this.stops;
+    const before = this.stops.count;
     try {
-      if (!known) this.become('finding');
-      const launch = known ?? (await this.find());
-      if (before === this.stops) await this.connect(launch);
-      if (before !== this.stops) throw new Error(vscode.l10n.t('The language server of Kiro LSP does not run.'));
+      await this.stops.over();
+      const isWanted = (): boolean => before === this.stops.count;
+      if (!known && isWanted()) this.become('finding');
+      const launch = known ?? (isWanted() ? await this.find() : undefined);
+      if (launch && isWanted()) await this.connect(launch);
+      if (!isWanted()) throw new Error(vscode.l10n.t('The language server of Kiro LSP does not run.'));
     } catch (error) {
-      if (before === this.stops) {
+      if (before === this.stops.count) {
         this.client = undefined;
         if (!known) this.become('failed', error instanceof Error ? error.message : String(error));
       }
@@ -169,13 +179,13 @@ export class Connection implements Server, vscode.Disposable {
   }
 
   private async connect(launch: Launch): Promise<void> {
-    const before = this.stops;
+    const before = this.stops.count;
     this.launch = launch;
     this.become('starting');
     this.log.info(`starting ${[launch.command, ...launch.args].join(' ')} (${launch.from})`);
     // As large as everything else together, so it is loaded with the first server and not with the window.
     const { LanguageClient, State, CloseAction, ErrorAction } = await import('vscode-languageclient/node');
-    if (before !== this.stops) return;
+    if (before !== this.stops.count) return;
     /** Its own words would be pop-ups besides ours: what is wrong with the connection is told from `failed`. */
     class Client extends LanguageClient {
       override error(message: string, data?: unknown, shown?: boolean | 'force'): void {
@@ -195,9 +205,9 @@ export class Connection implements Server, vscode.Disposable {
       initializationFailedHandler: () => false,
     }));
     client.onDidChangeState(({ newState }) => {
+      if (this.client !== client) return;
       this.unsaved?.dispose();
-      if (newState === State.Stopped && this.client === client && this.state === 'running')
-        void this.startAgain(launch);
+      if (newState === State.Stopped && this.state === 'running') void this.startAgain(launch);
       if (newState !== State.Running) return;
       this.unsaved = tellUnsaved(
         (method, parameters) => void client.sendNotification(method, parameters).catch(() => undefined),
@@ -218,7 +228,7 @@ export class Connection implements Server, vscode.Disposable {
 
   /** The server has ended by itself: it is started again, and where it ends meanwhile once more, unless it does so too often. */
   private async startAgain(launch: Launch): Promise<void> {
-    const before = this.stops;
+    const before = this.stops.count;
     this.client = undefined;
     this.log.warn('the server has ended by itself');
     while (this.restarts.again(Date.now())) {
@@ -226,7 +236,7 @@ export class Connection implements Server, vscode.Disposable {
         await (this.starting ?? this.begin(launch));
         return;
       } catch (error) {
-        if (before !== this.stops) return;
+        if (before !== this.stops.count) return;
         this.log.warn(`starting again: ${String(error)}`);
       }
     }
