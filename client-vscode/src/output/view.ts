@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import * as vscode from 'vscode';
+import { Feed } from '../model/feed';
 import type { FromPage, ToPage } from '../model/output';
 import type { LiveRun } from '../model/runs';
 import { joined } from '../model/transcript';
@@ -30,19 +31,26 @@ export class OutputView implements vscode.WebviewViewProvider, vscode.Disposable
   /** The run that was chosen; `undefined` follows the newest. */
   private chosen: string | undefined;
   private shown: string | undefined;
-  /** The last event of the shown run that the page was told. */
-  private seq = 0;
-  private queue: RunEvent[] = [];
+  /** What the page is told of the shown run. */
+  private readonly feed: Feed;
   /** What the page was told last of what changes often. */
   private readonly told = new Map<string, string>();
-  private filling: Promise<void> | undefined;
   private timer: NodeJS.Timeout | undefined;
   private readonly subscriptions: vscode.Disposable[];
   private readonly find = (runId: string): LiveRun | undefined => this.app.runs.get(runId);
 
   constructor(private readonly app: App) {
+    this.feed = new Feed({
+      follow: async (runId, since) => (await app.server.follow(runId, since)).events,
+      known: (runId) => app.runs.get(runId)?.seq ?? 0,
+      tell: (runId, events) => this.tell(runId, events),
+      soon: () => this.soon(),
+      failed: (runId, error) => app.log.warn(`events of run ${runId}: ${String(error)}`),
+    });
     this.subscriptions = [
-      app.server.onRunEvent((event) => this.heard(event)),
+      app.server.onRunEvent((event) => {
+        if (this.ready) this.feed.heard(event);
+      }),
       app.runs.onDidChange((changes) => this.changed(changes)),
     ];
   }
@@ -94,60 +102,18 @@ export class OutputView implements vscode.WebviewViewProvider, vscode.Disposable
     this.list();
     if (run && (changes.length === 0 || changes.some(({ after }) => after.runId === run.runId))) {
       this.postNews({ type: 'head', head: headOf(run, this.find) });
-      if (run.seq > this.seq) this.soon();
+      if (this.feed.isBehind()) this.soon();
     }
-  }
-
-  private heard(event: RunEvent): void {
-    if (!this.ready || event.runId !== this.shown) return;
-    this.queue.push(event);
-    this.soon();
   }
 
   private soon(): void {
     this.timer ??= setTimeout(() => {
       this.timer = undefined;
-      void this.flush();
+      if (this.ready) this.feed.flush();
     }, POSTED_MS);
   }
 
-  /** Tells the page what is new; what is missing before it is asked for first. */
-  private async flush(): Promise<void> {
-    if (!this.ready || this.shown === undefined || this.filling) return;
-    const fresh = this.queue.filter((event) => event.seq > this.seq).sort((one, other) => one.seq - other.seq);
-    this.queue = [];
-    const [first] = fresh;
-    const known = this.app.runs.get(this.shown)?.seq ?? 0;
-    if (first ? first.seq > this.seq + 1 : known > this.seq) {
-      this.queue = fresh;
-      await this.fill(this.shown);
-      if (this.queue.length > 0) this.soon();
-    } else {
-      this.tell(fresh);
-    }
-  }
-
-  /** Asks for the events that the page has not seen; those that come meanwhile wait. */
-  private async fill(runId: string): Promise<void> {
-    this.filling = (async () => {
-      const { events } = await this.app.server.follow(runId, this.seq);
-      if (runId === this.shown) this.tell(events);
-    })();
-    try {
-      await this.filling;
-    } catch (error) {
-      this.app.log.warn(`events of run ${runId}: ${String(error)}`);
-    } finally {
-      this.filling = undefined;
-    }
-    if (runId !== this.shown && this.ready) await this.flush();
-  }
-
-  private tell(events: readonly RunEvent[]): void {
-    const runId = this.shown;
-    const last = events.at(-1);
-    if (runId === undefined || !last) return;
-    this.seq = last.seq;
+  private tell(runId: string, events: readonly RunEvent[]): void {
     const fewer = joined(events);
     for (let at = 0; at < fewer.length; at += PORTION) {
       this.post({ type: 'events', runId, events: fewer.slice(at, at + PORTION) });
@@ -164,17 +130,10 @@ export class OutputView implements vscode.WebviewViewProvider, vscode.Disposable
   private present(): void {
     const run = this.wanted();
     this.shown = run?.runId;
-    this.seq = 0;
-    this.queue = [];
     this.told.clear();
     this.list();
     this.post({ type: 'open', head: run && headOf(run, this.find) });
-    if (run) void this.fillFirst(run.runId);
-  }
-
-  private async fillFirst(runId: string): Promise<void> {
-    await this.filling?.catch(() => undefined);
-    if (this.shown === runId && this.seq === 0 && !this.filling) await this.fill(runId);
+    this.feed.begin(run?.runId);
   }
 
   private list(): void {
