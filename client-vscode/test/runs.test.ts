@@ -266,3 +266,36 @@ describe('money', () => {
     it(`${cost} is ${shown}`, () => assert.equal(runs.dollars(cost), shown));
   }
 });
+
+describe('runs of folders', () => {
+  const known = ['review', 'running', 'applied'].map((state, at) => ({
+    ...runs.unknownRun(`r${at + 1}`),
+    state: state as LiveRun['state'],
+  }));
+  const foundIn = new Map([
+    ['r1', 'file:///b'],
+    ['r2', 'file:///b'],
+    ['r3', 'file:///a'],
+  ]);
+  it('are left behind when the folder is closed, except what still goes on', () => {
+    const left = (...closed: string[]): string[] =>
+      runs.leftBehind(known, foundIn, new Set(closed)).map(({ runId }) => runId);
+    assert.deepEqual(left(), []);
+    assert.deepEqual(left('file:///b'), ['r1']);
+    assert.deepEqual(left('file:///a', 'file:///b'), ['r1', 'r3']);
+  });
+  it('cost something else on another day, and when one of them has used more', () => {
+    const now = runs.spendingOf(known, 'Monday');
+    assert.equal(runs.spendingOf([...known], 'Monday'), now);
+    assert.notEqual(runs.spendingOf(known, 'Tuesday'), now);
+    const used = folded({
+      type: 'usage',
+      inputTokens: 1,
+      outputTokens: 1,
+      cachedTokens: 0,
+      cost: '0.01',
+      billing: 'metered',
+    });
+    assert.notEqual(runs.spendingOf([...known, used], 'Monday'), now);
+  });
+});

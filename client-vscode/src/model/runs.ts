@@ -299,6 +299,23 @@ export function tally(runs: ReadonlyMap<string, LiveRun>): Tally {
   return counted;
 }
 
+/**
+ * The runs of folders that are not open any more. One that is live stays until it is over, since it goes on telling of itself.
+ * @param foundIn by run, where its record was listed last
+ */
+export function leftBehind(
+  runs: Iterable<LiveRun>,
+  foundIn: ReadonlyMap<string, string>,
+  closed: ReadonlySet<string>,
+): LiveRun[] {
+  return [...runs].filter((run) => !isLive(run) && closed.has(foundIn.get(run.runId) ?? ''));
+}
+
+/** What the costs of a day depend on: while it is the same they are, too. */
+export function spendingOf(runs: Iterable<LiveRun>, day: string): string {
+  return [day, ...[...runs].map(({ runId, used }) => `${runId} ${used?.cost ?? '?'} ${used?.turns ?? 0}`)].join();
+}
+
 /** Newest first; runs without a known beginning stand before all others, since they have just begun. */
 export function newestFirst(runs: Iterable<LiveRun>): LiveRun[] {
   const key = (run: LiveRun): string => run.startedAt || '~';

@@ -1,5 +1,5 @@
 import * as vscode from 'vscode';
-import { fold, isLive, newestFirst, place, tally, unknownRun, withRecord } from '../model/runs';
+import { fold, isLive, leftBehind, newestFirst, place, tally, unknownRun, withRecord } from '../model/runs';
 import type { LiveRun, Tally } from '../model/runs';
 import type { RunEvent } from '../protocol';
 import type { Server } from '../server/connection';
@@ -26,12 +26,15 @@ export class RunStore implements vscode.Disposable {
   private readonly changes = new Map<string, Change>();
   /** Events that came while those before them were asked for. */
   private readonly held = new Map<string, RunEvent[]>();
+  /** Where the record of a run was listed last, and the folders that are not open any more. */
+  private readonly foundIn = new Map<string, string>();
+  private readonly closed = new Set<string>();
   private readonly changed = new vscode.EventEmitter<readonly Change[]>();
   private readonly subscriptions: { dispose(): unknown }[];
   private telling: NodeJS.Timeout | undefined;
   private listing: NodeJS.Timeout | undefined;
 
-  /** Told after every change of a run, and with nothing when the server has gone or come. */
+  /** Told after every change of a run, and with nothing when the server or the runs of a folder have gone or come. */
   readonly onDidChange = this.changed.event;
 
   constructor(
@@ -46,7 +49,11 @@ export class RunStore implements vscode.Disposable {
         if (state === 'running') this.listSoon();
         this.changed.fire([]);
       }),
-      vscode.workspace.onDidChangeWorkspaceFolders(() => this.listSoon()),
+      vscode.workspace.onDidChangeWorkspaceFolders(({ added, removed }) => {
+        for (const { uri } of removed) this.closed.add(uri.toString());
+        for (const { uri } of added) this.closed.delete(uri.toString());
+        this.listSoon();
+      }),
     ];
   }
 
@@ -71,6 +78,7 @@ export class RunStore implements vscode.Disposable {
     const seen = new Map([...this.known].map(([runId, run]) => [runId, run.seq]));
     for (const root of places()) {
       for (const record of await this.server.runs(root)) {
+        this.foundIn.set(record.runId, root);
         const before = this.known.get(record.runId);
         const state = before === undefined || before.seq === seen.get(record.runId);
         const run = withRecord(before ?? unknownRun(record.runId), record, state);
@@ -78,6 +86,16 @@ export class RunStore implements vscode.Disposable {
         if (run.seq === 0 && isLive(run)) void this.catchUp(record.runId);
       }
     }
+    this.leave();
+  }
+
+  /** Forgets the runs of folders that are not open any more. */
+  private leave(): void {
+    const gone = leftBehind(this.known.values(), this.foundIn, this.closed);
+    for (const { runId } of gone) {
+      for (const runs of [this.known, this.changes, this.foundIn]) runs.delete(runId);
+    }
+    if (gone.length > 0) this.changed.fire([]);
   }
 
   /** The run with all that its events say; asks for those that are missing. */
@@ -147,10 +165,10 @@ function isSame(one: LiveRun, other: LiveRun): boolean {
   return (Object.keys(other) as (keyof LiveRun)[]).every((key) => one[key] === other[key]);
 }
 
-/** What projects are asked for: the folders of the window, else where the open documents lie. */
+/** What projects are asked for: where the open documents lie that are in no folder of the window, and these folders. */
 function places(): string[] {
   const folders = (vscode.workspace.workspaceFolders ?? []).map((folder) => folder.uri);
   const documents = vscode.workspace.textDocuments.filter((one) => one.languageId === 'markdown').map((one) => one.uri);
-  const found = folders.length > 0 ? folders : documents;
-  return [...new Set(found.filter((uri) => uri.scheme === 'file').map((uri) => uri.toString()))];
+  const outside = documents.filter((uri) => vscode.workspace.getWorkspaceFolder(uri) === undefined);
+  return [...new Set([...outside, ...folders].filter((uri) => uri.scheme === 'file').map((uri) => uri.toString()))];
 }

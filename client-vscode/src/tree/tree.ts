@@ -123,6 +123,7 @@ export class SpecTree implements vscode.TreeDataProvider<Node>, vscode.Disposabl
 
   private changed(changes: readonly Change[]): void {
     this.showBadge();
+    if (changes.length === 0 && this.app.server.state === 'running') this.showSoon();
     for (const { before, after, live } of changes) {
       if (before && looksOf(before) === looksOf(after)) continue;
       this.files.drop(after.runId);
