@@ -1,8 +1,9 @@
 import * as vscode from 'vscode';
-import { dollars, isAsking, isLive, isReviewable } from '../model/runs';
+import { dollars, isAsking, isLive, isReviewable, spendingOf } from '../model/runs';
 import type { LiveRun } from '../model/runs';
 import type { Costs } from '../protocol';
 import type { App } from '../server/connection';
+import { onDidChangeServerSettings } from '../server/settings';
 import { isTaskFile } from './targets';
 import { runLine, stateIcon, titleOf } from './words';
 
@@ -18,7 +19,7 @@ export class StatusBar implements vscode.Disposable {
   private readonly item = vscode.window.createStatusBarItem('kiroLsp.runs', vscode.StatusBarAlignment.Left, 40);
   private readonly subscriptions: { dispose(): unknown }[];
   private costs: Costs | undefined;
-  /** What was used when the costs were asked for; they are stale when it is something else. */
+  /** What was used when the costs were asked for; they are stale when it is something else, and where it is nothing. */
   private costsOf = '';
   private timer: NodeJS.Timeout | undefined;
 
@@ -31,6 +32,10 @@ export class StatusBar implements vscode.Disposable {
       app.server.onDidChangeState(update),
       vscode.window.onDidChangeVisibleTextEditors(update),
       vscode.workspace.onDidCloseTextDocument(update),
+      onDidChangeServerSettings(() => {
+        this.costsOf = '';
+        update();
+      }),
     ];
     update();
   }
@@ -107,10 +112,7 @@ export class StatusBar implements vscode.Disposable {
   }
 
   private askForCosts(): void {
-    const of = this.app.runs
-      .all()
-      .map((run) => `${run.runId} ${run.used?.cost ?? '?'} ${run.used?.turns ?? 0}`)
-      .join();
+    const of = spendingOf(this.app.runs.all(), new Date().toDateString());
     if (of === this.costsOf || this.timer !== undefined) return;
     this.timer = setTimeout(
       () => {
@@ -122,7 +124,10 @@ export class StatusBar implements vscode.Disposable {
             this.costs = costs;
             this.update();
           },
-          (error: unknown) => this.app.log.debug(`costs: ${String(error)}`),
+          (error: unknown) => {
+            this.costsOf = '';
+            this.app.log.debug(`costs: ${String(error)}`);
+          },
         );
       },
       this.costs === undefined ? 0 : COSTS_MS,

@@ -33,7 +33,9 @@ async function openDemo(app: App): Promise<void> {
 /** Opens the task file of a demo that another window has made for this one. */
 async function openLeft(context: vscode.ExtensionContext): Promise<void> {
   const left = context.globalState.get<{ root: string; tasks: string }>(TO_OPEN);
-  if (!left || vscode.workspace.workspaceFolders?.[0]?.uri.fsPath !== left.root) return;
+  const [folder] = vscode.workspace.workspaceFolders ?? [];
+  // Not by path: the program and the editor spell a drive each in its own way.
+  if (!left || folder?.uri.toString() !== vscode.Uri.file(left.root).toString()) return;
   await context.globalState.update(TO_OPEN, undefined);
   await vscode.window.showTextDocument(vscode.Uri.file(left.tasks), { preview: false });
 }
