@@ -32,11 +32,14 @@ export class Connection implements Server, vscode.Disposable {
   private readonly events = new vscode.EventEmitter<RunEvent>();
   private readonly reviews = new vscode.EventEmitter<{ runId: string; revision: number }>();
   private readonly lists = new vscode.EventEmitter<void>();
+  private readonly files = new vscode.EventEmitter<vscode.Uri>();
   readonly onDidChangeState = this.states.event;
   readonly onRunEvent = this.events.event;
   readonly onReviewChanged = this.reviews.event;
   readonly onRunsChanged = this.lists.event;
+  readonly onDidChangeFile = this.files.event;
 
+  private readonly disk = vscode.workspace.createFileSystemWatcher('**/*.{md,markdown,mdx}');
   private readonly settingsWatch: vscode.Disposable;
   private readonly restarts = new Restarts();
   private client: LanguageClient | undefined;
@@ -50,6 +53,8 @@ export class Connection implements Server, vscode.Disposable {
     private readonly hooks: readonly Hooks[],
     private readonly log: vscode.LogOutputChannel,
   ) {
+    for (const changed of [this.disk.onDidChange, this.disk.onDidCreate, this.disk.onDidDelete])
+      changed((uri) => this.files.fire(uri));
     // Without settings in it: the server then asks for them.
     this.settingsWatch = onDidChangeServerSettings(() => {
       const told = this.client?.sendNotification('workspace/didChangeConfiguration', { settings: null });
@@ -120,8 +125,9 @@ export class Connection implements Server, vscode.Disposable {
   dispose(): void {
     void this.stop();
     this.unsaved?.dispose();
+    this.disk.dispose();
     this.settingsWatch.dispose();
-    for (const emitter of [this.states, this.events, this.reviews, this.lists]) emitter.dispose();
+    for (const emitter of [this.states, this.events, this.reviews, this.lists, this.files]) emitter.dispose();
   }
 
   private async ask<T>(method: string, parameters: object): Promise<T> {
@@ -247,6 +253,8 @@ export class Connection implements Server, vscode.Disposable {
     return {
       documentSelector: DOCUMENTS,
       outputChannel: this.log,
+      // What it has read of files that are not open is good until then, or for a while.
+      synchronize: { fileEvents: this.disk },
       initializationOptions: {
         kiro: [...UNDERSTOOD],
         trusted: vscode.workspace.isTrusted,

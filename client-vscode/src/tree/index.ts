@@ -8,9 +8,6 @@ export function registerTree(app: App): { dispose(): unknown }[] {
   const tree = new SpecTree(app);
   const view = vscode.window.createTreeView('kiroLsp.specs', { treeDataProvider: tree, showCollapseAll: true });
   tree.shownIn(view);
-  // The server itself sets boxes in files that are not open, and other programs do.
-  const disk = vscode.workspace.createFileSystemWatcher('**/*.{md,markdown,mdx}');
-  const stale = (uri: vscode.Uri): void => tree.stale(uri);
   return [
     tree,
     view,
@@ -23,7 +20,7 @@ export function registerTree(app: App): { dispose(): unknown }[] {
     }),
     vscode.workspace.onDidChangeTextDocument(({ document }) => tree.stale(document.uri)),
     vscode.workspace.onDidSaveTextDocument(({ uri }) => tree.stale(uri)),
-    ...[disk, disk.onDidChange(stale), disk.onDidCreate(stale), disk.onDidDelete(stale)],
+    app.server.onDidChangeFile((uri) => tree.stale(uri)),
     vscode.window.onDidChangeActiveTextEditor((editor) => {
       if (editor && isTaskFilePath(editor.document.uri.path)) tree.listSoon();
     }),
