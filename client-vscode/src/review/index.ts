@@ -244,16 +244,29 @@ class Desk implements vscode.Disposable {
   }
 
   /** Words on a change, from a card or asked for: the agent goes on from it. */
-  private async comment(target: Selection): Promise<void> {
-    const given = (target as { text?: string }).text;
-    const prompt = vscode.l10n.t('What shall be different in {0}?', target.path ?? '');
+  private async comment({ runId, path, hunk, text: given, done }: Meant): Promise<void> {
+    const prompt = vscode.l10n.t('What shall be different in {0}?', path ?? '');
     const text = given ?? (await vscode.window.showInputBox({ prompt, ignoreFocusOut: true }));
-    if (!text?.trim() || !(await this.documents.flush(target.runId))) return;
-    const { runId, path, hunk } = target;
+    if (!text?.trim()) return;
     const about = { runId, ...(path !== undefined && { path }), ...(hunk !== undefined && { hunk }) };
-    const started = await this.app.server.command('followUp', { ...about, text });
-    (target as { done?: () => void }).done?.();
-    if (started.refused) void vscode.window.showWarningMessage(started.refused.message);
+    const refused = await this.followUp({ ...about, text });
+    if (refused === undefined) {
+      done?.();
+      return;
+    }
+    if (refused) void vscode.window.showWarningMessage(refused);
+    // The editor keeps what was written in a card only where this fails, and does not say why by itself.
+    if (done) throw new Error(refused);
+  }
+
+  /** Why the agent was not told; empty where the editor has said so already. */
+  private async followUp(about: Selection & { text: string }): Promise<string | undefined> {
+    if (!(await this.documents.flush(about.runId))) return '';
+    try {
+      return (await this.app.server.command('followUp', about)).refused?.message;
+    } catch (error) {
+      return error instanceof Error ? error.message : String(error);
+    }
   }
 
   /** What a command is about: what it was called with (a link, a tree item, a card, a reply), else where the person is. */
