@@ -10,6 +10,7 @@ from playwright.sync_api import FrameLocator
 from tests.e2e.test_main_flow import GREETER, POLITE
 from tests.support.anthropic_server import AnthropicServer, Step, edits
 from tests.support.unsandboxed import path_without_bubblewrap
+from tests.support.vscode import Editor
 from tests.vscode.conftest import Open
 from tests.vscode.window import Window
 
@@ -93,7 +94,7 @@ def test_files_open_and_the_run_is_stopped_from_the_view(opened: Open, provider:
 
 
 def test_the_tree_shows_what_is_going_on_and_leads_to_it(
-    opened: Open, provider: AnthropicServer, project: Path
+    opened: Open, editor: Editor, provider: AnthropicServer, project: Path
 ) -> None:
     provider.steps[-1].hold = True
     window = opened(**{"kiroLsp.progress": "status"})
@@ -121,6 +122,35 @@ def test_the_tree_shows_what_is_going_on_and_leads_to_it(
     window.until(lambda: (project / "greeter.py").read_text() == POLITE)
     window.until(lambda: any("greeter" in row and "1 of 2 done" in row for row in window.rows()), "how much is done")
     window.until(lambda: window.page.locator(".activitybar .badge:visible", has_text="1").count() == 0, "nothing waits")
+    a_file_that_is_not_open_is_shown_as_it_is(window, project)
+    a_server_that_was_stopped_stays_so(window, editor)
+
+
+def a_file_that_is_not_open_is_shown_as_it_is(window: Window, project: Path) -> None:
+    """Boxes that other programs set, whatever characters the path has."""
+    spec = project / ".kiro/specs/tea@home, (now)/tasks.md"
+    spec.parent.mkdir()
+    spec.write_text("- [ ] 1. Boil water\n- [ ] 2. Pour\n", "utf-8")
+    window.until(lambda: any("tea@home" in row and "0 of 2 done" in row for row in window.rows()), "another spec")
+    spec.write_text("- [x] 1. Boil water\n- [ ] 2. Pour\n", "utf-8")
+    window.until(
+        lambda: any("tea@home" in row and "1 of 2 done" in row for row in window.rows()), "a box in a closed row"
+    )
+    window.row("tea@home").click()
+    window.until(lambda: any("Pour, open" in row for row in window.rows()), "its tasks")
+    spec.write_text("- [x] 1. Boil water\n- [x] 2. Pour\n", "utf-8")
+    window.until(lambda: any("Pour, done" in row for row in window.rows()), "a box in an open row")
+
+
+def a_server_that_was_stopped_stays_so(window: Window, editor: Editor) -> None:
+    """Until somebody wants to see the tree as it is now."""
+    window.run_command("Kiro: Stop the Language Server")
+    window.until(lambda: not any(" of 2 done" in row for row in window.rows()), "no spec is known")
+    window.until(lambda: editor.servers() == [], "no server")
+    window.page.locator(".sidebar .composite.title").hover()
+    window.page.locator('.sidebar .action-label[aria-label="Refresh"]').first.click()
+    window.until(lambda: any(" of 2 done" in row for row in window.rows()), "the specs")
+    window.server()
 
 
 def test_without_a_task_file_the_tree_says_how_to_begin_and_starts_nothing(opened: Open, project: Path) -> None:
