@@ -210,6 +210,10 @@ def test_the_status_bar_tells_what_today_cost_and_is_not_there_without_a_task_fi
     assert window.see_status(" of $10")
     window.screenshot("status")
     assert said
+    settings = window.folder / ".vscode/settings.json"
+    settings.parent.mkdir()
+    settings.write_text('{"kiroLsp.cost.maxCostPerDay": 8}', "utf-8")
+    window.see_status(" of $8")
     costs_and_doctor_are_pages(window)
 
 
