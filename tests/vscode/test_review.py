@@ -95,10 +95,15 @@ def test_several_files_are_reviewed_and_one_change_is_rejected(reviewed: Reviewe
     _see_card(window, "2 of 6")
     window.until(lambda: window.tabs() == ["tasks.md", TITLE], "one list of changes")
     window.screenshot("walked")
+    window.page.locator('.activitybar .badge[aria-label^="Kiro"]').first.click()
+    window.row("windows.txt").click()
+    window.until(lambda: window.line("zwei").is_visible(), "a file by itself, which no key has led to")
+    window.press("Control+Alt+Backspace")
+    window.see_status("5 changes, 5 files")
 
     window.click_title("Accept All Changes")
     rest = {**AFTER, "greeter.py": PROPOSED.replace(POLITE, HEY).encode(), TASK_FILE: TASKS.encode()}
-    rest["notes/draft.md"] = FILES["notes/draft.md"]
+    rest |= {path: FILES[path] for path in ("notes/draft.md", "windows.txt")}
     window.until(lambda: reviewing.tree(project) == rest, "the rest is written, and no box is ticked")
     window.until(lambda: window.tabs() == ["tasks.md"], "a review that is over is closed")
     window.screenshot("accepted")
@@ -178,7 +183,12 @@ def test_a_comment_on_a_line_or_a_change_starts_a_follow_up(
     window.page.locator(".form-actions .monaco-button", has_text="Say What").wait_for()
     window.type("Whisper instead")
     window.screenshot("comment")
-    window.page.locator(".form-actions .monaco-button", has_text="Say What").first.click()
+    say = window.page.locator(".form-actions .monaco-button", has_text="Say What")
+    (project / "kiro.toml").write_text("[kiro]\nenabled = false\n")
+    say.first.click()
+    window.see_toast("switched off")
+    (project / "kiro.toml").unlink()
+    say.first.click()  # what was written is still there
     window.see_dialog("with Fake?")
     window.click_dialog("Run")
     newer, older = window.until(
@@ -198,23 +208,45 @@ def test_a_comment_on_a_line_or_a_change_starts_a_follow_up(
 
 
 def test_a_conflict_is_merged_in_the_editor_for_it(reviewed: Reviewed, project: Path) -> None:
-    window = reviewed({**FILES, "greeter.py": AFTER["greeter.py"]})
+    window = reviewed({**FILES, **{path: AFTER[path] for path in ("greeter.py", "windows.txt")}})
     mine = GREETER.replace(HEY, '"Hello " + name').replace('"Bye "', '"Ciao "')
     merged = PROPOSED.replace('"Bye "', '"Ciao "')
     (project / "greeter.py").write_text(mine)
-    window.click_lens("Accept", at="1. Greet")
-    window.click_toast("Merge…", "greeter.py")
-    window.page.locator(".merge-editor").wait_for()
-    offered = window.page.locator(".merge-editor a", has_text="Accept Proposed")
-    window.until(offered.count)
+    windows = FILES["windows.txt"].replace(b"two", b"deux")
+    (project / "windows.txt").write_bytes(windows)
+    _merge(window, "greeter.py")
     window.screenshot("merge")
-    offered.first.click()
-    window.until(lambda: offered.count() == 0, "it is taken")
     window.click_title("Complete Merge")
     window.until(lambda: (project / "greeter.py").read_text() == merged, "the merge is in the file")
+
+    _merge(window, "windows.txt")
+    window.press("Control+s")
+    window.until(lambda: (project / "windows.txt").read_bytes() == AFTER["windows.txt"], "a save takes it over, too")
     window.until(lambda: "[x] 1. Greet" in (project / TASK_FILE).read_text(), "and the task is ticked")
     window.click_toast("Undo", "Applied")
     window.until(lambda: (project / "greeter.py").read_text() == mine, "what was there before the merge")
+    window.until(lambda: (project / "windows.txt").read_bytes() == windows)
+
+    window.page.locator(".merge-editor .view-line", has_text="zwei").last.click()
+    window.press("End")
+    window.type(" # later")
+    window.press("Control+s")
+    window.see_toast("Failed to save")
+    window.screenshot("over")
+    window.click_title("Complete Merge")
+    window.until(lambda: any(toast.text.startswith("This merge is over") for toast in window.toasts()))
+    window.line("# later")  # it is not lost
+
+
+def _merge(window: Window, path: str) -> None:
+    """Takes the proposal in the merge editor, and leaves it there."""
+    window.click_lens("Accept", at="1. Greet")
+    window.click_toast("Merge…", path)
+    window.page.locator(".merge-editor").wait_for()
+    offered = window.page.locator(".merge-editor a", has_text="Accept Proposed")
+    window.until(offered.count)
+    offered.first.click()
+    window.until(lambda: offered.count() == 0, "it is taken")
 
 
 def _see_card(window: Window, text: str) -> None:
