@@ -107,15 +107,7 @@ def test_several_files_are_reviewed_and_one_change_is_rejected(reviewed: Reviewe
     window.until(lambda: reviewing.tree(project) == rest, "the rest is written, and no box is ticked")
     window.until(lambda: window.tabs() == ["tasks.md"], "a review that is over is closed")
     window.screenshot("accepted")
-    (project / "greeter.py").write_text("later\n")
-    window.click_toast("Undo", "Applied")
-    window.click_toast("Restore Anyway", "Nothing was written")
-    assert "greeter.py goes away" in window.see_dialog("before the run?")
-    assert (project / "greeter.py").read_text() == "later\n", "asked first"
-    window.click_dialog("Restore")
-    window.until(lambda: reviewing.tree(project) == dict(FILES), "all is as it was")
-    window.click_toast("Review Again", "Put back")
-    window.until(lambda: any("Review: " in tab for tab in window.tabs()) or window.diffs())
+    _take_back_over_later_changes(window, project)
 
 
 def test_what_is_typed_on_the_proposed_side_is_yours_and_is_applied(reviewed: Reviewed, project: Path) -> None:
@@ -247,6 +239,18 @@ def _merge(window: Window, path: str) -> None:
     window.until(offered.count)
     offered.first.click()
     window.until(lambda: offered.count() == 0, "it is taken")
+
+
+def _take_back_over_later_changes(window: Window, project: Path) -> None:
+    (project / "greeter.py").write_text("later\n")
+    window.click_toast("Undo", "Applied")
+    window.click_toast("Restore Anyway", "Nothing was written")
+    assert "greeter.py goes away" in window.see_dialog("before the run?")
+    assert (project / "greeter.py").read_text() == "later\n", "asked first"
+    window.click_dialog("Restore")
+    window.until(lambda: reviewing.tree(project) == dict(FILES), "all is as it was")
+    window.click_toast("Review Again", "Put back")
+    window.until(lambda: any("Review: " in tab for tab in window.tabs()) or window.diffs())
 
 
 def _see_card(window: Window, text: str) -> None:
