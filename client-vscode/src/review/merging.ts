@@ -97,7 +97,9 @@ export class Merging implements Merger {
   ontoOf(place: model.Place): string {
     const onto = this.begun.get(uriOf(place).toString());
     if (onto !== undefined) return onto;
-    const over = vscode.l10n.t('This merge is over. Copy what you need from here, close it, and begin again with "Merge…".');
+    const over = vscode.l10n.t(
+      'This merge is over. Copy what you need from here, close it, and begin again with "Merge…".',
+    );
     throw new Error(over);
   }
 
