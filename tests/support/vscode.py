@@ -330,9 +330,10 @@ class Editor:
                 stderr=out,
                 start_new_session=True,
             )
+            copying = Thread(target=shutil.copyfileobj, args=(server.stdout, out), daemon=True)
             try:
                 self.url = _address(server)
-                Thread(target=shutil.copyfileobj, args=(server.stdout, out), daemon=True).start()
+                copying.start()
                 yield
             finally:
                 with contextlib.suppress(ProcessLookupError):
@@ -342,6 +343,8 @@ class Editor:
                 except subprocess.TimeoutExpired:
                     os.killpg(server.pid, signal.SIGKILL)
                     server.wait()
+                if copying.is_alive():
+                    copying.join(20)  # before its file is closed, if nobody else holds the pipe open
 
     @contextlib.contextmanager
     def _browser(self) -> Iterator[BrowserContext]:
