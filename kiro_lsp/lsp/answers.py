@@ -136,11 +136,10 @@ class Answers:
             if view is not None and view.version is not None and self._features.pushers:
                 await self._import("")
                 for pusher in self._features.pushers:
-                    try:
-                        await pusher(view)
-                    except ResponseError as error:
-                        if error.code != CONTENT_MODIFIED:  # else the edit that came between pushes in its turn
-                            raise
+                    await pusher(view)
+        except ResponseError as error:
+            if error.code != CONTENT_MODIFIED:  # else the edit that came between pushes in its turn
+                raise
         finally:
             self._pushing.discard(uri)
             if uri in self._again:

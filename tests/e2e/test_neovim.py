@@ -281,6 +281,17 @@ def test_lenses_asked_for_without_end_are_asked_for_once_at_a_time(nvim: pynvim.
     assert nvim.exec_lua("return asked") <= 2, "one that may have been awaited, and one for all that came meanwhile"
 
 
+def test_lenses_are_left_to_a_neovim_that_keeps_them_itself(nvim: pynvim.Nvim, project: Path) -> None:
+    nvim.command(f"edit {project / '.kiro/specs/greeter/tasks.md'}")
+    until(lambda: "▶ Run with Claude" in titles(nvim))
+    nvim.exec_lua(
+        "vim.lsp.codelens.on_codelens = nil\n"  # as from 0.12 on
+        "vim.lsp.codelens.enable = function(...) given = { ... } end\n"
+        "require('kiro.client').refresh_lenses(0)"
+    )
+    assert nvim.exec_lua("return given") == [True, {"bufnr": nvim.current.buffer.number}]
+
+
 def test_a_verdict_stands_above_both_sides(nvim: pynvim.Nvim, project: Path) -> None:
     (project / ".spec-workflow").mkdir()
     code = "print('FAILED test_greeter.py - it hurts'); raise SystemExit(1)"

@@ -126,3 +126,14 @@ async def test_only_a_client_that_can_save_is_asked_to() -> None:
     assert await endpoint.editor.save([FILE, OTHER]) == []
     endpoint.editor.client = client_of({"initializationOptions": {"kiro": ["kiro/save"]}})
     assert await endpoint.editor.save([FILE, OTHER]) == [FILE]
+
+
+def test_a_document_is_found_by_where_links_lead(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    editor = Scripted(honest).editor
+    uri = (tmp_path / "link" / "a.txt").as_uri()
+    editor.opened(documents.opened(uri, "text", 1, OLD))
+    assert editor.text(tmp_path / "real" / "a.txt") == editor.text(tmp_path / "link" / "a.txt") == OLD
+    editor.closed(uri)
+    assert editor.text(tmp_path / "real" / "a.txt") is None

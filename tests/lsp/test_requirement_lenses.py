@@ -9,6 +9,9 @@ from typing import Any
 
 import pytest
 
+from kiro_lsp.lsp import requirement_lenses
+from kiro_lsp.lsp.endpoint import CONTENT_MODIFIED, ResponseError
+from kiro_lsp.lsp.views import View
 from tests.support.editors import REQUIREMENTS, TASKS, Editor, editor
 from tests.support.speaking import speaking
 
@@ -53,6 +56,31 @@ async def test_requirements_say_how_far_their_tasks_are(editor: Editor) -> None:
         (2, "1 task · 0 done"),
         (11, "1 task · 0 done"),
     ]
+
+
+async def test_a_requirements_file_that_is_edited_keeps_no_problem_of_the_tasks_back(
+    tmp_path: Path, own_homes: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether its lenses are old is asked first; the answer may be that its text is changing just now."""
+
+    async def changing(_view: View) -> object:
+        raise ResponseError(CONTENT_MODIFIED, "the document was edited meanwhile")
+
+    environ = {"HOME": str(own_homes), "KIRO_LSP_STATE_DIR": str(own_homes / "state"), "PATH": ""}
+    capabilities = {"workspace": {"codeLens": {"refreshSupport": True}}}
+    folder = tmp_path / ".kiro" / "specs" / "a"
+    async with speaking(tmp_path, environ, capabilities=capabilities) as speaker:
+        uri = speaker.open(folder / "requirements.md", REQUIREMENTS)
+        await speaker.ask("textDocument/codeLens", {"textDocument": {"uri": uri}})
+        monkeypatch.setattr(requirement_lenses, "covered", changing)
+        uri = speaker.open(folder / "tasks.md", "- [ ] 1. a\n- [ ] 1. b\n")
+        pushed = "textDocument/publishDiagnostics"
+        await until(
+            lambda: any(
+                note["method"] == pushed and note["params"]["uri"] == uri and note["params"]["diagnostics"]
+                for note in speaker.notifications
+            )
+        )
 
 
 async def test_a_click_shows_the_one_task(editor: Editor) -> None:

@@ -81,12 +81,16 @@ local awaited = {}
 --- Before the server is initialized a refresh would be lost, and Neovim would never ask again: then it does nothing.
 --- While an answer is awaited, Neovim's own refresh does nothing either. Here a text that was edited meanwhile is asked
 --- about at once, which also sends the edit, and the same text once more after the answer: no change is missed, and
---- however often it is called, answers are shown.
+--- however often it is called, answers are shown. Neovim 0.12 and later keep them fresh by themselves once that is on.
 ---@param bufnr integer
 function M.refresh_lenses(bufnr)
   bufnr = bufnr == 0 and vim.api.nvim_get_current_buf() or bufnr
   local client = M.clients(bufnr)[1]
   if not (vim.api.nvim_buf_is_loaded(bufnr) and client and client.initialized) then
+    return
+  end
+  if vim.lsp.codelens.enable then
+    vim.lsp.codelens.enable(true, { bufnr = bufnr })
     return
   end
   local before, tick = awaited[bufnr], vim.api.nvim_buf_get_changedtick(bufnr)

@@ -1,3 +1,5 @@
+import { askedOnce } from './asked';
+
 /** Answers that are kept until what they are about has changed. Pure. */
 export class Kept<T> {
   private readonly asked = new Map<string, Promise<T>>();
@@ -5,18 +7,13 @@ export class Kept<T> {
 
   /** The answer that is known, or is on its way, else a new one. One that was asked for before a change is not kept. */
   async get(key: string, ask: () => Promise<T>): Promise<T> {
-    const known = this.asked.get(key);
-    if (known) return await known;
-    const asked = ask();
-    this.asked.set(key, asked);
-    try {
-      const answer = await asked;
-      if (this.asked.get(key) === asked) this.answered.set(key, answer);
-      return answer;
-    } catch (error) {
-      if (this.asked.get(key) === asked) this.asked.delete(key);
-      throw error;
-    }
+    return await askedOnce(this.asked, key, () => {
+      const asked = ask().then((answer) => {
+        if (this.asked.get(key) === asked) this.answered.set(key, answer);
+        return answer;
+      });
+      return asked;
+    });
   }
 
   /** The last answer that was kept, though it may have changed since. */
