@@ -72,6 +72,7 @@ def opened(
     project is trusted and the first run asks nothing. `settings` are the person's in VS Code.
     """
     windows: list[Window] = []
+    environ = dict(server_environ(tmp_path, provider))
 
     def open_window(
         file: str | None = TASK_FILE,
@@ -81,7 +82,7 @@ def opened(
         consent: bool = False,
         **settings: object,
     ) -> Window:
-        environ = {**server_environ(tmp_path, provider), **(more or {})}
+        environ.update(more or {})
         _configure(Path(environ["XDG_CONFIG_HOME"]), config + ("" if consent else UNASKED))
         if not consent:
             _trust(project, environ)
@@ -94,6 +95,7 @@ def opened(
     for one in reversed(windows):
         if request.node.stash.get(FAILED, False):
             one.keep_evidence()
+            print(one.shown(), _told(environ, "runs"), sep="\n")
         one.close()
 
 
@@ -110,15 +112,23 @@ def _configure(homes: Path, added: str) -> None:
 def _trust(project: Path, environ: Mapping[str, str]) -> None:
     """As somebody who has worked here before: the project's values are trusted as they are."""
 
-    def trust(*flags: str) -> str:
-        argv = [sys.executable, "-m", "kiro_lsp", "trust", "--json", str(project), *flags]
-        done = subprocess.run(
-            argv, env=dict(environ), stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=False
-        )
-        assert done.returncode == 0, done.stderr
-        return done.stdout
+    shown = _told(environ, "trust", "--json", str(project), "--show")
+    _told(environ, "trust", "--json", str(project), "--yes", json.loads(shown)["digest"])
 
-    trust("--yes", json.loads(trust("--show"))["digest"])
+
+def _told(environ: Mapping[str, str], *argv: str) -> str:
+    """What the command line says in this environment."""
+    done = subprocess.run(
+        [sys.executable, "-m", "kiro_lsp", *argv],
+        env=dict(environ),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 @pytest.hookimpl(wrapper=True)

@@ -56,7 +56,7 @@ def test_the_picker_says_who_can_do_it_for_how_much_and_takes_a_note_along(
     window = opened()
     a_picker_that_is_closed_runs_nothing(window, provider)
     window.click_lens("⋯", at="1. Greet")
-    window.until(lambda: any("Claude" in one for one in window.choices()), "the agents")
+    window.until(window.choices, "the agents")
     first, *others = window.choice_details()
     window.screenshot("picker")
     assert "Claude" in first
@@ -73,7 +73,7 @@ def test_the_picker_says_who_can_do_it_for_how_much_and_takes_a_note_along(
 
 def a_picker_that_is_closed_runs_nothing(window: Window, provider: AnthropicServer) -> None:
     window.click_lens("⋯", at="1. Greet")
-    window.until(lambda: any("Claude" in one for one in window.choices()), "the agents")
+    assert "Claude" in window.until(window.choices, "the agents"), "nothing comes to stand where something else was"
     window.press("Escape")
     window.until(lambda: not window.choices())
     window.see_lens("▶ Run with Claude", at="1. Greet")

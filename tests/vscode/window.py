@@ -63,7 +63,8 @@ _EDITOR = """() => {
     .sort((a, b) => a[0] - b[0]).map((pair) => pair[1]);
 }"""
 
-CHOICES = ".quick-input-widget:visible .quick-input-list .monaco-list-row .label-name"
+_LIST = ".quick-input-widget:visible .quick-input-list:visible"
+CHOICES = f"{_LIST} .monaco-list-row .label-name"
 
 # Elements that come and go are read in one look: one that is gone by the time it is asked for would be waited for.
 _LABELS = "(rows) => rows.map((row) => (row.getAttribute('aria-label') || row.innerText).replaceAll('\\u00a0', ' '))"
@@ -74,6 +75,12 @@ _TOASTS = """(toasts) => toasts.map((toast) => [
   (toast.querySelector('.notification-list-item-message')?.innerText ?? '').replaceAll('\\u00a0', ' '),
   [...toast.querySelectorAll('.notification-list-item-buttons-container .monaco-button')].map((one) => one.textContent),
 ])"""
+
+
+def _words(text: str, *, whole: bool = False) -> re.Pattern[str]:
+    """Matches what holds these words, or is them; VS Code writes some spaces so that no line breaks at them."""
+    spaced = re.escape(text).replace(r"\ ", r"[\s\xa0]")
+    return re.compile(f"^{spaced}$" if whole else spaced)
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,8 +220,7 @@ class Window:
 
     def line(self, at: str) -> Locator:
         """The first line in view that holds `at`."""
-        pattern = re.compile(re.escape(at).replace(r"\ ", r"[\s\xa0]"))
-        found = self.page.locator(".editor-instance .view-line", has_text=pattern).first
+        found = self.page.locator(".editor-instance .view-line", has_text=_words(at)).first
         found.wait_for()
         return found
 
@@ -283,27 +289,27 @@ class Window:
 
     def choice_details(self) -> list[str]:
         """All that the rows of the quick pick say, as a screen reader says it."""
-        rows = self.page.locator(".quick-input-widget:visible .quick-input-list .monaco-list-row")
+        rows = self.page.locator(f"{_LIST} .monaco-list-row")
         found: list[str] = rows.evaluate_all(_LABELS)
         return found
 
     def choose(self, label: str) -> None:
         """Clicks the row of the quick pick whose label is `label`, or else holds it."""
 
+        # By what they say and not by where they stand: rows may come and go until the very click.
+        offered = self.page.locator(CHOICES)
+        whole, part = offered.filter(has_text=_words(label, whole=True)), offered.filter(has_text=_words(label))
         clicks = 0
 
         def chosen() -> bool:
             nonlocal clicks
-            if clicks and not self.page.locator(".quick-input-widget:visible").count():
+            if clicks and not self.page.locator(_LIST).count():
                 return True  # on a busy machine a click may arrive although it is not told of in time
-            labels = self.choices()
-            places = [at for at, one in enumerate(labels) if one == label] or [
-                at for at, one in enumerate(labels) if label in one
-            ]
-            if not places:
+            rows = whole if whole.count() else part
+            if not rows.count():
                 return False
             clicks += 1
-            self.page.locator(CHOICES).nth(places[0]).click(timeout=3000)
+            rows.first.click(timeout=3000)
             return True
 
         self.until(chosen, f"a choice “{label}”")

@@ -18,9 +18,10 @@ interface Row extends vscode.QuickPickItem {
 /** Asks who shall do a task, with what it may cost, and runs it. What is wished for besides is kept while it is asked. */
 export async function pickAgent(app: App, target: TaskTarget): Promise<unknown> {
   if (!vscode.workspace.isTrusted) return await restricted();
+  const agents = app.server.agents(target.uri, target.task);
   const wishes: Wishes = {};
   for (;;) {
-    const row = await pickRow(app, target, wishes);
+    const row = await pickRow(agents, target, wishes);
     if (row?.agent?.available) {
       return await perform(app, 'runTask', request(target.uri, target.task, row.agent.name, wishes));
     }
@@ -39,22 +40,23 @@ export async function pickAgent(app: App, target: TaskTarget): Promise<unknown> 
   }
 }
 
-function pickRow(app: App, target: TaskTarget, wishes: Wishes): Promise<Row | undefined> {
+/** The rows come all at once: one that came later would take the place of the one that is about to be clicked. */
+function pickRow(agents: Promise<readonly Agent[]>, target: TaskTarget, wishes: Wishes): Promise<Row | undefined> {
   const picker = vscode.window.createQuickPick<Row>();
   picker.title = vscode.l10n.t('Run “{0}”', target.title);
   picker.placeholder = vscode.l10n.t('Who shall do it? Nothing is changed before you have seen it.');
   picker.matchOnDescription = true;
   picker.matchOnDetail = true;
   picker.busy = true;
-  picker.items = actions(wishes);
   const setUpButton = { iconPath: new vscode.ThemeIcon('gear'), tooltip: vscode.l10n.t('Set up…') };
-  app.server.agents(target.uri, target.task).then(
-    (agents) => {
-      picker.items = rows(agents, wishes, setUpButton);
+  agents.then(
+    (known) => {
+      picker.items = rows(known, wishes, setUpButton);
       picker.activeItems = picker.items.filter((row) => row.agent).slice(0, 1);
       picker.busy = false;
     },
     (error: unknown) => {
+      picker.items = actions(wishes);
       picker.busy = false;
       picker.placeholder = error instanceof Error ? error.message : String(error);
     },
