@@ -145,6 +145,10 @@ def _configuration(workspace: Workspace) -> Iterator[Check]:
     for path in (workspace.root / PROJECT_CONFIG, user_config_path(os.environ)):
         found = path.is_file()
         yield Check("configuration", "ok" if found else "note", f"{path}" + ("" if found else " (none; defaults)"))
+    for path in (workspace.root / "kiro.toml", workspace.root / ".kiro/kiro.toml"):
+        if path.is_file():
+            hint = f"Move it to {workspace.root / PROJECT_CONFIG}."
+            yield Check("configuration", "warning", f"{path} is not read: no limit that it sets holds", hint)
     for problem in loaded.problems:
         status: Status = (
             "error" if problem.severity == "error" else "warning" if problem.severity == "warning" else "note"

@@ -153,6 +153,18 @@ def test_doctor_names_what_is_wrong_in_the_configuration_and_fails(
     assert any(f"{config}:3:" in check["message"] for check in wrong)
 
 
+@pytest.mark.parametrize("place", ["kiro.toml", ".kiro/kiro.toml"])
+def test_doctor_says_that_a_configuration_in_the_wrong_place_is_not_read(
+    project: Path, capsys: pytest.CaptureFixture[str], place: str
+) -> None:
+    config = project / place
+    config.parent.mkdir(exist_ok=True)
+    config.write_text("[limits]\nmax_cost_per_day_usd = 1\n", "utf-8")
+    said = [check for check in run_json(capsys, "doctor")["checks"] if check["message"].startswith(f"{config} is not")]
+    assert [check["status"] for check in said] == ["warning"]
+    assert said[0]["hint"] == f"Move it to {project / '.spec-workflow/kiro.toml'}."
+
+
 def test_doctor_says_that_running_is_switched_off(
     project: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
