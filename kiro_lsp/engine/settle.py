@@ -246,6 +246,7 @@ class Settlement:
             back = self._back(record.run_id, "verifying")
             await self._append(record.run_id, [applied, events.State("applying", back)])
             notes.append(f"Applied {_files(outcome.files)}; the rest is still pending.")
+            notes += await self._saved(outcome.files, unsaved)
             return Settled(True, back, " ".join(notes), outcome.files, merged=outcome.merged)
         partial = review.rejected_any
         tick = ""
@@ -287,7 +288,7 @@ class Settlement:
         return frozenset(found)
 
     async def _saved(self, files: Sequence[str], unsaved: Collection[str]) -> list[str]:
-        """Save what the accept changed, where the settings and the client allow it; name what stays unsaved."""
+        """Save what an accept or undo changed, where settings and client allow it; name what stays unsaved."""
         if not self.workspace.settings().settings.execution.auto_save:
             return []
         open_files = [path for name in files if self.buffers.text(path := self.workspace.root / name) is not None]
@@ -326,6 +327,7 @@ class Settlement:
             )
         _decisions, revision = self.store.decisions(run_id)
         previous = await self._begin(record, revision)
+        unsaved = await asyncio.to_thread(self._unsaved, [*self.review(run_id).touched(), record.path])
         applier = self._applier()
         work = applier.undo(run_id) if verb == "undo" else applier.restore(run_id)
         outcome = await self._or_as_before(run_id, previous, work)
@@ -334,7 +336,8 @@ class Settlement:
             await self._append(run_id, [events.State("applying", back, outcome.message)])
             return Settled(False, back, outcome.message, conflicts=outcome.conflicts)
         await self._append(run_id, [events.Undone(outcome.files), events.State("applying", "undone")])
-        return Settled(True, "undone", outcome.message or f"Put back {_files(outcome.files)}.", outcome.files)
+        notes = [outcome.message or f"Put back {_files(outcome.files)}.", *await self._saved(outcome.files, unsaved)]
+        return Settled(True, "undone", " ".join(notes), outcome.files)
 
     def _completed(self, run_id: str) -> bool:
         """Only a run whose executor completed may tick: accepted pieces of a failed run are not a finished task."""

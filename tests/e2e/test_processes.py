@@ -33,7 +33,10 @@ class Person:
 
 
 @asynccontextmanager
-async def person(project: Project, log: Path, *, answers: bool = True) -> AsyncIterator[Person]:
+async def person(
+    project: Project, log: Path, *, answers: bool = True, more: Sequence[str] = ()
+) -> AsyncIterator[Person]:
+    """`more`: what the editor understands besides."""
     events: list[dict[str, Any]] = []
     asked: list[str] = []
 
@@ -51,7 +54,7 @@ async def person(project: Project, log: Path, *, answers: bool = True) -> AsyncI
     argv = [sys.executable, "-m", "kiro_lsp", "--stdio"]
     editor = await Editor.start(argv, project.environ, log, heard, choose)
     try:
-        await editor.initialize(project.root, KIRO)
+        await editor.initialize(project.root, [*KIRO, *more])
         yield Person(editor, events, asked)
     finally:
         await editor.close()

@@ -11,7 +11,7 @@ from kiro_lsp.errors import KiroError
 from tests.e2e.test_main_flow import until
 from tests.e2e.test_processes import Person, person
 from tests.support.anthropic_server import AnthropicServer
-from tests.support.program import BEFORE, TASK_FILE, Project, nobody_left
+from tests.support.program import AFTER, BEFORE, TASK_FILE, Project, nobody_left
 
 MINE = "print('Hello')\nprint('and more')\n"
 MERGED = "print('Good day, hello')\nprint('and more')\n"
@@ -99,4 +99,28 @@ async def test_a_conflict_is_merged_and_what_was_typed_is_marked(provider: Anthr
 
         assert (await editor.execute("undoRun", runId=run_id))["ok"] is True
         assert project.tree() == BEFORE | {"greeter.py": MINE}
+    nobody_left(project)
+
+
+async def test_open_files_are_saved_with_every_accept_and_with_its_undo(
+    provider: AnthropicServer, tmp_path: Path
+) -> None:
+    project = Project(tmp_path, provider)
+    async with person(project, tmp_path / "log", more=["kiro/save"]) as editor:
+        uri = await editor.editor.open(project.root / TASK_FILE)
+        await editor.editor.open(project.root / "greeter.py")
+        run_id = (await editor.execute("runTask", uri=uri, task="1", agent="recorded"))["runId"]
+        await until(lambda: "complete" in editor.types(run_id))
+
+        first = await editor.execute("accept", runId=run_id, path="greeter.py")
+        assert (first["ok"], first["state"]) == (True, "review"), first
+        assert (project.root / "greeter.py").read_text("utf-8") == "print('Good day')\n"
+        rest = await editor.execute("accept", runId=run_id)
+        assert "Not saved" not in first["message"] + rest["message"]
+        assert project.tree() == AFTER
+
+        undone = await editor.execute("undoRun", runId=run_id)
+        assert undone["ok"], undone
+        assert "Not saved" not in undone["message"]
+        assert project.tree() == BEFORE
     nobody_left(project)

@@ -42,8 +42,7 @@ def test_what_is_typed_and_not_saved_stays_beside_what_is_accepted_and_after_it_
     window.save()
     assert (project / "greeter.py").read_text("utf-8") == POLITE.replace("def greet(name):\n", MINE)
     window.tab("tasks.md").click()
-    window.save()
-    assert (project / TASK_FILE).read_bytes() == TICKED.encode()
+    window.until(lambda: (project / TASK_FILE).read_bytes() == TICKED.encode(), "the tick is saved")
 
     window.see_lens("✓ View changes", at="1. Greet")
     window.cursor_to("1. Greet")
@@ -67,8 +66,7 @@ def test_an_accepted_run_is_undone_byte_for_byte(opened: Open, project: Path) ->
     window.click_toast("Undo")
     window.until(lambda: (project / "greeter.py").read_text("utf-8") == GREETER, "the file is as before")
     window.until(lambda: "[ ] 1. Greet" in window.text(), "the box is open again")
-    window.save()
-    assert (project / TASK_FILE).read_bytes() == TASKS.encode()
+    window.until(lambda: (project / TASK_FILE).read_bytes() == TASKS.encode(), "on the disk, too")
     assert sorted(path.name for path in project.rglob("*") if path.is_file()) == [
         "greeter.py",
         "requirements.md",
