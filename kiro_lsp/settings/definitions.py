@@ -343,7 +343,9 @@ DEFINITIONS: tuple[Definition, ...] = (
         maximum=4096,
         example='{ instructions = "{prompt}", folder = "{path}" }',
     ),
-    _define("execution.auto_save", "bool", "N", "Save the open files that an accept or its undo changed.", narrow="false"),
+    _define(
+        "execution.auto_save", "bool", "N", "Save the open files that an accept or its undo changed.", narrow="false"
+    ),
     _define(
         "execution.auto_commit",
         "bool",
