@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from kiro_lsp.spec.assemble import Legend
 
 _NO_TASKS: Final = (
-    "No task was found in this file. A task is a list item with a box, such as “- [ ] 1. Set up the project”."
+    "No list item with a box was found in this file, so nothing in it can be run as a task. A task is written like "
+    "“- [ ] 1. Set up the project”."
 )
 
 

@@ -76,11 +76,14 @@ def _structure(reading: Reading) -> Iterator[Problem]:
         if not fence.closed:
             hidden = sum(1 for line in lines[fence.start + 1 : fence.end] if _BOX_LINE.match(line))
             swallowed = f" {hidden} boxes below it are part of it and no tasks." if hidden else ""
+            mend = "Close it with the same characters, on a line of their own."
+            if is_blank(lines[fence.start + 1 : fence.end]):
+                mend = "There is nothing in it: remove this line."
             yield _say(
                 fence.start,
                 "unclosed-fence",
                 "warning" if hidden else "information",
-                f"This code block is never closed.{swallowed} Close it with the same characters, on a line of their own.",
+                f"This code block is never closed.{swallowed} {mend}",
             )
     if blocks.unclosed_html is not None:
         hidden = sum(1 for line in lines[blocks.unclosed_html :] if _BOX_LINE.match(line))
@@ -156,7 +159,7 @@ def _boxes_elsewhere(reading: Reading, boxes: Container[int], numbers: range) ->
                 number,
                 "several-boxes",
                 "information",
-                "Several boxes on one line: none of them is a task. Give each its own list item.",
+                "Several boxes on one line: they are not counted. Give each its own list item.",
             )
 
 
@@ -192,7 +195,7 @@ def _tasks(tasks: Sequence[Task], reading: Reading, dialect: Dialect, path: str)
                 task.line,
                 "open-below-done",
                 "information",
-                f"This task is not done, but the task above it, {parent.key} on line {parent.line + 1}, is marked done.",
+                f"This task is not done, but its parent on line {parent.line + 1} is marked done.",
             )
     if tasks and any(task.mark_column is not None for task in tasks):
         for heading in reading.blocks.headings:
@@ -217,11 +220,12 @@ def _of_task(task: Task, dialect: Dialect, path: str) -> Iterator[Problem]:
             f"This task is a {what}, not a list item with a box: it can be run, but its status is yours to write.",
         )
     elif not is_writable(task.mark, column):
+        read = "it counts as not done" if task.status == "unknown" else f"it is read as “{task.status}”"
         yield _say(
             task.line,
             "unwritable-mark",
             "information",
-            f"The mark [{task.mark}] is no plain character: it is read as “{task.status}” and never written. Use [ ] or [x].",
+            f"The mark [{task.mark}] is no plain character: {read} and never written. Use [ ] or [x].",
             column,
         )
     elif task.status == "unknown" and not task.withdrawn:

@@ -1,19 +1,21 @@
 """What can be said about a task file while it is written: rules in the modules of this package, found by their place.
 
 A rule is a function with `@rule(code, severity)`; the first line of its docstring is its line in the documentation, and a
-function with `@fix(code)` beside it says what to do about it. What the parser itself noticed has codes of the same kind. Adding a
-rule: write it into a module here, give its code a row in `settings/diagnostics.py`, and a line in docs/features.md.
+function with `@fix(code)` beside it says what to do about it. What the parser itself noticed has codes of the same kind and comes
+through `noticed.py`. Adding a rule: write it into a module here, give its code a row in `settings/diagnostics.py`, and a line in
+docs/features.md.
 """
 
 from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Final
 
-from kiro_lsp.spec.checks.rule import FIXES, RULES, Finding, Fix, Related, Rule, at_task, family_of
+from kiro_lsp.spec.checks.noticed import noticed
+from kiro_lsp.spec.checks.rule import FIXES, RULES, Finding, Fix, Related, Rule
 from kiro_lsp.spec.facts import Facts
 from kiro_lsp.spec.model import Problem, Severity
 
@@ -45,10 +47,10 @@ def findings(facts: Facts, levels: Mapping[str, str] | None = None) -> tuple[Fin
     """All findings, in the order of their places. Where facts are not known, their rules say nothing."""
     levels = levels or {}
     found: list[Finding] = []
-    for problem in facts.tasks.problems:
-        severity = severity_of(problem.code, problem.severity, levels)
+    for finding in noticed(facts):
+        severity = severity_of(finding.code, finding.severity, levels)
         if severity is not None:
-            found.append(_of_problem(facts, problem, severity))
+            found.append(replace(finding, severity=severity))
     for rule in RULES.values():
         severity = severity_of(rule.code, rule.severity, levels)
         if severity is not None:
@@ -74,8 +76,7 @@ def fixes(facts: Facts, code: str, line: int) -> tuple[Fix, ...]:
     if rule is not None:
         found: Iterable[Finding] = _of_rule(rule, facts, rule.severity)
     else:
-        problems = [problem for problem in facts.tasks.problems if problem.code == code]
-        found = [_of_problem(facts, problem, problem.severity) for problem in problems]
+        found = [finding for finding in noticed(facts) if finding.code == code]
     return tuple(dict.fromkeys(fix for finding in found if finding.line == line for fix in fixer(facts, finding)))
 
 
@@ -84,31 +85,3 @@ def _of_rule(rule: Rule, facts: Facts, severity: Severity) -> Iterator[Finding]:
         if count == OF_ONE_KIND:
             return
         yield replace(finding, code=rule.code, severity=severity)
-
-
-def _of_problem(facts: Facts, problem: Problem, severity: Severity) -> Finding:
-    explain = _EXPLAINED.get(problem.code)
-    related = tuple(explain(facts, problem)) if explain is not None else ()
-    return Finding(
-        problem.line, problem.column, problem.message, problem.end_column, related, None, problem.code, severity
-    )
-
-
-def _first_of_id(facts: Facts, problem: Problem) -> Iterator[Related]:
-    family = family_of(facts)
-    for tasks in family.repeated.values():
-        if any(task.line == problem.line for task in tasks[1:]):
-            yield at_task(tasks[0], f"The first task {tasks[0].id}")
-
-
-def _done_above(facts: Facts, problem: Problem) -> Iterator[Related]:
-    family = family_of(facts)
-    for task in family.tasks:
-        if task.line == problem.line and (parent := family.by_key.get(task.parent or "")) is not None:
-            yield at_task(parent, "The task above it, which is marked done")
-
-
-_EXPLAINED: Final[Mapping[str, Callable[[Facts, Problem], Iterator[Related]]]] = {
-    "duplicate-id": _first_of_id,
-    "open-below-done": _done_above,
-}

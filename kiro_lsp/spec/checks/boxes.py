@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from itertools import count, takewhile
 from typing import Final
 
 from kiro_lsp.spec.checks.rule import Finding, Fix, fix
@@ -26,10 +27,14 @@ def box_of_one(facts: Facts, finding: Finding) -> Iterable[Fix]:
 
 @fix("box-without-bullet")
 def bullet_before(facts: Facts, finding: Finding) -> Iterable[Fix]:
-    """A bullet before the box."""
-    line = facts.lines[finding.line]
-    column = len(line) - len(line.lstrip(" \t"))
-    yield Fix("Make it a list item", (replaced(finding.line, column, column, "- "),))
+    """A bullet before the box, and before those right below."""
+    bare = {problem.line for problem in facts.tasks.problems if problem.code == finding.code}
+    edits = []
+    for number in takewhile(bare.__contains__, count(finding.line)):
+        line = facts.lines[number]
+        column = len(line) - len(line.lstrip(" \t"))
+        edits.append(replaced(number, column, column, "- "))
+    yield Fix("Make it a list item" if len(edits) == 1 else f"Make them {len(edits)} list items", tuple(edits))
 
 
 @fix("lost-mark")

@@ -132,7 +132,7 @@ def same_file(facts: Facts) -> Iterator[Finding]:
                 continue
             message = (
                 f"This task and {other.id or 'another'} on line {other.line + 1} are both marked parallel, and both work on "
-                f"{path}. They are run one after the other; take the mark off one of them."
+                f"{path}. They are run one after the other; take the mark off all but one."
             )
             yield of_task(facts, task, message, at_task(other, f"Names {path} too"), text=path)
 
