@@ -123,7 +123,7 @@ def _doubled(reading: Reading, first: int, end: int) -> Iterator[Problem]:
                 line,
                 "doubled-box",
                 "warning",
-                "This task has two boxes; the first one counts. Remove the one that is not meant.",
+                "This task has two boxes; the first one counts. Remove one of them.",
             )
 
 
@@ -225,7 +225,7 @@ def _of_task(task: Task, dialect: Dialect, path: str) -> Iterator[Problem]:
             task.line,
             "unwritable-mark",
             "information",
-            f"The mark [{task.mark}] is no plain character: {read} and never written. Use [ ] or [x].",
+            f"The mark [{task.mark}] is no plain character: {read}, and is never written. Use [ ] or [x].",
             column,
         )
     elif task.status == "unknown" and not task.withdrawn:

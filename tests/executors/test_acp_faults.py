@@ -100,8 +100,8 @@ async def test_an_agent_that_fails_in_its_turn_says_why_and_what_it_did_is_kept(
     ("script", "patience", "says"),
     [
         ({"initialize": [{"wait": "for ever"}]}, Patience(start=0.5), "did not answer within 0.5 s"),
-        ({"steps": [EDIT, {"wait": "for ever"}]}, Patience(idle=5), "did not answer within 5 s"),
-        ({"steps": [EDIT, {"deaf": True}, {"wait": "for ever"}]}, Patience(idle=5), "did not answer within 5 s"),
+        ({"steps": [EDIT, {"wait": "for ever"}]}, Patience(idle=20), "did not answer within 20 s"),
+        ({"steps": [EDIT, {"deaf": True}, {"wait": "for ever"}]}, Patience(idle=20), "did not answer within 20 s"),
     ],
 )
 async def test_an_agent_that_falls_silent_is_ended(

@@ -208,7 +208,7 @@ async def test_a_process_that_does_not_answer_a_cancel_is_ended(root: Path, pool
         with pytest.raises(asyncio.CancelledError):
             await running
         assert not psutil.pid_exists(pid)
-        assert await asyncio.to_thread(server.hung_up.wait, 2)
+        assert await asyncio.to_thread(server.hung_up.wait, 60)
 
 
 async def test_a_process_that_dies_in_the_middle_is_said_and_replaced(root: Path, pool: WorkerPool) -> None:

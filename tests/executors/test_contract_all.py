@@ -251,7 +251,7 @@ async def test_a_cancelled_run_keeps_what_was_staged_and_leaves_no_process(
     assert ended.staged == STAGED
     assert differences(before, snapshot(root)) == []
     if reached.is_program:
-        assert not procs.gone_within(procs.marked(str(own_homes), "HOME"), 2)
+        assert not procs.gone_within(procs.marked(str(own_homes), "HOME"))
 
 
 @each(lambda reached: reached.can_be_refused)

@@ -156,10 +156,16 @@ def test_an_argument_that_nothing_fills_is_named() -> None:
     ("agent", "limits", "kind", "says", "staged"),
     [
         (own_agent("fail"), {}, "agent", "cannot do it", {"half.txt": b"half\n"}),
-        (own_agent("hang"), {"call_seconds": 6.0}, "timeout", "said nothing for 6 seconds", {"begun.txt": b"begun\n"}),
+        (
+            own_agent("hang"),
+            {"call_seconds": 20.0},
+            "timeout",
+            "said nothing for 20 seconds",
+            {"begun.txt": b"begun\n"},
+        ),
         (own_agent("run_task", "dies"), {}, "agent", "exit code 7). It said: out of memory", {}),
         (own_agent("run_task", "silent"), {"connect_seconds": 1.0}, "timeout", "not answered within 1 s", {}),
-        (own_agent("run_task", "mute"), {"connect_seconds": 12.0}, "timeout", "which tools it has", {}),
+        (own_agent("run_task", "mute"), {"connect_seconds": 25.0}, "timeout", "which tools it has", {}),
         (own_agent("run_task", "flood"), {}, "agent", "without an answer", {}),
         (own_agent("no_such_tool"), {}, "agent", "has no tool 'no_such_tool'. There are: run_task, fail", {}),
         (own_agent(None), {}, "agent", "has several tools", {}),

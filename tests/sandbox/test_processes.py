@@ -122,7 +122,7 @@ async def test_processes_are_gone_when_the_time_is_over(
 ) -> None:
     argv, fifo, ready = hostile(name)
     watching = asyncio.create_task(asyncio.to_thread(procs.lines_of, fifo, min(ready, 2)))
-    ended = await processes.run(argv, cwd=tmp_path, timeout=3, grace=0.2)
+    ended = await processes.run(argv, cwd=tmp_path, timeout=20, grace=0.2)
     await watching
     assert ended.timed_out
     assert ended.exit_code == 124

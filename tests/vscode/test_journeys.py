@@ -108,6 +108,7 @@ def test_a_server_that_is_started_again_goes_on_from_what_it_left(
     provider.holding.clear()
     window.click_lens("Retry", at="1. Greet")
     window.until(provider.holding.is_set, "Claude works again")
+    window.see_lens("— Stop", at="1. Greet")
     before = window.server()
     os.kill(before, signal.SIGKILL)
     window.until(lambda: window.server() != before, "there is another server")

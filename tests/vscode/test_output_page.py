@@ -184,6 +184,10 @@ def test_who_scrolls_up_stays_there_and_a_button_leads_back(page: Shown) -> None
     page.find("#log").hover()
     page.page.mouse.wheel(0, -600)
     page.find("#jump").wait_for()
+    page.page.wait_for_function(
+        "() => { const before = window.before; window.before = document.getElementById('log').scrollTop;"
+        " return window.before === before; }"
+    )
     before = page.log("log.scrollTop")
     page.events(*({"type": "chunk", "text": f"More {number}.\n\n"} for number in range(20)))
     assert page.log("log.scrollTop") == before

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from playwright.sync_api import Error, FrameLocator, Locator, Page
+from playwright.sync_api import ElementHandle, Error, FrameLocator, Locator, Page, TimeoutError
 
 from tests.support.vscode import ARTEFACTS, SECONDS, Editor
 
@@ -75,12 +75,32 @@ _TOASTS = """(toasts) => toasts.map((toast) => [
   (toast.querySelector('.notification-list-item-message')?.innerText ?? '').replaceAll('\\u00a0', ' '),
   [...toast.querySelectorAll('.notification-list-item-buttons-container .monaco-button')].map((one) => one.textContent),
 ])"""
+_KEEP_TOASTS = """
+  window.toastsSeen = [];
+  new MutationObserver(() => {
+    for (const toast of document.querySelectorAll('.notification-toast .notification-list-item-message')) {
+      const text = toast.innerText.replaceAll('\\u00a0', ' ');
+      if (!window.toastsSeen.includes(text)) window.toastsSeen.push(text);
+    }
+  }).observe(document, { childList: true, subtree: true, characterData: true });
+"""
 
 
 def _words(text: str, *, whole: bool = False) -> re.Pattern[str]:
     """Matches what holds these words, or is them; VS Code writes some spaces so that no line breaks at them."""
     spaced = re.escape(text).replace(r"\ ", r"[\s\xa0]")
     return re.compile(f"^{spaced}$" if whole else spaced)
+
+
+def _clicked(target: Locator | ElementHandle) -> bool:
+    """Clicks it: True, also where a busy machine does not tell in time that the click arrived. Raises Error if none did."""
+    try:
+        target.click(timeout=3000)
+    except TimeoutError as error:
+        last_try = str(error).rpartition("retrying")[2]
+        if "performing click action" not in last_try:
+            raise
+    return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +135,7 @@ class Window:
         self.folder = folder
         self.name = name
         self.page: Page = editor.page()
+        self.page.add_init_script(_KEEP_TOASTS)
 
     def show(self, file: str | None = None, folder: Path | None = None) -> Self:
         """Opens the folder, and `file` (relative to it) in the editor; returns once the file's tab is there."""
@@ -137,7 +158,8 @@ class Window:
                     return value
             if time.monotonic() > deadline:
                 raise AssertionError(f"it did not happen in {SECONDS} s: {what or condition}\n{self.shown()}")
-            self.page.evaluate(_SOON)
+            with contextlib.suppress(Error):  # the page goes elsewhere
+                self.page.evaluate(_SOON)
 
     def server(self) -> int:
         """Process id of the language server, as soon as it is the only one."""
@@ -176,8 +198,7 @@ class Window:
 
     def open(self, file: str) -> None:
         """Opens a file of the folder by name, as with Ctrl+P."""
-        self.press("Control+p")
-        self._typed(file)
+        self._ask("Control+p", file)
         self.choose(Path(file).name)
         self.tab(Path(file).name)
 
@@ -211,10 +232,7 @@ class Window:
 
         def clicked() -> bool:
             element = self.page.evaluate_handle(_LENS, [title, at]).as_element()
-            if element is None:
-                return False
-            element.click(timeout=3000)
-            return True
+            return element is not None and _clicked(element)
 
         self.until(clicked, f"a lens “{title}” above “{at}” that can be clicked")
 
@@ -229,8 +247,7 @@ class Window:
 
         def clicked() -> bool:
             self.page.mouse.move(700, 600)  # a tip of what the mouse is on goes away
-            self.line(at).click(timeout=3000)
-            return True
+            return _clicked(self.line(at))
 
         self.until(clicked, f"a click on “{at}”")
         self.press("End")
@@ -248,6 +265,21 @@ class Window:
         for key in keys:
             self.page.keyboard.press(key)
 
+    def chord(self, first: str, second: str, at: str) -> None:
+        """Presses a key binding of two keys on the line that holds `at`; again where the second came too late for VS Code."""
+
+        def pressed() -> bool:
+            self.cursor_to(at)
+            before = self.text()
+            self.press(first, second)
+            self.until(lambda: not any("second key of chord" in one for one in self.status_bar()), "it was taken")
+            if len(self.text()) <= len(before):
+                return True
+            self.press("Control+z")  # it was typed
+            return False
+
+        self.until(pressed, f"{first} {second}")
+
     def save(self) -> None:
         """Saves the active editor and waits until no tab of it is dirty."""
         self.press("Control+s")
@@ -263,8 +295,7 @@ class Window:
         """
 
         def offered() -> bool:
-            self.press("F1")
-            self._typed(f">{title}")
+            self._ask("F1", f">{title}")
             try:
                 self.page.locator(CHOICES).filter(has_text=title).first.wait_for(timeout=10_000)
             except Error:
@@ -277,8 +308,7 @@ class Window:
 
     def commands(self, typed: str) -> list[str]:
         """What the palette offers when that was typed; the palette is closed again."""
-        self.press("F1")
-        self._typed(f">{typed}")
+        self._ask("F1", f">{typed}")
         found: list[str] = self.until(self.choices, f"something for “{typed}”")
         self.press("Escape")
         return found
@@ -299,18 +329,10 @@ class Window:
         # By what they say and not by where they stand: rows may come and go until the very click.
         offered = self.page.locator(CHOICES)
         whole, part = offered.filter(has_text=_words(label, whole=True)), offered.filter(has_text=_words(label))
-        clicks = 0
 
         def chosen() -> bool:
-            nonlocal clicks
-            if clicks and not self.page.locator(_LIST).count():
-                return True  # on a busy machine a click may arrive although it is not told of in time
             rows = whole if whole.count() else part
-            if not rows.count():
-                return False
-            clicks += 1
-            rows.first.click(timeout=3000)
-            return True
+            return bool(rows.count()) and _clicked(rows.first)
 
         self.until(chosen, f"a choice “{label}”")
 
@@ -319,10 +341,21 @@ class Window:
         self._typed(text)
         self.press("Enter")
 
-    def _typed(self, text: str) -> None:
+    def _ask(self, key: str, text: str) -> None:
+        """Presses the key that opens an input box, again where it was lost, and types into the box."""
+
+        def asked() -> bool:
+            self.press(key)
+            self._typed(text, patience=10_000)
+            return True
+
+        self.until(asked, f"an input box at {key}")
+
+    def _typed(self, text: str, patience: float | None = None) -> None:
+        """Types into the input box; waits for it so many milliseconds at most."""
         box = self.page.locator(".quick-input-widget:visible input[type=text]").first
-        box.wait_for()
-        box.fill(text)
+        box.wait_for(timeout=patience)
+        box.fill(text, timeout=patience)
 
     # What VS Code says
 
@@ -333,13 +366,16 @@ class Window:
     def see_toast(self, text: str) -> Toast:
         return self.until(lambda: next((one for one in self.toasts() if text in one.text), None), f"a toast “{text}”")  # type: ignore[no-any-return]
 
+    def saw_toast(self, text: str) -> None:
+        """Waits for a toast that says `text` and may have gone away again since the window was opened."""
+        self.until(lambda: any(text in one for one in self.page.evaluate("window.toastsSeen")), f"a toast “{text}”")
+
     def click_toast(self, button: str, text: str = "") -> None:
         """Clicks a button of the toast that says `text`."""
 
         def clicked() -> bool:
             toast = self.page.locator(".notifications-toasts .notification-toast", has_text=text or None)
-            toast.locator(".monaco-button", has_text=button).first.click(timeout=3000)
-            return True
+            return _clicked(toast.locator(".monaco-button", has_text=button).first)
 
         self.until(clicked, f"a button “{button}” of a toast “{text}”")
 

@@ -5,7 +5,7 @@ import { uriOf } from './reviews';
 import { comes } from './waiting';
 
 /** The longest that a tab takes to be told of. */
-const TAB_MS = 2000;
+const TAB_MS = 15_000;
 
 interface List {
   title: string;

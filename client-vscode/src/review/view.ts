@@ -7,7 +7,7 @@ import { comes } from './waiting';
 import * as words from './words';
 
 /** The longest that an editor takes to show a file; then it is shown by itself. */
-const APPEARS_MS = 3000;
+const APPEARS_MS = 15_000;
 
 /** What is in front of the person: editors that compare, and where in them they are. */
 export class View implements vscode.Disposable {

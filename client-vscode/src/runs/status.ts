@@ -3,7 +3,6 @@ import { dollars, isAsking, isLive, isReviewable, spendingOf } from '../model/ru
 import type { LiveRun } from '../model/runs';
 import type { Costs } from '../protocol';
 import type { App } from '../server/connection';
-import { onDidChangeServerSettings } from '../server/settings';
 import { isTaskFile } from './targets';
 import { runLine, stateIcon, titleOf } from './words';
 
@@ -32,8 +31,8 @@ export class StatusBar implements vscode.Disposable {
       app.server.onDidChangeState(update),
       vscode.window.onDidChangeVisibleTextEditors(update),
       vscode.workspace.onDidCloseTextDocument(update),
-      onDidChangeServerSettings(() => {
-        this.costsOf = '';
+      app.server.onSettingsTold(() => {
+        this.forgetCosts();
         update();
       }),
     ];
@@ -109,6 +108,13 @@ export class StatusBar implements vscode.Disposable {
       .appendMarkdown('**  \n');
     found.appendText(`${run.label} · ${runLine(run, now)}`);
     found.appendMarkdown(` · [${vscode.l10n.t('Show')}](command:kiroLsp.showRunMenu?${argument})\n\n`);
+  }
+
+  /** What was asked, or is about to be, is of settings that no longer hold. */
+  private forgetCosts(): void {
+    clearTimeout(this.timer);
+    this.timer = undefined;
+    this.costsOf = '';
   }
 
   private askForCosts(): void {

@@ -32,11 +32,13 @@ export class Connection implements Server, vscode.Disposable {
   private readonly events = new vscode.EventEmitter<RunEvent>();
   private readonly reviews = new vscode.EventEmitter<{ runId: string; revision: number }>();
   private readonly lists = new vscode.EventEmitter<void>();
+  private readonly told = new vscode.EventEmitter<void>();
   private readonly files = new vscode.EventEmitter<vscode.Uri>();
   readonly onDidChangeState = this.states.event;
   readonly onRunEvent = this.events.event;
   readonly onReviewChanged = this.reviews.event;
   readonly onRunsChanged = this.lists.event;
+  readonly onSettingsTold = this.told.event;
   readonly onDidChangeFile = this.files.event;
 
   private readonly disk = vscode.workspace.createFileSystemWatcher('**/*.{md,markdown,mdx}');
@@ -127,7 +129,8 @@ export class Connection implements Server, vscode.Disposable {
     this.unsaved?.dispose();
     this.disk.dispose();
     this.settingsWatch.dispose();
-    for (const emitter of [this.states, this.events, this.reviews, this.lists, this.files]) emitter.dispose();
+    for (const emitter of [this.states, this.events, this.reviews, this.lists, this.told, this.files])
+      emitter.dispose();
   }
 
   private async ask<T>(method: string, parameters: object): Promise<T> {
@@ -298,7 +301,10 @@ export class Connection implements Server, vscode.Disposable {
     client.onRequest('kiro/secret', async ({ name }: { name: string }) => ({
       value: (await this.answers.secret?.(name)) ?? null,
     }));
-    client.onRequest('kiro/settings', givenSettings);
+    client.onRequest('kiro/settings', () => {
+      this.told.fire();
+      return givenSettings();
+    });
     client.onRequest('kiro/save', async ({ uris }: { uris: string[] }) => ({ uris: await saved(uris) }));
   }
 }

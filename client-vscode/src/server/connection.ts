@@ -62,6 +62,8 @@ export interface Server {
   readonly onRunEvent: vscode.Event<RunEvent>;
   readonly onReviewChanged: vscode.Event<{ runId: string; revision: number }>;
   readonly onRunsChanged: vscode.Event<void>;
+  /** The server was told the settings, at its start or since some have changed. */
+  readonly onSettingsTold: vscode.Event<void>;
   /** A Markdown file of the open folders has changed on the disk: by the server itself, or by another program. */
   readonly onDidChangeFile: vscode.Event<vscode.Uri>;
   /** Starts the server where it does not run yet; throws where it cannot. */

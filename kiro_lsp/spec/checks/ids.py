@@ -10,6 +10,7 @@ from itertools import pairwise
 from typing import Final
 
 from kiro_lsp.spec.checks.rule import (
+    Family,
     Finding,
     Fix,
     at_task,
@@ -23,6 +24,7 @@ from kiro_lsp.spec.checks.rule import (
 )
 from kiro_lsp.spec.editing.edits import replace as replaced
 from kiro_lsp.spec.facts import Facts
+from kiro_lsp.spec.model import Task
 
 _NUMBER: Final = re.compile(r"(?P<prefix>[A-Za-z-]*?)(?P<number>\d+(?:\.\d+)*)(?P<letter>[A-Za-z]?)\Z")
 _LIKE_ID: Final = re.compile(
@@ -136,7 +138,8 @@ def _rising(places: Sequence[Place]) -> set[int]:
 @rule("id-parent", "warning")
 def other_parent(facts: Facts) -> Iterator[Finding]:
     """A numbered task stands inside a task whose number it does not extend."""
-    by_line = {task.line: task for task in facts.tasks.tasks}
+    family = family_of(facts)
+    by_line = {task.line: task for task in family.tasks}
     boxes = facts.blocks.boxes
     follows = strays = 0
     found = []
@@ -158,7 +161,23 @@ def other_parent(facts: Facts) -> Iterator[Finding]:
         return
     for task, outer in found:
         message = (
-            f"{task.id} stands inside {name_of(outer)}, but its number belongs to another one. "
-            f"Renumber it {outer.id}.N, or move it where it belongs."
+            f"{task.id} stands inside {name_of(outer)}, but its number belongs to {_owner(family, task.id)}. "
+            f"Renumber it {_free_below(family, outer)}, or move it where it belongs."
         )
         yield of_task(facts, task, message, at_task(outer, f"It stands inside {name_of(outer)}"))
+
+
+def _owner(family: Family, identifier: str | None) -> str:
+    """Whose number a dotted one extends, in words."""
+    above = (identifier or "").rpartition(".")[0]
+    return f"task {above}" if above in family.by_id else f"a task {above}, which is not there"
+
+
+def _free_below(family: Family, task: Task) -> str:
+    """The number behind those that extend a task's."""
+    own = place_of(task.id)
+    depth = len(own[1]) if own is not None else 0
+    below = (
+        place[1] for known in family.by_id if known.startswith(f"{task.id}.") and (place := place_of(known)) is not None
+    )
+    return f"{task.id}.{max((numbers[depth] for numbers in below), default=0) + 1}"

@@ -7,6 +7,7 @@ a section means that counts anew from 1.
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby
@@ -27,12 +28,17 @@ _SET_ASIDE: Final = pattern(
 )
 """Words by which a title says that the task is not waited for."""
 _HALF_DONE: Final = pattern(
-    r"\b(?:PARTIAL(?:LY)?|PARTLY|DEFERRED|SKIPPED|BLOCKED|OPTIONAL|POSTPONED|IN[ -]PROGRESS|WIP|CANCELL?ED|OBSOLETE)\b"
+    r"\b(?:PARTIAL(?:LY)?|PARTLY|DEFERRED|SKIPPED|BLOCKED|OPTIONAL|POSTPONED|IN[ -]PROGRESS|WIP|CANCELL?ED|OBSOLETE"
+    r"|NOT MET|NOT DONE)\b"
     r"|\*\*(?i:partial|partly|deferred|skipped|blocked|postponed|in progress)\b|部分完成|进行中|進行中|取り下げ|見送り|延期|跳过"
 )
 """Words by which an item says itself what its mark means."""
 _LABEL_OF_CHECKS: Final = pattern(
     r"[ \t]*(?:[-*+][ \t]+)?[*_]{0,3}(?:validat|verif|accept|checks?\b|DoD\b|definition of done|验收|検証)[^\[]{0,40}[:：]",
+    re.IGNORECASE,
+)
+_IDEAS: Final = pattern(
+    r"\b(?:planning|ideas?|backlog|someday|icebox|parking lot|future|later|out of scope|wish ?list)\b|アイデア|将来|待办池|想法",
     re.IGNORECASE,
 )
 _BOX_IN_HEADING: Final = pattern(r"[ \t]*#{1,6}[ \t]+(?:[-*+][ \t]+)?\[")
@@ -86,12 +92,14 @@ def _no_items(facts: Facts, problems: Sequence[Problem]) -> Iterator[Finding]:
     if len(tasks) == 1:
         yield _said(first)
         return
-    where = "rows of tables, not list items with a box"
+    where = "rows of a table, not list items with a box"
     if first.code == "heading-task":
         boxed = _BOX_IN_HEADING.match(facts.lines[first.line])
-        where = "headings, and their boxes no boxes of a list" if boxed else "headings, not list items with a box"
-    can_run = any(task.status != "done" and not task.withdrawn for task in tasks)
-    run = "they can be run, but their status is" if can_run else "their status is"
+        where = "headings, with boxes that are in no list" if boxed else "headings, not list items with a box"
+    left = sum(task.status != "done" and not task.withdrawn for task in tasks)
+    run = "they can be run, but their status is"
+    if left < len(tasks):
+        run = f"what is not done, {left}, can be run, but the status of each is" if left else "their status is"
     yield _said(first, f"{len(tasks)} tasks of this file, from here on, are {where}: {run} yours to write.")
 
 
@@ -127,9 +135,15 @@ def _unbroken(numbers: Sequence[int], lines: Sequence[str]) -> Iterator[list[int
         yield group
 
 
-def _bare(_facts: Facts, problems: Sequence[Problem]) -> Iterator[Finding]:
-    """One for boxes on lines in a row, which one fix makes list items."""
-    for _, group in groupby(enumerate(problems), lambda one: one[1].line - one[0]):
+def _bare(facts: Facts, problems: Sequence[Problem]) -> Iterator[Finding]:
+    """One for boxes on lines in a row, which one fix makes list items; none for ideas, which nobody shall run."""
+    headings = facts.blocks.headings
+    meant = []
+    for problem in problems:
+        at = bisect_left(headings, problem.line, key=lambda heading: heading.line) - 1
+        if at < 0 or not _IDEAS.search(headings[at].text):
+            meant.append(problem)
+    for _, group in groupby(enumerate(meant), lambda one: one[1].line - one[0]):
         first, *more = [problem for _, problem in group]
         message = (
             f"This box and {len(more)} more right below are no list items, so they are no tasks. Put “- ” before each."
@@ -157,13 +171,12 @@ def _in_headings(_facts: Facts, problems: Sequence[Problem]) -> Iterator[Finding
 
 
 def _unknown_marks(facts: Facts, problems: Sequence[Problem]) -> Iterator[Finding]:
-    """Nothing for the mark that Kiro itself gives a queued task, nor where the words beside a mark say what it means."""
-    odd = []
-    for problem, task in _with_tasks(family_of(facts), problems):
-        queued = facts.tasks.dialect == "kiro" and task.mark == "~"
-        if not queued and not _HALF_DONE.search(task.title) and not _HALF_DONE.search(task.body):
-            odd.append(problem)
-    return _once_a_mark(facts, odd)
+    """Nothing for the mark that Kiro itself gives a queued task, nor where words beside a mark somewhere say what it means."""
+    marked = list(_with_tasks(family_of(facts), problems))
+    known = {task.mark for _, task in marked if _HALF_DONE.search(task.title) or _HALF_DONE.search(task.body)}
+    if facts.tasks.dialect == "kiro":
+        known.add("~")
+    return _once_a_mark(facts, [problem for problem, task in marked if task.mark not in known])
 
 
 def _once_a_mark(facts: Facts, problems: Sequence[Problem]) -> Iterator[Finding]:
@@ -191,15 +204,19 @@ def _repeated(facts: Facts, problems: Sequence[Problem]) -> Iterator[Finding]:
     if meant and _all_twice(family):
         problem, task, first = meant[0]
         message = (
-            "Each task of this file stands in it twice, one right below the other: an id names neither of the two, so they are "
-            f"known as {first.key} and {task.key}. Where that is not meant, number one of them anew."
+            "Tasks of this file stand in it twice, one right below the other: an id names neither of the two, so they are known as "
+            f"{first.key} and {task.key}. Where that is not meant, number one of them anew."
         )
         yield replace(_said(problem, message), severity="information", related=(_first_of(first),))
         return
     anew: dict[tuple[str, ...], list[Finding]] = {}
     for problem, task, first in meant:
         finding = replace(_said(problem), related=(_first_of(first),))
-        if problem.severity == "information":
+        if _is_the_same(task, first):
+            marked = ", where it is marked done" if first.status == "done" != task.status else ""
+            message = f"The same task stands on line {first.line + 1}{marked}. Remove one of the two."
+            yield replace(finding, message=message, severity="warning")
+        elif problem.severity == "information":
             anew.setdefault(task.heading_path, []).append(finding)
         else:
             yield finding
@@ -213,6 +230,12 @@ def _with_tasks(family: Family, problems: Iterable[Problem]) -> Iterator[tuple[P
     return ((problem, by_line[problem.line]) for problem in problems if problem.line in by_line)
 
 
+def _is_the_same(task: Task, other: Task) -> bool:
+    """Whether two tasks say the same, but for signs and letter case."""
+    words, others = (re.findall(r"\w+", one.title.casefold()) for one in (task, other))
+    return len(words) > 1 and words == others
+
+
 def _first_of(task: Task) -> Related:
     return at_task(task, f"The first task {task.id}")
 
@@ -222,8 +245,8 @@ def _is_of_first(facts: Facts, task: Task, first: Task) -> bool:
 
     It says when the first one is done, or its number stands without the point that the file's numbers have.
     """
-    if task.heading_path != first.heading_path and task.heading_path and CRITERIA.search(task.heading_path[-1]):
-        return not (first.heading_path and CRITERIA.search(first.heading_path[-1]))
+    if any(map(CRITERIA.search, task.heading_path)) and not any(map(CRITERIA.search, first.heading_path)):
+        return True
     number = task.id or ""
     return number.isdigit() and _has_point(facts, first, number) and not _has_point(facts, task, number)
 
@@ -254,23 +277,36 @@ def _open_below_done(facts: Facts, problems: Sequence[Problem]) -> Iterator[Find
     below: dict[str, list[tuple[Problem, Task]]] = {}
     for problem, task in _with_tasks(family, problems):
         parent = family.by_key[task.parent or ""]
-        if task.status in ("open", "in-progress") and not _SET_ASIDE.search(task.title) and _extends(task, parent):
+        left_out = _SET_ASIDE.search(task.title) or _needs_withdrawn(family, task)
+        if task.status in ("open", "in-progress") and not left_out and _extends(task, parent):
             below.setdefault(parent.key, []).append((problem, task))
     for key, found in below.items():
         parent, (problem, task) = family.by_key[key], found[0]
         name = name_of(parent)
-        message = f"{name[:1].upper()}{name[1:]} on line {parent.line + 1} is marked done, this sub-task of it is not."
-        others = _named([name_of(task) for _, task in found[1:]])
+        message = (
+            f"{name[:1].upper()}{name[1:]} on line {parent.line + 1} is marked done, but this sub-task of it is not."
+        )
+        others = _named([task for _, task in found[1:]])
         related = at_task(parent, "It is marked done")
         yield replace(_said(problem, f"{message}{others}"), key=task.key, related=(related,))
 
 
-def _named(others: Sequence[str]) -> str:
-    """A sentence about those to which the same happened, "" without any."""
-    if not others:
-        return ""
-    rest = f" and {len(others) - _NAMED} more" if len(others) > _NAMED else ""
-    return f" Nor {'is' if len(others) == 1 else 'are'} {', '.join(others[:_NAMED])}{rest}."
+def _named(others: Sequence[Task]) -> str:
+    """A sentence about the tasks that are not done either, "" without any."""
+    names = [name_of(task) for task in others[:_NAMED]]
+    if all(task.id for task in others) and len(others) > 1:
+        names = [f"tasks {others[0].id}", *(task.id or "" for task in others[1:_NAMED])]
+    if len(others) > _NAMED:
+        names.append(f"{len(others) - _NAMED} more")
+    if len(names) < 2:
+        return f" Nor is {names[0]}." if names else ""
+    return f" Nor are {', '.join(names[:-1])} and {names[-1]}."
+
+
+def _needs_withdrawn(family: Family, task: Task) -> bool:
+    """Whether a task waits for one that will never be done."""
+    needed = (family.by_id[name] for name in task.depends_on if name in family.by_id)
+    return any(one.withdrawn or any(outer.withdrawn for outer in family.inside(one)) for one in needed)
 
 
 def _extends(task: Task, parent: Task) -> bool:

@@ -31,7 +31,8 @@ def open_above_done(facts: Facts) -> Iterator[Finding]:
         if len(work) < 2 or task.optional or any(child.criterion and child.status != "done" for child in children):
             continue
         if all(child.status == "done" for child in work):
-            message = f"All {len(work)} sub-tasks of this task are done; it is not marked done itself."
+            these = "Both" if len(work) == 2 else f"All {len(work)}"
+            message = f"{these} sub-tasks of this task are done; it is not marked done itself."
             yield _at_mark(task, message)
 
 

@@ -32,7 +32,7 @@ def test_tasks_that_are_headings_are_told_of_once_with_their_number() -> None:
     ((_, one),) = said("### Task 1: a\nx\n", "heading-task")
     assert one.startswith("This task is a heading")
     ((_, boxed),) = said("### - [ ] 1. a\n\n### - [x] 2. b\n", "heading-task")
-    assert "their boxes no boxes of a list" in boxed
+    assert "with boxes that are in no list: what is not done, 1, can be run" in boxed
 
 
 def test_rows_of_a_table_are_told_of_once() -> None:
@@ -67,6 +67,11 @@ def test_boxes_without_a_bullet_in_a_row_are_mended_at_once() -> None:
     assert applied(text, fix.edits) == "text\n\n- [ ] a\n- [x] b\n\nmore\n\n  [ ] c\n"
 
 
+@pytest.mark.parametrize(("heading", "expected"), [("# Backlog", []), ("# Planning ahead", []), ("# Tasks", [3])])
+def test_ideas_are_nothing_to_be_run(heading: str, expected: list[int]) -> None:
+    assert lines_of(f"{heading}\n\n[ ] a\n", "box-without-bullet") == expected
+
+
 def test_several_boxes_on_a_line_are_told_of_once_and_no_checks_behind_a_label() -> None:
     row = "- **Subtasks**: [ ] T001 a [ ] T002 b\n"
     assert lines_of(row + "- [ ] 1. x\n" + row, "several-boxes") == [1]
@@ -98,15 +103,16 @@ def test_a_mark_that_the_tool_itself_writes_is_none_to_wonder_at() -> None:
 def test_a_mark_that_the_words_beside_it_explain(words: str) -> None:
     assert lines_of(f"- [?] 1. a {words}\n- [ ] 2. b\n", "unknown-mark") == []
     assert lines_of(f"- [?] 1. a\n  - {words}\n- [ ] 2. b\n", "unknown-mark") == []
+    assert lines_of(f"- [?] 1. a\n- [?] 2. b {words}\n- [;] 3. c\n", "unknown-mark", "notes.md") == [3]
 
 
 @pytest.mark.parametrize(("mark", "code"), [("?", "unknown-mark"), ("✅", "unwritable-mark")])
 def test_a_mark_is_told_of_once_with_how_often_it_stands_there(mark: str, code: str) -> None:
-    other = "!" if mark == "?" else "❌"
+    other = ";" if mark == "?" else "❌"
     text = f"- [{mark}] 1. a\n- [{mark}] 2. b\n- [{mark}] 3. c\n"
     ((line, message),) = said(text, code, "notes.md")
     assert (line, message.endswith("It stands in 2 more boxes below.")) == (1, True)
-    assert lines_of(text + f"- [{other}] 4. d\n", code, "notes.md") in ([1], [1, 4])
+    assert lines_of(text + f"- [{other}] 4. d\n", code, "notes.md") == [1, 4]
 
 
 def test_a_cross_is_no_riddle() -> None:
@@ -120,6 +126,7 @@ def test_a_cross_is_no_riddle() -> None:
 def test_a_criterion_that_names_its_task_is_no_second_one() -> None:
     text = "## Work\n- [x] **T001** split\n- [ ] **T002** join\n\n## {}\n- [ ] **T001** the parts are split\n"
     assert lines_of(text.format("Definition of Done"), "duplicate-id", SPEC_KIT) == []
+    assert lines_of(text.format("Definition of Done\n\n### Phase 1"), "duplicate-id", SPEC_KIT) == []
     assert lines_of(text.format("Phase 2"), "duplicate-id", SPEC_KIT) == [6]
 
 
@@ -132,10 +139,18 @@ def test_a_number_without_the_point_of_the_others_is_no_id() -> None:
 def test_a_file_in_two_languages_is_told_so_once() -> None:
     pairs = "".join(f"- [ ] {number}.1 word\n- [ ] {number}.1 Wort\n" for number in range(1, 7))
     ((line, message),) = said(pairs, "duplicate-id")
-    assert (line, message[:26]) == (2, "Each task of this file sta")
+    assert (line, message[:26]) == (2, "Tasks of this file stand i")
     assert [one.severity for one in findings(facts_of(pairs, KIRO)) if one.code == "duplicate-id"] == ["information"]
     few = "- [ ] 1. a\n- [ ] 1. b\n" + "".join(f"- [ ] {number}. a\n" for number in range(2, 20))
     assert [one.severity for one in findings(facts_of(few, KIRO)) if one.code == "duplicate-id"] == ["warning"]
+
+
+def test_the_same_task_twice_is_to_be_removed_once() -> None:
+    text = "## A\n- [x] 1. Parse the arguments\n\n## B\n- [ ] 1. parse **the** arguments\n- [ ] 2. Other\n"
+    assert said(text, "duplicate-id") == [
+        (5, "The same task stands on line 2, where it is marked done. Remove one of the two.")
+    ]
+    assert [one.severity for one in findings(facts_of(text, KIRO)) if one.code == "duplicate-id"] == ["warning"]
 
 
 def test_a_section_that_counts_anew_is_told_of_once() -> None:
@@ -156,7 +171,7 @@ def test_what_is_open_below_a_done_task_is_told_of_once() -> None:
     assert said(text, "open-below-done") == [
         (
             2,
-            "Task 3 on line 1 is marked done, this sub-task of it is not. Nor are task 3.3, task 3.4, task 3.5 and 1 more.",
+            "Task 3 on line 1 is marked done, but this sub-task of it is not. Nor are tasks 3.3, 3.4, 3.5 and 1 more.",
         )
     ]
 
@@ -169,7 +184,16 @@ def test_what_was_left_out_on_purpose_is_not_open_below_a_done_task(child: str) 
     assert lines_of("- [x] 3. a\n  - [ ] 3.1 b\n", "open-below-done") == [2]
 
 
+def test_what_waits_for_a_withdrawn_task_is_not_open_below_a_done_one() -> None:
+    text = "- [ ] ~~2. a~~\n  - [ ] 2.2 b\n- [x] 4. c\n  - [ ] 4.1 d\n    - _Depends: {}_\n- [ ] 5. e\n"
+    assert lines_of(text.format("2.2"), "open-below-done") == []
+    assert lines_of(text.format("5"), "open-below-done") == [4]
+
+
 def test_a_number_of_another_task_is_not_below_this_one() -> None:
     text = "- [x] 17. a\n  - [x] 17.1 b\n  - [x] 17.2 c\n  - [x] 17.3 d\n  - [ ] 18.3 e\n"
     assert lines_of(text, "open-below-done") == []
-    assert lines_of(text, "id-parent") == [5]
+    ((line, message),) = said(text, "id-parent")
+    assert line == 5
+    assert "its number belongs to a task 18, which is not there. Renumber it 17.4, or" in message
+    assert "belongs to task 18. Renumber" in said(f"{text}- [ ] 18. f\n", "id-parent")[0][1]
