@@ -82,11 +82,11 @@ def test_from_nothing_to_the_demo(window: Window, bare: Editor, pip: Path, house
 
     pip.write_text(f"[global]\nno-index = true\nfind-links = {house}\n", "utf-8")
     window.click_toast("Retry")
-    window.see_status("installing the server")
+    window.saw("installing the server")
     assert not any("nstalling" in toast.text for toast in window.toasts()), "no pop-up while it goes on"
     # Language features are there while what the agents need is still being installed.
     window.see_lens("▶ Try it (recorded)", at="1. Greet")
-    window.see_status("installing what the agents need")
+    window.saw("installing what the agents need")
     window.screenshot("language-features-first")
     window.until(lambda: not any("installing" in one for one in window.status_bar()), "all is installed")
     window.see_status("Kiro LSP 0.1.0")

@@ -106,7 +106,7 @@ def test_a_toast_gives_way_to_lens_and_status_bar_while_the_run_goes_on(
     provider.steps = list(HELD)
     window = opened()
     window.click_lens("▶ Run with Claude", at="1. Greet")
-    window.saw_toast("Claude: Greet politely")
+    window.saw("Claude: Greet politely")
     window.until(lambda: not window.toasts(), "the toast gives way")
     assert "— Stop" in window.see_lens("Claude", at="1. Greet")
     window.see_status("1 running")

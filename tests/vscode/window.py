@@ -75,15 +75,16 @@ _TOASTS = """(toasts) => toasts.map((toast) => [
   (toast.querySelector('.notification-list-item-message')?.innerText ?? '').replaceAll('\\u00a0', ' '),
   [...toast.querySelectorAll('.notification-list-item-buttons-container .monaco-button')].map((one) => one.textContent),
 ])"""
-_KEEP_TOASTS = """
-  window.toastsSeen = [];
+_KEEP = """
+  window.kept = [];
   new MutationObserver(() => {
-    for (const toast of document.querySelectorAll('.notification-toast .notification-list-item-message')) {
-      const text = toast.innerText.replaceAll('\\u00a0', ' ');
-      if (!window.toastsSeen.includes(text)) window.toastsSeen.push(text);
+    for (const one of document.querySelectorAll('.notification-toast .notification-list-item-message, .statusbar-item')) {
+      const text = one.textContent.replaceAll('\\u00a0', ' ');
+      if (!window.kept.includes(text)) window.kept.push(text);
     }
   }).observe(document, { childList: true, subtree: true, characterData: true });
 """
+"""Keeps what toasts and the status bar said: on a busy machine they may be gone again before they are looked at."""
 
 
 def _words(text: str, *, whole: bool = False) -> re.Pattern[str]:
@@ -135,7 +136,7 @@ class Window:
         self.folder = folder
         self.name = name
         self.page: Page = editor.page()
-        self.page.add_init_script(_KEEP_TOASTS)
+        self.page.add_init_script(_KEEP)
 
     def show(self, file: str | None = None, folder: Path | None = None) -> Self:
         """Opens the folder, and `file` (relative to it) in the editor; returns once the file's tab is there."""
@@ -366,9 +367,11 @@ class Window:
     def see_toast(self, text: str) -> Toast:
         return self.until(lambda: next((one for one in self.toasts() if text in one.text), None), f"a toast “{text}”")  # type: ignore[no-any-return]
 
-    def saw_toast(self, text: str) -> None:
-        """Waits for a toast that says `text` and may have gone away again since the window was opened."""
-        self.until(lambda: any(text in one for one in self.page.evaluate("window.toastsSeen")), f"a toast “{text}”")
+    def saw(self, text: str) -> None:
+        """Waits for a toast or an item of the status bar with that text, which may have gone again since the window opened."""
+        self.until(
+            lambda: any(text in one for one in self.page.evaluate("window.kept")), f"“{text}” in a toast or below"
+        )
 
     def click_toast(self, button: str, text: str = "") -> None:
         """Clicks a button of the toast that says `text`."""
