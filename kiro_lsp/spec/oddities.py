@@ -14,7 +14,7 @@ from kiro_lsp.spec.model import Dialect, Problem, Severity, Task
 from kiro_lsp.spec.patterns import pattern
 from kiro_lsp.spec.reading import Reading
 
-_OF_ONE_KIND: Final = 50
+OF_ONE_KIND: Final = 50
 """Problems of one code; a broken file needs no thousand copies of one message."""
 _BOX_LINE: Final = pattern(r"[ \t>]*(?:[-*+]|\d{1,9}[.)])[ \t]+\[(?:[^\r\n\]\w]|[xX]|)\](?![(\[:])")
 _BARE_BOX: Final = pattern(r"[ \t]*\[(?:[ xX~\-/!]|)\][ \t]+\S")
@@ -59,7 +59,7 @@ def _limited(problems: Iterable[Problem]) -> Iterator[Problem]:
     count: Counter[str] = Counter()
     for problem in problems:
         count[problem.code] += 1
-        if count[problem.code] <= _OF_ONE_KIND:
+        if count[problem.code] <= OF_ONE_KIND:
             yield problem
 
 

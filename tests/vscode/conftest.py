@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import re
 import shutil
-import subprocess
-import sys
 import tomllib
 from collections.abc import Callable, Generator, Iterator, Mapping
 from pathlib import Path
@@ -19,6 +17,7 @@ from tests.support.anthropic_server import AnthropicServer, edits
 from tests.support.vscode import Editor
 from tests.support.wheelhouse import wheelhouse
 from tests.vscode.explore import TASK_FILE, lay_out
+from tests.vscode.reviewing import told
 from tests.vscode.window import Window
 
 __all__ = ["TASK_FILE"]
@@ -95,7 +94,7 @@ def opened(
     for one in reversed(windows):
         if request.node.stash.get(FAILED, False):
             one.keep_evidence()
-            print(one.shown(), _told(environ, "runs"), sep="\n")
+            print(one.shown(), told(environ, "runs"), sep="\n")
         one.close()
 
 
@@ -112,23 +111,8 @@ def _configure(homes: Path, added: str) -> None:
 def _trust(project: Path, environ: Mapping[str, str]) -> None:
     """As somebody who has worked here before: the project's values are trusted as they are."""
 
-    shown = _told(environ, "trust", "--json", str(project), "--show")
-    _told(environ, "trust", "--json", str(project), "--yes", json.loads(shown)["digest"])
-
-
-def _told(environ: Mapping[str, str], *argv: str) -> str:
-    """What the command line says in this environment."""
-    done = subprocess.run(
-        [sys.executable, "-m", "kiro_lsp", *argv],
-        env=dict(environ),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    shown = told(environ, "trust", "--json", str(project), "--show")
+    told(environ, "trust", "--json", str(project), "--yes", json.loads(shown)["digest"])
 
 
 @pytest.hookimpl(wrapper=True)

@@ -92,12 +92,11 @@ def environ_with_agent(environ: Mapping[str, str], wanted: Mapping[str, bytes] =
     return {**environ, "PATH": f"{folder}:{environ['PATH']}", "KIRO_LSP_CONFIG": str(config)}
 
 
-def reviewed_run(root: Path, environ: Mapping[str, str]) -> str:
-    """A run of the first task, done and waiting for its review; returns its id."""
-    argv = [sys.executable, "-m", "kiro_lsp", "run", TASK_FILE, "1", "--agent", "fake", "--trust", "--json"]
+def told(environ: Mapping[str, str], *argv: str, cwd: Path | None = None) -> str:
+    """What the command line says in this environment."""
     done = subprocess.run(
-        argv,
-        cwd=root,
+        [sys.executable, "-m", "kiro_lsp", *argv],
+        cwd=cwd,
         env=dict(environ),
         stdin=subprocess.DEVNULL,
         capture_output=True,
@@ -105,6 +104,13 @@ def reviewed_run(root: Path, environ: Mapping[str, str]) -> str:
         timeout=120,
         check=False,
     )
-    events: list[dict[str, Any]] = [json.loads(line) for line in done.stdout.splitlines()]
-    assert any(event["type"] == "complete" for event in events), f"{done.stdout}\n{done.stderr}"
+    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+def reviewed_run(root: Path, environ: Mapping[str, str]) -> str:
+    """A run of the first task, done and waiting for its review; returns its id."""
+    said = told(environ, "run", TASK_FILE, "1", "--agent", "fake", "--trust", "--json", cwd=root)
+    events: list[dict[str, Any]] = [json.loads(line) for line in said.splitlines()]
+    assert any(event["type"] == "complete" for event in events), said
     return str(events[0]["runId"])

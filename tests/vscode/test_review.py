@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -281,6 +279,4 @@ def _runs(project: Path, environ: dict[str, str]) -> list[dict[str, Any]]:
 
 def _json(project: Path, environ: dict[str, str], *verb: str) -> Any:
     """What a verb of the command line prints."""
-    argv = [sys.executable, "-m", "kiro_lsp", *verb]
-    told = subprocess.run(argv, cwd=project, env=environ, capture_output=True, text=True, timeout=60, check=True)
-    return json.loads(told.stdout)
+    return json.loads(reviewing.told(environ, *verb, cwd=project))

@@ -302,7 +302,7 @@ export class Connection implements Server, vscode.Disposable {
       value: (await this.answers.secret?.(name)) ?? null,
     }));
     client.onRequest('kiro/settings', () => {
-      this.told.fire();
+      setImmediate(() => this.told.fire()); // the answer goes before what is asked then
       return givenSettings();
     });
     client.onRequest('kiro/save', async ({ uris }: { uris: string[] }) => ({ uris: await saved(uris) }));

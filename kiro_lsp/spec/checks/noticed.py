@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby
@@ -18,6 +19,7 @@ from kiro_lsp.spec.checks.rule import Family, Finding, Related, at_task, family_
 from kiro_lsp.spec.facts import Facts
 from kiro_lsp.spec.front_matter import front_matter_end
 from kiro_lsp.spec.model import Problem, Task
+from kiro_lsp.spec.oddities import OF_ONE_KIND
 from kiro_lsp.spec.patterns import pattern
 from kiro_lsp.spec.reading import CRITERIA
 
@@ -37,14 +39,13 @@ _LABEL_OF_CHECKS: Final = pattern(
     r"[ \t]*(?:[-*+][ \t]+)?[*_]{0,3}(?:validat|verif|accept|checks?\b|DoD\b|definition of done|验收|検証)[^\[]{0,40}[:：]",
     re.IGNORECASE,
 )
-_IDEAS: Final = pattern(
-    r"\b(?:planning|ideas?|backlog|someday|icebox|parking lot|future|later|out of scope|wish ?list)\b|アイデア|将来|待办池|想法",
-    re.IGNORECASE,
-)
+_NOT_NOW: Final = pattern(r"\bdo(?:n['’]t| not) (?:pick|start|begin|work on|implement)\b", re.IGNORECASE)
 _BOX_IN_HEADING: Final = pattern(r"[ \t]*#{1,6}[ \t]+(?:[-*+][ \t]+)?\[")
 _WORK_PACKAGE: Final = pattern(r"(?:work_package_id|subtasks)[ \t]*:")
 """spec-kitty: the prompt of a work package describes tasks whose boxes are in the tasks.md above it."""
-_SAYS_WHY_NONE: Final = frozenset({"several-boxes", "box-without-bullet", "malformed-box", "unclosed-fence"})
+_SAYS_WHY_NONE: Final = frozenset({"several-boxes", "box-without-bullet", "malformed-box"})
+_OPENING: Final = 6
+"""Lines from a heading in which a section says what it is."""
 _PAIRS_ENOUGH: Final = 4
 _NAMED: Final = 3
 """Sub-tasks that a message names."""
@@ -70,13 +71,18 @@ def _said(problem: Problem, message: str = "") -> Finding:
     )
 
 
+def _number(number: int, problems: Sequence[Problem]) -> str:
+    """How many there are; the parser stops telling of one kind at some."""
+    return str(number) if len(problems) < OF_ONE_KIND else f"at least {number}"
+
+
 def _each(_facts: Facts, problems: Sequence[Problem]) -> Iterator[Finding]:
     return map(_said, problems)
 
 
 def _no_tasks(facts: Facts, problems: Sequence[Problem]) -> Iterator[Finding]:
     """Not beside what says already why there are none."""
-    if _SAYS_WHY_NONE.isdisjoint(problem.code for problem in facts.tasks.problems):
+    if not any(problem.code in _SAYS_WHY_NONE for problem in facts.tasks.problems):
         yield from map(_said, problems)
 
 
@@ -136,13 +142,8 @@ def _unbroken(numbers: Sequence[int], lines: Sequence[str]) -> Iterator[list[int
 
 
 def _bare(facts: Facts, problems: Sequence[Problem]) -> Iterator[Finding]:
-    """One for boxes on lines in a row, which one fix makes list items; none for ideas, which nobody shall run."""
-    headings = facts.blocks.headings
-    meant = []
-    for problem in problems:
-        at = bisect_left(headings, problem.line, key=lambda heading: heading.line) - 1
-        if at < 0 or not _IDEAS.search(headings[at].text):
-            meant.append(problem)
+    """One for boxes on lines in a row, which one fix makes list items; none for ideas that nobody shall take up."""
+    meant = [problem for problem in problems if not _is_for_later(facts, problem.line)]
     for _, group in groupby(enumerate(meant), lambda one: one[1].line - one[0]):
         first, *more = [problem for _, problem in group]
         message = (
@@ -151,18 +152,28 @@ def _bare(facts: Facts, problems: Sequence[Problem]) -> Iterator[Finding]:
         yield _said(first, message if more else "")
 
 
+def _is_for_later(facts: Facts, number: int) -> bool:
+    """Whether the heading above a line, or the text right below it, says that nobody shall take up what follows."""
+    at = bisect_left(facts.blocks.headings, number, key=lambda heading: heading.line) - 1
+    first = facts.blocks.headings[at].line if at >= 0 else 0
+    return any(_NOT_NOW.search(line) for line in facts.lines[first : min(first + _OPENING, number)])
+
+
 def _several(facts: Facts, problems: Sequence[Problem]) -> Iterator[Finding]:
     """Once for a file, and not for the checks behind a label, which are nobody's tasks."""
     meant = [problem for problem in problems if not _LABEL_OF_CHECKS.match(facts.lines[problem.line])]
     if meant:
-        message = f"{len(meant)} lines from here on have several boxes: they are not counted. Give each box its own list item."
+        lines = _number(len(meant), problems)
+        message = (
+            f"{lines} lines from here on have several boxes: they are not counted. Give each box its own list item."
+        )
         yield _said(meant[0], message if len(meant) > 1 else "")
 
 
 def _in_headings(_facts: Facts, problems: Sequence[Problem]) -> Iterator[Finding]:
     message = (
-        f"The boxes in {len(problems)} headings, this one first, are not counted, since the file has tasks in lists. "
-        "Make list items of them to count them."
+        f"The boxes in headings, {_number(len(problems), problems)} from here on, are not counted, since the file has tasks in "
+        "lists. Make list items of them to count them."
     )
     yield _said(problems[0], message if len(problems) > 1 else "")
 
@@ -181,13 +192,14 @@ def _unknown_marks(facts: Facts, problems: Sequence[Problem]) -> Iterator[Findin
 
 def _once_a_mark(facts: Facts, problems: Sequence[Problem]) -> Iterator[Finding]:
     """The first place of each mark, with how many more there are."""
-    marks = {task.line: task.mark for task in facts.tasks.tasks}
-    found: dict[str, list[Problem]] = {}
-    for problem in problems:
-        found.setdefault(marks.get(problem.line, ""), []).append(problem)
-    for first, *more in found.values():
-        boxes = "1 more box" if len(more) == 1 else f"{len(more)} more boxes"
-        yield _said(first, f"{first.message} It stands in {boxes} below." if more else "")
+    marks = Counter(task.mark for task in facts.tasks.tasks)
+    seen: set[str] = set()
+    for problem, task in _with_tasks(family_of(facts), problems):
+        if task.mark not in seen:
+            more = marks[task.mark] - 1
+            boxes = "1 more box" if more == 1 else f"{more} more boxes"
+            yield _said(problem, f"{problem.message} It stands in {boxes} below." if more else "")
+        seen.add(task.mark)
 
 
 # Ids
@@ -221,7 +233,7 @@ def _repeated(facts: Facts, problems: Sequence[Problem]) -> Iterator[Finding]:
         else:
             yield finding
     for finding, *more in anew.values():
-        others = "" if not more else f" The same holds for {len(more)} more of this section."
+        others = f" The same holds for {_number(len(more), problems)} more of this section." if more else ""
         yield replace(finding, message=finding.message + others)
 
 
@@ -286,18 +298,18 @@ def _open_below_done(facts: Facts, problems: Sequence[Problem]) -> Iterator[Find
         message = (
             f"{name[:1].upper()}{name[1:]} on line {parent.line + 1} is marked done, but this sub-task of it is not."
         )
-        others = _named([task for _, task in found[1:]])
+        others = _named([task for _, task in found[1:]], problems)
         related = at_task(parent, "It is marked done")
         yield replace(_said(problem, f"{message}{others}"), key=task.key, related=(related,))
 
 
-def _named(others: Sequence[Task]) -> str:
+def _named(others: Sequence[Task], problems: Sequence[Problem]) -> str:
     """A sentence about the tasks that are not done either, "" without any."""
     names = [name_of(task) for task in others[:_NAMED]]
     if all(task.id for task in others) and len(others) > 1:
         names = [f"tasks {others[0].id}", *(task.id or "" for task in others[1:_NAMED])]
     if len(others) > _NAMED:
-        names.append(f"{len(others) - _NAMED} more")
+        names.append(f"{_number(len(others) - _NAMED, problems)} more")
     if len(names) < 2:
         return f" Nor is {names[0]}." if names else ""
     return f" Nor are {', '.join(names[:-1])} and {names[-1]}."

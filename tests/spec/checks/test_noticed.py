@@ -67,9 +67,17 @@ def test_boxes_without_a_bullet_in_a_row_are_mended_at_once() -> None:
     assert applied(text, fix.edits) == "text\n\n- [ ] a\n- [x] b\n\nmore\n\n  [ ] c\n"
 
 
-@pytest.mark.parametrize(("heading", "expected"), [("# Backlog", []), ("# Planning ahead", []), ("# Tasks", [3])])
-def test_ideas_are_nothing_to_be_run(heading: str, expected: list[int]) -> None:
-    assert lines_of(f"{heading}\n\n[ ] a\n", "box-without-bullet") == expected
+def test_what_nobody_shall_take_up_is_nothing_to_be_run() -> None:
+    text = "# Planning\n\nIdeas. {}\n\n[ ] a\n\n## Tasks\n\n[ ] b\n"
+    assert lines_of(text.format("Do not pick up these tasks."), "box-without-bullet") == [9]
+    assert lines_of(text.format("Soon."), "box-without-bullet") == [5, 9]
+
+
+def test_what_is_not_counted_to_its_end_is_said_to_be_more() -> None:
+    row = "- **Subtasks**: [ ] T001 a [ ] T002 b\n"
+    assert said(row * 60, "several-boxes")[0][1].startswith("at least 50 lines")
+    ((_, message),) = said("- [?] a\n" * 60, "unknown-mark", "notes.md")
+    assert "in 59 more boxes" in message
 
 
 def test_several_boxes_on_a_line_are_told_of_once_and_no_checks_behind_a_label() -> None:
@@ -87,7 +95,7 @@ def test_that_there_are_no_tasks_is_not_said_beside_the_reason(text: str) -> Non
 
 def test_boxes_in_headings_are_told_of_once() -> None:
     ((line, message),) = said("- [ ] 1. a\n\n## [ ] B\n\n## [x] C\n", "heading-box")
-    assert (line, message[:24]) == (3, "The boxes in 2 headings,")
+    assert (line, message[:33]) == (3, "The boxes in headings, 2 from her")
 
 
 # Marks
