@@ -25,6 +25,8 @@ _SIZE_LIMIT = 20 * 1024 * 1024
 _NEVER_ENTERED = {".git", "node_modules", ".venv", "__pycache__"}
 _REQUIREMENT_DOCUMENTS = ("requirements.md", "bugfix.md", "spec.md")
 _BOX_COLOUR = {"done": (32,), "in-progress": (33,), "blocked": (31,)}
+_WITHOUT_BOX = {"done": "x", "in-progress": "-", "blocked": "!"}
+"""How the status of a heading or a row of a table is shown."""
 
 
 def tasks(args: argparse.Namespace, console: Console) -> int:
@@ -123,7 +125,8 @@ def _print_tasks(path: str, task_list: TaskList, console: Console) -> None:
     )
     width = len(str(task_list.tasks[-1].line + 1)) if task_list.tasks else 1
     for task in task_list.tasks:
-        mark = console.styled(f"[{visible(task.mark) or ' '}]", *_BOX_COLOUR.get(task.status, ()))
+        shown = visible(task.mark) or _WITHOUT_BOX.get(task.status, " ")
+        mark = console.styled(f"[{shown}]", *_BOX_COLOUR.get(task.status, ()))
         console.print(f"  {task.line + 1:>{width}}  {'  ' * task.depth}{mark} {visible(label(task))}")
     for problem in task_list.problems:
         console.print(_problem_line(path, problem, console))

@@ -145,6 +145,15 @@ def test_the_list_for_people_shows_boxes_lines_and_counts(project: Path, capsys:
     assert "[-] 2.1 Check the password" in out[3]
 
 
+def test_tasks_without_a_box_are_listed_with_their_status(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "tasks.md"
+    file.write_text("### Task 1: Parse ✅\nx\n\n### Task 2: Print\ny\n", "utf-8")
+    assert main(["tasks", str(file)]) == 0
+    _head, *listed = capsys.readouterr().out.splitlines()
+    assert [line.strip() for line in listed[:2]] == ["1  [x] 1 Parse", "4  [ ] 2 Print"]
+    assert "2 tasks of this file" in listed[2]
+
+
 @pytest.mark.parametrize(
     ("selector", "status", "before", "after"),
     [

@@ -47,6 +47,8 @@ _SAYS_WHY_NONE: Final = frozenset({"several-boxes", "box-without-bullet", "malfo
 _OPENING: Final = 6
 """Lines from a heading in which a section says what it is."""
 _PAIRS_ENOUGH: Final = 4
+_OWN_WORDS: Final = 6
+"""From so many words on a title is not said again of something else, as `1. Write tests` is."""
 _NAMED: Final = 3
 """Sub-tasks that a message names."""
 
@@ -243,9 +245,10 @@ def _with_tasks(family: Family, problems: Iterable[Problem]) -> Iterator[tuple[P
 
 
 def _is_the_same(task: Task, other: Task) -> bool:
-    """Whether two tasks say the same, but for signs and letter case."""
+    """Whether two tasks say the same, but for signs and letter case, and no section that counts anew says it of its own work."""
     words, others = (re.findall(r"\w+", one.title.casefold()) for one in (task, other))
-    return len(words) > 1 and words == others
+    counts_on = not (task.id or "").replace(".", "").isdigit()
+    return len(words) >= (2 if counts_on else _OWN_WORDS) and words == others
 
 
 def _first_of(task: Task) -> Related:

@@ -154,11 +154,13 @@ def test_a_file_in_two_languages_is_told_so_once() -> None:
 
 
 def test_the_same_task_twice_is_to_be_removed_once() -> None:
-    text = "## A\n- [x] 1. Parse the arguments\n\n## B\n- [ ] 1. parse **the** arguments\n- [ ] 2. Other\n"
+    text = "## A\n- [x] T001 Parse the arguments\n\n## B\n- [ ] T001 parse **the** arguments\n- [ ] T002 Other\n"
     assert said(text, "duplicate-id") == [
         (5, "The same task stands on line 2, where it is marked done. Remove one of the two.")
     ]
     assert [one.severity for one in findings(facts_of(text, KIRO)) if one.code == "duplicate-id"] == ["warning"]
+    ((_, anew),) = said(text.replace("T00", ""), "duplicate-id")
+    assert "Remove" not in anew, "each section may have its own"
 
 
 def test_a_section_that_counts_anew_is_told_of_once() -> None:
