@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from kiro_lsp.spec.assemble import Legend
 
 _NO_TASKS: Final = (
-    "No list item with a box was found in this file: what it calls tasks cannot be run. A task is written like "
+    "No list item with a box was found in this file, so nothing in it is counted or run. A task is written like "
     "“- [ ] 1. Set up the project”."
 )
 

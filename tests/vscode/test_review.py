@@ -95,7 +95,8 @@ def test_several_files_are_reviewed_and_one_change_is_rejected(reviewed: Reviewe
     window.screenshot("walked")
     window.page.locator('.activitybar .badge[aria-label^="Kiro"]').first.click()
     window.row("windows.txt").click()
-    window.until(lambda: window.line("zwei").is_visible(), "a file by itself, which no key has led to")
+    window.line("zwei").click()  # a file by itself, which no key has led to
+    window.page.locator(".editor-instance .monaco-editor.focused .view-line", has_text="zwei").wait_for()
     window.press("Control+Alt+Backspace")
     window.see_status("5 changes, 5 files")
     window.until(lambda: not any("windows.txt" in tab for tab in window.tabs()), "what is decided is closed")

@@ -5,7 +5,7 @@ import { uriOf } from './reviews';
 import { comes } from './waiting';
 
 /** The longest that a tab takes to be told of. */
-const TAB_MS = 15_000;
+const TAB_MS = 5000;
 
 interface List {
   title: string;
@@ -52,17 +52,18 @@ export class Lists {
     const before = this.lists.get(runId);
     const paths = files.map(({ path }) => path);
     const same = before !== undefined && before.paths.join('\n') === paths.join('\n');
-    const count = this.tabs(runId).length;
+    const old = this.tabs(runId);
     const title = before?.title ?? this.titleFor(runId, vscode.l10n.t('Review: {0}', name));
     const round = (before?.round ?? 0) + (same ? 0 : 1);
     this.lists.set(runId, { title, paths, round });
     await this.carryOut(review, files, title, `/${name}`, round);
-    if (!same && count) await this.leave(runId, count);
+    if (!same && old.length) await this.leave(runId, old);
   }
 
-  /** Closes older lists of a run, as soon as the newer one has its tab: `count` tabs were there before. */
-  private async leave(runId: string, count: number): Promise<void> {
-    await comes(vscode.window.tabGroups.onDidChangeTabs, () => this.tabs(runId).length > count, TAB_MS);
+  /** Closes the older lists of a run, as soon as the newer one has its tab, which may have taken the place of an older one. */
+  private async leave(runId: string, before: readonly vscode.Tab[]): Promise<void> {
+    const isThere = (): boolean => this.tabs(runId).some((tab) => !before.includes(tab));
+    await comes(vscode.window.tabGroups.onDidChangeTabs, isThere, TAB_MS);
     const newest = vscode.window.tabGroups.activeTabGroup.activeTab;
     const old = this.tabs(runId).filter((tab) => tab !== newest);
     if (newest && this.isInFront(runId) && old.length) await vscode.window.tabGroups.close(old, true);

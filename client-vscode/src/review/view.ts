@@ -7,7 +7,7 @@ import { comes } from './waiting';
 import * as words from './words';
 
 /** The longest that an editor takes to show a file; then it is shown by itself. */
-const APPEARS_MS = 15_000;
+const APPEARS_MS = 10_000;
 
 /** What is in front of the person: editors that compare, and where in them they are. */
 export class View implements vscode.Disposable {
@@ -78,9 +78,10 @@ export class View implements vscode.Disposable {
    */
   here(): (model.Target & { review: Review; assumed?: boolean }) | undefined {
     const led = this.led && this.activeRun() === this.led.runId ? this.reviews.known(this.led.runId) : undefined;
-    if (led && this.led && model.isMeant(led, this.led, fileInFront())) return { review: led, ...this.led };
-    const editor = vscode.window.activeTextEditor;
-    const place = editor?.document.uri.scheme === model.SCHEME ? model.placeOf(editor.document.uri) : undefined;
+    const sides = sidesInFront();
+    if (led && this.led && model.isMeant(led, this.led, sides[0]?.path)) return { review: led, ...this.led };
+    const editor = editorInFront(sides);
+    const place = editor && model.placeOf(editor.document.uri);
     const review = place && this.reviews.known(place.runId);
     const file = review && model.fileAt(review, place.path);
     if (!editor || !place || !review || !file) {
@@ -184,9 +185,26 @@ export class View implements vscode.Disposable {
   }
 }
 
-/** The file that is alone in the tab in front, from its root. */
-function fileInFront(): string | undefined {
+/** The two sides of the file of a review that is alone in the tab in front, the proposed one first; none otherwise. */
+function sidesInFront(): model.Place[] {
   const { input } = vscode.window.tabGroups.activeTabGroup.activeTab ?? {};
-  if (input instanceof vscode.TabInputTextDiff) return model.placeOf(input.modified)?.path;
-  return input instanceof vscode.TabInputText ? model.placeOf(input.uri)?.path : undefined;
+  const uris = input instanceof vscode.TabInputTextDiff ? [input.modified, input.original] : [];
+  if (input instanceof vscode.TabInputText) uris.push(input.uri);
+  return uris.map((uri) => model.placeOf(uri)).filter((place) => place !== undefined);
+}
+
+/**
+ * The editor of a review's document that has the focus. Where one file is alone in front, an editor of its `sides`: which one has
+ * the focus is told a moment after the tab, and until then the one before is.
+ */
+function editorInFront(sides: readonly model.Place[]): vscode.TextEditor | undefined {
+  const { activeTextEditor, visibleTextEditors } = vscode.window;
+  const focused = activeTextEditor ? [activeTextEditor] : [];
+  const ofReviews = [...focused, ...(sides.length ? visibleTextEditors : [])].filter(
+    ({ document }) => document.uri.scheme === model.SCHEME,
+  );
+  return ofReviews.find(({ document }) => {
+    const place = model.placeOf(document.uri);
+    return !sides.length || sides.some(({ runId, path }) => place?.runId === runId && place.path === path);
+  });
 }

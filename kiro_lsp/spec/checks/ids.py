@@ -160,17 +160,15 @@ def other_parent(facts: Facts) -> Iterator[Finding]:
     if follows <= 2 * strays:
         return
     for task, outer in found:
+        owner = (task.id or "").rpartition(".")[0]
+        belongs, other = f"task {owner}", "move it where it belongs"
+        if owner not in family.by_id:
+            belongs, other = f"a task {owner}, which is not there", "write that task above it"
         message = (
-            f"{task.id} stands inside {name_of(outer)}, but its number belongs to {_owner(family, task.id)}. "
-            f"Renumber it {_free_below(family, outer)}, or move it where it belongs."
+            f"{task.id} stands inside {name_of(outer)}, but its number belongs to {belongs}. "
+            f"Renumber it {_free_below(family, outer)}, or {other}."
         )
         yield of_task(facts, task, message, at_task(outer, f"It stands inside {name_of(outer)}"))
-
-
-def _owner(family: Family, identifier: str | None) -> str:
-    """Whose number a dotted one extends, in words."""
-    above = (identifier or "").rpartition(".")[0]
-    return f"task {above}" if above in family.by_id else f"a task {above}, which is not there"
 
 
 def _free_below(family: Family, task: Task) -> str:

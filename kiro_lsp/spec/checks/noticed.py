@@ -107,7 +107,8 @@ def _no_items(facts: Facts, problems: Sequence[Problem]) -> Iterator[Finding]:
     left = sum(task.status != "done" and not task.withdrawn for task in tasks)
     run = "they can be run, but their status is"
     if left < len(tasks):
-        run = f"what is not done, {left}, can be run, but the status of each is" if left else "their status is"
+        those = "the 1 that is" if left == 1 else f"the {left} that are"
+        run = f"{those} not marked done can be run, but the status of each is" if left else "their status is"
     yield _said(first, f"{len(tasks)} tasks of this file, from here on, are {where}: {run} yours to write.")
 
 
@@ -245,9 +246,14 @@ def _with_tasks(family: Family, problems: Iterable[Problem]) -> Iterator[tuple[P
 
 
 def _is_the_same(task: Task, other: Task) -> bool:
-    """Whether two tasks say the same, but for signs and letter case, and no section that counts anew says it of its own work."""
+    """Whether two tasks say the same, but for signs and letter case, or are about the same file.
+
+    Not where a section that counts anew may say it of its own work.
+    """
     words, others = (re.findall(r"\w+", one.title.casefold()) for one in (task, other))
     counts_on = not (task.id or "").replace(".", "").isdigit()
+    if counts_on and task.files and task.files[:1] == other.files[:1]:
+        return True
     return len(words) >= (2 if counts_on else _OWN_WORDS) and words == others
 
 

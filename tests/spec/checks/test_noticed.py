@@ -32,7 +32,7 @@ def test_tasks_that_are_headings_are_told_of_once_with_their_number() -> None:
     ((_, one),) = said("### Task 1: a\nx\n", "heading-task")
     assert one.startswith("This task is a heading")
     ((_, boxed),) = said("### - [ ] 1. a\n\n### - [x] 2. b\n", "heading-task")
-    assert "with boxes that are in no list: what is not done, 1, can be run" in boxed
+    assert "with boxes that are in no list: the 1 that is not marked done can be run" in boxed
 
 
 def test_rows_of_a_table_are_told_of_once() -> None:
@@ -159,6 +159,9 @@ def test_the_same_task_twice_is_to_be_removed_once() -> None:
         (5, "The same task stands on line 2, where it is marked done. Remove one of the two.")
     ]
     assert [one.severity for one in findings(facts_of(text, KIRO)) if one.code == "duplicate-id"] == ["warning"]
+    draft = "## A\n- [x] T001 Parse in `src/a.py`\n\n## B\n- [ ] T001 Read `src/a.py` anew\n"
+    assert "The same task" in said(draft, "duplicate-id")[0][1]
+    assert "The same task" not in said(draft.replace("a.py` anew", "b.py` anew"), "duplicate-id")[0][1]
     ((_, anew),) = said(text.replace("T00", ""), "duplicate-id")
     assert "Remove" not in anew, "each section may have its own"
 
@@ -205,5 +208,7 @@ def test_a_number_of_another_task_is_not_below_this_one() -> None:
     assert lines_of(text, "open-below-done") == []
     ((line, message),) = said(text, "id-parent")
     assert line == 5
-    assert "its number belongs to a task 18, which is not there. Renumber it 17.4, or" in message
+    assert (
+        "its number belongs to a task 18, which is not there. Renumber it 17.4, or write that task above it." in message
+    )
     assert "belongs to task 18. Renumber" in said(f"{text}- [ ] 18. f\n", "id-parent")[0][1]
