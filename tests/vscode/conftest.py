@@ -92,10 +92,12 @@ def opened(
 
     yield open_window
     for one in reversed(windows):
-        if request.node.stash.get(FAILED, False):
-            one.keep_evidence()
-            print(one.shown(), told(environ, "runs"), sep="\n")
-        one.close()
+        try:
+            if request.node.stash.get(FAILED, False):
+                one.keep_evidence()
+                print(one.shown(), told(environ, "runs"), sep="\n")
+        finally:
+            one.close()
 
 
 def _configure(homes: Path, added: str) -> None:
