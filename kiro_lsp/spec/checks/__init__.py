@@ -76,7 +76,7 @@ def fixes(facts: Facts, code: str, line: int) -> tuple[Fix, ...]:
     if rule is not None:
         found: Iterable[Finding] = _of_rule(rule, facts, rule.severity)
     else:
-        found = [finding for finding in noticed(facts) if finding.code == code]
+        found = noticed(facts, code)
     return tuple(dict.fromkeys(fix for finding in found if finding.line == line for fix in fixer(facts, finding)))
 
 

@@ -139,8 +139,7 @@ def _rising(places: Sequence[Place]) -> set[int]:
 def other_parent(facts: Facts) -> Iterator[Finding]:
     """A numbered task stands inside a task whose number it does not extend."""
     family = family_of(facts)
-    by_line = {task.line: task for task in family.tasks}
-    boxes = facts.blocks.boxes
+    by_line, boxes = family.by_line, facts.blocks.boxes
     follows = strays = 0
     found = []
     for box in boxes:

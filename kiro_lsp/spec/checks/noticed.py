@@ -53,11 +53,12 @@ _NAMED: Final = 3
 """Sub-tasks that a message names."""
 
 
-def noticed(facts: Facts) -> Iterator[Finding]:
-    """What is said of the problems that parsing found, with their codes and severities."""
+def noticed(facts: Facts, only: str | None = None) -> Iterator[Finding]:
+    """What is said of the problems that parsing found, or of those with one code; with their codes and severities."""
     by_code: dict[str, list[Problem]] = {}
     for problem in facts.tasks.problems:
-        by_code.setdefault(problem.code, []).append(problem)
+        if only in (None, problem.code):
+            by_code.setdefault(problem.code, []).append(problem)
     for code, problems in by_code.items():
         yield from _SAID.get(code, _each)(facts, problems)
 
@@ -122,8 +123,9 @@ def _is_work_package(facts: Facts) -> bool:
 def _folded(facts: Facts, problems: Sequence[Problem]) -> Iterator[Finding]:
     """One for each block of raw HTML: an empty line mends it for all boxes in it."""
     lines = [box.line for box in facts.blocks.boxes if box.folded]
+    by_line = {problem.line: problem for problem in problems}
     for block in _unbroken(lines, facts.lines):
-        problem = next((problem for problem in problems if problem.line == block[0]), None)
+        problem = by_line.get(block[0])
         if problem is not None:
             message = (
                 f"Markdown takes this box and {len(block) - 1} more for raw HTML, since no empty line stands between them and the "
@@ -241,8 +243,7 @@ def _repeated(facts: Facts, problems: Sequence[Problem]) -> Iterator[Finding]:
 
 
 def _with_tasks(family: Family, problems: Iterable[Problem]) -> Iterator[tuple[Problem, Task]]:
-    by_line = {task.line: task for task in family.tasks}
-    return ((problem, by_line[problem.line]) for problem in problems if problem.line in by_line)
+    return ((problem, task) for problem in problems if (task := family.by_line.get(problem.line)) is not None)
 
 
 def _is_the_same(task: Task, other: Task) -> bool:

@@ -89,6 +89,8 @@ class Family:
 
     tasks: tuple[Task, ...]
     by_key: dict[str, Task]
+    by_line: dict[int, Task]
+    """0-based line of the box, heading or row → task."""
     children: dict[str, list[Task]]
     by_id: dict[str, Task] = field(default_factory=dict)
     """The first task with each id."""
@@ -113,7 +115,7 @@ def family_of(facts: Facts) -> Family:
     for known, family in _last:
         if known is tasks:
             return family
-    found = Family(tasks, {task.key: task for task in tasks}, {})
+    found = Family(tasks, {task.key: task for task in tasks}, {task.line: task for task in tasks}, {})
     beside: dict[tuple[tuple[str, ...], str | None], list[Task]] = {}
     for task in tasks:
         if is_work(task):
